@@ -25,14 +25,26 @@ from msgspec import Struct
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
+from cryoflux.network_state import NodeState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.fork_parts import ForkedTask, JudgedHoldout
+from cryoflux.receipts.network_parts import RoundOutcome
+from cryoflux.receipts.network_statement import (
+    GuestHoldout,
+    NetworkStatement,
+    Node,
+    Opening,
+    Recall,
+    Round,
+    RoundIntent,
+)
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import (
     ZERO_HASH,
     Bar,
     Base,
+    Fork,
     HeadMove,
     Intent,
     Judgement,
@@ -42,7 +54,9 @@ from cryoflux.receipts.statement import (
     ReceiptStatement,
     Rule,
 )
-from cryoflux.registry.composition import COMPOSE, Composition, list_of
+from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.registry.made import MadeVersion, list_of
+from cryoflux.registry.mixture import ListStep
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 from cryoflux.task_state import Chain, TaskState
@@ -127,6 +141,8 @@ class LogState:
     """task → how many lessons there were each time that training examples joined"""
     judged: dict[str, JudgedTally] = field(default_factory=dict)
     """SHA-256 of a holdout that judges what others made → what it was used for"""
+    nodes: dict[str, NodeState] = field(default_factory=dict)
+    """task → what it has come to as a node's"""
     _memories: dict[str, Memory] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
@@ -140,14 +156,11 @@ class LogState:
         elif (session := entry.session) is not None:
             self._end(session)
         elif (fork := entry.fork) is not None:
-            self.tasks = {said.task: TaskState.taken_up(said, entry.leaf_hash) for said in fork.tasks}
-            self.judged = {
-                said.sha256: JudgedTally(said.alpha_ppm, said.looks, said.kept) for said in fork.judged
-            }
-            for known in self.tasks.values():
-                known.was_made(known.start, entry.index, entry.leaf_hash, known.counts[-1])
+            self._take_up(entry, fork)
         elif (judgement := entry.judgement) is not None:
             self._judge(judgement)
+        elif (network := entry.network) is not None:
+            self._network(entry, network)
         self.size += 1
         self.last = entry.leaf_hash
 
@@ -188,6 +201,14 @@ class LogState:
         chain = known.begin_chain(opened.intent) if opened is not None and known is not None else None
         return chain.paid(receipt) if chain is not None else Paid.alone(receipt)
 
+    def _take_up(self, entry: Entry, fork: Fork) -> None:
+        self.tasks = {said.task: TaskState.taken_up(said, entry.leaf_hash) for said in fork.tasks}
+        self.judged = {
+            said.sha256: JudgedTally(said.alpha_ppm, said.looks, said.kept) for said in fork.judged
+        }
+        for known in self.tasks.values():
+            known.was_made(known.start, entry.index, entry.leaf_hash, known.counts[-1])
+
     def _end(self, session: Session) -> None:
         self.accounted, self.session_end = self.attempts, self.size + 1
         for check in session.checks:
@@ -200,6 +221,39 @@ class LogState:
         tally.alpha_ppm = min(tally.alpha_ppm, alpha_ppm)
         tally.looks += 1
         tally.kept += said.outcome is Outcome.ACCEPTED
+
+    def _network(self, entry: Entry, statement: NetworkStatement) -> None:
+        said = statement.predicate
+        node = self.nodes.setdefault(said.task, NodeState())
+        match said:
+            case Node():
+                node.take_node(said, entry.leaf_hash)
+            case GuestHoldout():
+                node.enter(said, entry.index)
+            case RoundIntent():
+                node.announce(said, entry.leaf_hash, entry.index)
+            case Round():
+                node.close(said)
+                if said.outcome is RoundOutcome.ACCEPTED:
+                    self._adopt(entry, said, steps=tuple(said.steps))
+            case Recall():
+                node.recall(said)
+                self._adopt(entry, said, recalled=said.capsule)
+            case Opening():
+                node.retire(said)
+            case _:
+                node.offers.setdefault(said.update.adapter, entry.index)
+
+    def _adopt(
+        self, entry: Entry, said: Round | Recall, steps: tuple[ListStep, ...] = (), recalled: str = ""
+    ) -> None:
+        """A head goes on with what others offered, or without it."""
+        if (known := self.tasks.get(said.task)) is None:
+            return
+        genesis = known.composition.genesis
+        known.put_head(said.result, MadeVersion(genesis, known.head.digest, steps=steps, recalled=recalled))
+        known.was_made(said.result, entry.index, entry.leaf_hash, known.counts[-1])
+        known.chains.clear()  # they go on from what others had no part in
 
     def _announce(self, entry: Entry, intent: Intent) -> None:
         self.attempts += 1
@@ -240,7 +294,9 @@ class LogState:
         if opened is not None:
             known.follow_chain(opened.intent, receipt, entry.leaf_hash, _adapter(entry))
             self._sign(known, receipt, opened.intent, new=False)
-        known.put_head(receipt.result, composed, chain.start.digest if chain is not None else "")
+        on = chain.start.digest if chain is not None else known.head.digest
+        made = MadeVersion(composed.genesis, on, composed.terms[-1]) if composed is not None else None
+        known.put_head(receipt.result, made, composed)
         # Nothing new where nothing was kept.
         known.was_made(receipt.result, entry.index, entry.leaf_hash, drawn_from)
         if opened is not None:

@@ -18,7 +18,8 @@ from cryoflux.digests import sha256_hex
 from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Base, Data, Intent, Metric, Outcome, Receipt
-from cryoflux.registry.composition import Composition, MadeVersion, list_of
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.made import MadeVersion, list_of
 from cryoflux.task_tallies import HoldoutTally, MadeBy, PoolParts, SignedLosses
 
 _MOST_LOSSES = 16
@@ -285,20 +286,21 @@ class TaskState:
         """What the head is composed of."""
         return self.composed or Composition(genesis=self.head.digest)
 
-    def put_head(self, head: Base, composed: Composition | None = None, on: str = "") -> None:
+    def put_head(
+        self, head: Base, made: MadeVersion | None = None, composed: Composition | None = None
+    ) -> None:
         """Go on from another head.
 
         Args:
             head: the version.
-            composed: what it is composed of, if it was made just now.
-            on: digest of the version that its last update was added to; the head where it is empty.
+            made: how it was made, if it was made just now.
+            composed: what it is composed of, where that is known without its history.
         """
         if self.head == head:
             return
-        if composed is not None:
+        if made is not None:
             self.made.pop(head.digest, None)
-            last = composed.terms[-1]
-            self.made[head.digest] = MadeVersion(composed.genesis, on or self.head.digest, last)
+            self.made[head.digest] = made
             if len(self.made) > _MOST_MADE:
                 del self.made[next(iter(self.made))]
         self.composed = composed or list_of(self.made, head.digest)

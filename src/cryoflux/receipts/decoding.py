@@ -25,6 +25,23 @@ from cryoflux.receipts.key_statement import (
     KeyStatement,
 )
 from cryoflux.receipts.lifting import lifted
+from cryoflux.receipts.network_statement import (
+    GUEST_TYPE,
+    NODE_TYPE,
+    OFFER_TYPE,
+    OPENING_TYPE,
+    RECALL_TYPE,
+    ROUND_INTENT_TYPE,
+    ROUND_TYPE,
+    GuestHoldoutStatement,
+    NetworkStatement,
+    NodeStatement,
+    OfferStatement,
+    OpeningStatement,
+    RecallStatement,
+    RoundIntentStatement,
+    RoundStatement,
+)
 from cryoflux.receipts.session import SESSION_TYPE, SessionStatement
 from cryoflux.receipts.statement import (
     FORK_TYPE,
@@ -46,6 +63,7 @@ _KNOWN = {
     *(INTENT_TYPE, RECEIPT_TYPE, HEAD_TYPE, SESSION_TYPE, v1.INTENT_V1, v1.RECEIPT_V1),
     *(ROOT_TYPE, ROTATION_TYPE, REVOCATION_TYPE),
     *(FORK_TYPE, JUDGEMENT_TYPE),
+    *(NODE_TYPE, GUEST_TYPE, OFFER_TYPE, ROUND_INTENT_TYPE, ROUND_TYPE, OPENING_TYPE, RECALL_TYPE),
 }
 _DECODER = msgspec.json.Decoder(
     IntentStatement
@@ -57,6 +75,13 @@ _DECODER = msgspec.json.Decoder(
     | KeyRevocationStatement
     | ForkStatement
     | JudgementStatement
+    | NodeStatement
+    | GuestHoldoutStatement
+    | OfferStatement
+    | RoundIntentStatement
+    | RoundStatement
+    | OpeningStatement
+    | RecallStatement
     | v1.IntentStatementV1
     | v1.ReceiptStatementV1
 )
@@ -90,7 +115,9 @@ def _explained(payload: bytes, error: VerificationError) -> VerificationError:
     )
 
 
-def parse_statement(payload: bytes) -> tuple[Statement | SessionStatement | KeyStatement, int]:
+def parse_statement(
+    payload: bytes,
+) -> tuple[Statement | SessionStatement | KeyStatement | NetworkStatement, int]:
     """Read a statement from its canonical bytes, in today's form, and the version in which it was signed.
 
     Raises:

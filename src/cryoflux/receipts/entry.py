@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Entry", "Kind", "kind_of", "parse_entry"]
+__all__ = ["AnyStatement", "Entry", "Kind", "kind_of", "parse_entry"]
 
 from enum import StrEnum
 
@@ -12,6 +12,19 @@ from cryoflux.html_table import html_table
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.merkle import leaf_hash
+from cryoflux.receipts.network_statement import (
+    GuestHoldoutStatement,
+    NetworkStatement,
+    NodeStatement,
+    OfferStatement,
+    OpeningStatement,
+    Recall,
+    RecallStatement,
+    Round,
+    RoundIntent,
+    RoundIntentStatement,
+    RoundStatement,
+)
 from cryoflux.receipts.session import Session, SessionStatement
 from cryoflux.receipts.statement import (
     Fork,
@@ -39,8 +52,17 @@ class Kind(StrEnum):
     KEY = "key"
     FORK = "fork"
     JUDGEMENT = "judgement"
+    NODE = "node"
+    GUEST_HOLDOUT = "guest-holdout"
+    OFFER = "offer"
+    ROUND_INTENT = "round-intent"
+    ROUND = "round"
+    OPENING = "opening"
+    RECALL = "recall"
 
 
+AnyStatement = Statement | SessionStatement | KeyStatement | NetworkStatement
+"""What an entry says."""
 _ASK = "cryoflux.verify(state) does that"
 _KINDS: dict[type, Kind] = {
     IntentStatement: Kind.INTENT,
@@ -49,10 +71,17 @@ _KINDS: dict[type, Kind] = {
     SessionStatement: Kind.SESSION,
     ForkStatement: Kind.FORK,
     JudgementStatement: Kind.JUDGEMENT,
+    NodeStatement: Kind.NODE,
+    GuestHoldoutStatement: Kind.GUEST_HOLDOUT,
+    OfferStatement: Kind.OFFER,
+    RoundIntentStatement: Kind.ROUND_INTENT,
+    RoundStatement: Kind.ROUND,
+    OpeningStatement: Kind.OPENING,
+    RecallStatement: Kind.RECALL,
 }
 
 
-def kind_of(statement: Statement | SessionStatement | KeyStatement) -> Kind:
+def kind_of(statement: AnyStatement) -> Kind:
     """What a statement is about."""
     return _KINDS.get(type(statement), Kind.KEY)
 
@@ -66,7 +95,7 @@ class Entry(Struct, frozen=True):
     """the exact signed bytes"""
     leaf_hash: str
     """RFC 6962 leaf hash of those bytes, 64 hexadecimal digits"""
-    statement: Statement | SessionStatement | KeyStatement
+    statement: AnyStatement
     """what they say, in today's form"""
     signed: Envelope
     """the envelope, decoded"""
@@ -109,19 +138,37 @@ class Entry(Struct, frozen=True):
         return self.statement.predicate if type(self.statement) is JudgementStatement else None
 
     @property
+    def network(self) -> NetworkStatement | None:
+        """What a node says in it, if it is a node's."""
+        return self.statement if isinstance(self.statement, NetworkStatement) else None
+
+    @property
+    def round_intent(self) -> RoundIntent | None:
+        """What it announces, if it announces a round."""
+        return self.statement.predicate if type(self.statement) is RoundIntentStatement else None
+
+    @property
+    def round(self) -> Round | None:
+        """The record of a round, if it is one."""
+        return self.statement.predicate if type(self.statement) is RoundStatement else None
+
+    @property
+    def recall(self) -> Recall | None:
+        """Which update it takes out of a head, if it takes one."""
+        return self.statement.predicate if type(self.statement) is RecallStatement else None
+
+    @property
     def key(self) -> KeyStatement | None:
         """What it says about a key, if it is about one."""
-        if isinstance(self.statement, Statement | SessionStatement):
-            return None
-        return self.statement
+        return self.statement if isinstance(self.statement, KeyStatement) else None
 
     @property
     def name(self) -> str:
         """How a finding names it: ``entry 3 (receipt lora_delta_…)``."""
         if (attempt := self.intent or self.receipt) is not None:
             return f"entry {self.index} ({self.kind} {attempt.task.id})"
-        if (session := self.session) is not None:
-            return f"entry {self.index} ({session.id})"
+        if (named := self.session or self.round_intent or self.round) is not None:
+            return f"entry {self.index} ({named.id})"
         return f"entry {self.index} ({self.kind})"
 
     def _repr_html_(self) -> str:

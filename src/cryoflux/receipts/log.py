@@ -33,13 +33,11 @@ from cryoflux.receipts.checkpoint import (
     sign_checkpoint,
 )
 from cryoflux.receipts.decoding import NewerFormatError
-from cryoflux.receipts.entry import Entry, Kind, parse_entry
-from cryoflux.receipts.key_statement import KeyStatement
+from cryoflux.receipts.entry import AnyStatement, Entry, Kind, parse_entry
 from cryoflux.receipts.log_key import log_key_complaint, refuse_other_log_key, with_log_key
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.revocation import Authority
-from cryoflux.receipts.session import SessionStatement
-from cryoflux.receipts.statement import ZERO_HASH, Statement
+from cryoflux.receipts.statement import ZERO_HASH
 from cryoflux.receipts.store import DATABASE, ReceiptStore, Row, columns_of
 from cryoflux.receipts.tiles import TILE_WIDTH, Edge, Tile, bundle, publish_tiles, remove_superseded
 from cryoflux.signing.envelope import sign_document
@@ -224,7 +222,7 @@ class ReceiptLog:
 
     def append(
         self,
-        build: Callable[[int, str], Statement | SessionStatement | KeyStatement],
+        build: Callable[[int, str], AnyStatement],
         root: Ed25519PrivateKey | None = None,
     ) -> Entry:
         """Sign and store the next entry.

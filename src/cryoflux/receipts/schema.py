@@ -32,11 +32,14 @@ from cryoflux.receipts import (
     fork_parts,
     judgement_parts,
     key_statement,
+    network_parts,
+    network_statement,
     parts,
     session,
     statement,
     statement_v1,
 )
+from cryoflux.registry import composition, mixture
 from cryoflux.signing import envelope
 from cryoflux.signing.fields import END_OF_TEXT
 
@@ -51,6 +54,13 @@ _STATEMENTS = (
     key_statement.KeyRevocationStatement,
     statement.ForkStatement,
     statement.JudgementStatement,
+    network_statement.NodeStatement,
+    network_statement.GuestHoldoutStatement,
+    network_statement.OfferStatement,
+    network_statement.RoundIntentStatement,
+    network_statement.RoundStatement,
+    network_statement.OpeningStatement,
+    network_statement.RecallStatement,
     statement_v1.IntentStatementV1,
     statement_v1.ReceiptStatementV1,
 )
@@ -59,7 +69,11 @@ _MODULES = (
     parts,
     fork_parts,
     judgement_parts,
+    network_parts,
+    mixture,
+    composition,
     statement,
+    network_statement,
     session,
     statement_v1,
     key_statement,

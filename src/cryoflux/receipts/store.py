@@ -21,10 +21,9 @@ from msgspec import Struct
 
 from cryoflux import database
 from cryoflux.errors import StateTamperedError
-from cryoflux.receipts.entry import kind_of
-from cryoflux.receipts.key_statement import KeyStatement
-from cryoflux.receipts.session import SessionStatement
-from cryoflux.receipts.statement import IntentStatement, JudgementStatement, ReceiptStatement, Statement
+from cryoflux.receipts.entry import AnyStatement, kind_of
+from cryoflux.receipts.network_statement import RoundIntentStatement, RoundStatement
+from cryoflux.receipts.statement import IntentStatement, JudgementStatement, ReceiptStatement
 
 DATABASE = "receipts.db"
 _VERSION = 1
@@ -87,14 +86,16 @@ class Row(Struct, frozen=True):
     """of one that is not here: why it cannot be read, empty where the table lacks it; none for all others"""
 
 
-def columns_of(statement: Statement | SessionStatement | KeyStatement) -> Columns:
+def columns_of(statement: AnyStatement) -> Columns:
     """The index columns that belong to a statement."""
-    kind = kind_of(statement).value
-    if isinstance(statement, ReceiptStatement):
-        return Columns(kind, statement.predicate.task.id, statement.predicate.outcome.value)
-    if isinstance(statement, JudgementStatement):
-        return Columns(kind, "", statement.predicate.outcome.value)
-    return Columns(kind, statement.predicate.task.id if isinstance(statement, IntentStatement) else "", "")
+    kind, task, outcome = kind_of(statement).value, "", ""
+    if isinstance(statement, IntentStatement | ReceiptStatement):
+        task = statement.predicate.task.id
+    elif isinstance(statement, RoundIntentStatement | RoundStatement):
+        task = statement.predicate.id
+    if isinstance(statement, ReceiptStatement | JudgementStatement | RoundStatement):
+        outcome = statement.predicate.outcome.value
+    return Columns(kind, task, outcome)
 
 
 def _row(values: tuple[Any, ...]) -> Row:

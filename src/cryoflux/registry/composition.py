@@ -15,19 +15,17 @@ __all__ = [
     "MOST_DEPTH",
     "MOST_TERMS",
     "Composition",
-    "MadeVersion",
     "Term",
     "cannot_compose",
     "list_digest",
-    "list_of",
     "parse_list",
 ]
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError
@@ -117,37 +115,6 @@ class Composition(Document, frozen=True):
             if due is not None and said == (due.genesis, due.digest):
                 return due
         return None
-
-
-class MadeVersion(Struct, frozen=True, array_like=True):
-    """How a version was composed: the last update of its list, and on what."""
-
-    genesis: str
-    """digest of the version that its list begins at"""
-    on: str
-    """digest of the version that the update was added to"""
-    term: Term
-
-
-def list_of(made: Mapping[str, MadeVersion], version: str) -> Composition | None:
-    """What a version is composed of.
-
-    Args:
-        made: digest of a version → how it was composed, as far as that is remembered.
-        version: its digest.
-
-    Returns:
-        None where it is not remembered, back to the genesis.
-    """
-    terms: list[Term] = []
-    at = made.get(version)
-    genesis = at.genesis if at is not None else ""
-    while at is not None and at.genesis == genesis and len(terms) < MOST_TERMS:
-        terms = [at.term, *terms]
-        if at.on == genesis:
-            return Composition(genesis=genesis, terms=tuple(terms))
-        at = made.get(at.on)
-    return None
 
 
 def list_digest(terms: Sequence[Term]) -> str:

@@ -39,6 +39,8 @@ class KnownVersions(Struct):
         elif (receipt := entry.receipt) is not None:
             if receipt.outcome is Outcome.ACCEPTED:
                 self._remember(receipt.task.name, receipt.result)
+        elif (record := entry.round or entry.recall) is not None:
+            self._remember(record.task, record.result)
         elif (fork := entry.fork) is not None:
             for said in fork.tasks:
                 self._remember(said.task, said.head)

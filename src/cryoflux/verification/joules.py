@@ -25,6 +25,8 @@ from cryoflux.quantities import format_energy
 from cryoflux.receipts.charged import NEVER_RESERVED, PHASES, SETTLED_ELSEWHERE, PhaseFigure
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.network_parts import RoundOutcome
+from cryoflux.receipts.network_statement import Round
 from cryoflux.receipts.session import Session, sessions_of
 from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
 from cryoflux.state import StateFolder
@@ -43,6 +45,7 @@ from cryoflux.verification.settlements import (
     Settlements,
     SignedStatements,
     metered,
+    of_round,
     of_session,
 )
 from cryoflux.verification.signature_pool import SignaturePool
@@ -58,6 +61,7 @@ _EDITED = "one of the two was rolled back or edited"
 
 class _Spent(Tally):
     receipts: int = 0
+    rounds: int = 0
     total_uj: int = 0
     sessions: int = 0
     beside_uj: int = 0
@@ -111,6 +115,8 @@ class Joules(Fold):
             self.tally.shared |= intent.meter == "daemon"
         elif (paired := seen.paired) is not None:
             self._take_receipt(paired)
+        elif (record := seen.entry.round) is not None:
+            self._take_round(seen.entry, record, memory)
         elif (session := seen.entry.session) is not None:
             self.tally.skipped += max(0, session.first_attempt - memory.accounted - 1)
             self._take_session(seen.entry, session)
@@ -128,6 +134,23 @@ class Joules(Fold):
         self.findings.extend(beyond_sources(said.name, figure, window_ns=window_ns))
         if not said.cut_short:
             self.findings.ask(entry, _too_cheap(figure, figure.hi_microjoules))
+        self._compare(said)
+
+    def _take_round(self, entry: Entry, record: Round, memory: LogState) -> None:
+        """Look at what a round was charged: checking what others offer is paid like training."""
+        node, tally, figure = memory.nodes.get(record.task), self.tally, record.energy
+        opened = node.open.get(record.intent) if node is not None else None
+        said = of_round(entry, record, opened.intent.meter if opened is not None else "")
+        tally.rounds += 1
+        tally.total_uj += figure.microjoules
+        tally.tiers[figure.tier.value] = tally.tiers.get(figure.tier.value, 0) + 1
+        tally.shared |= said.meter == "daemon"
+        self.findings.fail(entry, _impossible(figure))
+        self._ask_names(figure.phases)
+        window_ns = self._settlements.take(said, tally.signed)
+        self.findings.extend(beyond_sources(said.name, figure, window_ns=window_ns))
+        if record.outcome is not RoundOutcome.ABORTED:
+            self.findings.ask(entry, _too_cheap(figure, figure.microjoules))
         self._compare(said)
 
     def _take_receipt(self, paired: Paired) -> None:
@@ -214,7 +237,8 @@ class Joules(Fold):
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
         self._pool.finish()
-        tally, figures = self.tally, self.tally.receipts + self.tally.sessions
+        tally = self.tally
+        figures = tally.receipts + tally.rounds + tally.sessions
         self.findings.extend(self._settlements.conclude(tally.signed))
         self.findings.extend(self._unexplained(memory))
         self.findings.extend(self._without_session(memory))
@@ -256,6 +280,7 @@ class Joules(Fold):
                 yield unknown(ACCOUNT, "is not here, so what was charged cannot be compared")
         else:
             waiting = {opened.intent.task.id for opened in memory.open.values()}
+            waiting |= {one.intent.id for node in memory.nodes.values() for one in node.open.values()}
             for held in self._account.unexplained():
                 if held.uj is not None and held.request_id not in waiting:
                     yield from self._charged_for_nothing(held)

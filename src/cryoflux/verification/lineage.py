@@ -143,6 +143,8 @@ class Lineage(Fold):
         made: Base | None = None
         if (receipt := entry.receipt) is not None and receipt.outcome is Outcome.ACCEPTED:
             made = receipt.result if receipt.task.name == move.task else None
+        elif (record := entry.round or entry.recall) is not None and record.result != record.base:
+            made = record.result if record.task == move.task else None
         elif known is not None and entry.leaf_hash == known.began_by:
             # A later intent only says which head it found: to go by that would skip who made it.
             made = known.start

@@ -190,6 +190,8 @@ def _touched(entry: Entry) -> list[str]:
         return [receipt.task.name]
     if (move := entry.move) is not None:
         return [move.task]
+    if (adopted := entry.round or entry.recall) is not None:
+        return [adopted.task]
     return [said.task for said in entry.fork.tasks] if entry.fork is not None else []
 
 

@@ -7,7 +7,7 @@ that nobody changed the figures afterwards, and not that anything was metered.
 
 from __future__ import annotations
 
-__all__ = ["Metered", "Settlements", "SignedStatements", "metered", "of_session"]
+__all__ = ["Metered", "Settlements", "SignedStatements", "metered", "of_round", "of_session"]
 
 import base64
 from collections.abc import Iterator
@@ -28,6 +28,8 @@ from cryoflux.quantities import format_energy
 from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.network_parts import RoundOutcome
+from cryoflux.receipts.network_statement import Round
 from cryoflux.receipts.session import Session, SessionEnd
 from cryoflux.receipts.statement import Cause, EnergyFigure, Outcome
 from cryoflux.signing.keys import raw_key_id, raw_public_key
@@ -48,7 +50,7 @@ _DIGEST, _INDEX = 16, 6
 
 
 class Metered(Struct, frozen=True):
-    """An entry that says what something was charged: a receipt, or a session."""
+    """An entry that says what something was charged: a receipt, a round, or a session."""
 
     entry: Entry
     request: str
@@ -83,6 +85,20 @@ def of_session(entry: Entry, session: Session) -> Metered:
     figure = session.energy
     cut_short = session.ended is SessionEnd.CRASHED and figure.unmetered
     return Metered(entry, session.id, figure, session.meter, "", cut_short)
+
+
+def of_round(entry: Entry, record: Round, meter: str) -> Metered:
+    """What a round says that it was charged.
+
+    Args:
+        entry: that records it.
+        record: what it says.
+        meter: whose bucket was to pay, by its announcement; empty where nobody knows.
+    """
+    figure, aborted = record.energy, record.outcome is RoundOutcome.ABORTED
+    cut_short = aborted and any(record.cause in _BY_CAUSE.get(flag, ()) for flag in figure.flags)
+    worked = record.search is not None
+    return Metered(entry, record.id, figure, meter, record.intent, cut_short, worked)
 
 
 class SignedStatements(Struct):

@@ -24,9 +24,11 @@
 15. On request: adapters trained again have the same bytes. Other bytes are a question, and a failure only on
     the same software and processor, as far away as the base.
 16. Of a fork: its parent's log has the head that it goes on from, and had come to what the fork says.
+17. Where the log is a node's: offers are what its receipts made, rounds and recalls follow from the log, and
+    what was published of a guest holdout's looks is what is sealed, once it is opened.
 
-Steps 1 to 10 are folds: one walk through the log, however long it is, tells each of them of every entry
-(`walk`). None of them raises: what is malformed, missing or hostile becomes a finding that names it.
+Steps 1 to 10 and 17 are folds: one walk through the log, however long it is, tells each of them of every
+entry (`walk`). None of them raises: what is malformed, missing or hostile becomes a finding that names it.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ from cryoflux.verification.pairs import Pairs
 from cryoflux.verification.recompute import RECOMPUTED
 from cryoflux.verification.remembered import sizes_seen
 from cryoflux.verification.result import Check, NumberedStep, Report, Status, conclude, failed
+from cryoflux.verification.rounds import Rounds
 from cryoflux.verification.sections import Sections
 from cryoflux.verification.signature_pool import SignaturePool
 from cryoflux.verification.verified import Trust, Verified, recall_verified, remember_verified
@@ -199,6 +202,7 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
             lineage,
             Artefacts(material, wanted.sections),
             Joules(material, wanted.sections, pool),
+            Rounds(material),
             recent,
         ]
         rows, memory = iter(material.rows), LogState()

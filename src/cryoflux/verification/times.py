@@ -17,6 +17,16 @@ from msgspec import Struct
 
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation
+from cryoflux.receipts.network_statement import (
+    GuestHoldout,
+    NetworkStatement,
+    Node,
+    Offer,
+    Opening,
+    Recall,
+    Round,
+    RoundIntent,
+)
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Receipt
 
 _TOLERATED_S = 60.0
@@ -104,7 +114,22 @@ def _said(entry: Entry) -> tuple[str, str]:
         return receipt.started_at, receipt.finished_at
     if (session := entry.session) is not None:
         return session.began_at, session.ended_at
+    if (record := entry.round) is not None:
+        return record.started_at, record.finished_at
+    if (statement := entry.network) is not None:
+        return "", _of_a_node(statement)
     return "", _at(entry)
+
+
+def _of_a_node(statement: NetworkStatement) -> str:
+    """When a node wrote something."""
+    match statement.predicate:
+        case Node(stated_at=at) | GuestHoldout(entered_at=at) | Offer(offered_at=at):
+            return at
+        case RoundIntent(announced_at=at) | Round(finished_at=at):
+            return at
+        case Opening(opened_at=at) | Recall(recalled_at=at):
+            return at
 
 
 def _at(entry: Entry) -> str:

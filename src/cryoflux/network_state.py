@@ -1,0 +1,138 @@
+"""What a log has come to as a node's: who it is, its guest holdouts, its offers, and rounds that are open.
+
+Values and how they follow from one another; the fold over a log's entries is `cryoflux.log_state`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["GuestTally", "Look", "NodeState", "OpenRound"]
+
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import Struct
+
+from cryoflux.decision.levels import RoundBudget
+from cryoflux.receipts.network_parts import GuestInUse, RoundOutcome
+from cryoflux.receipts.network_statement import GuestHoldout, Node, Opening, Recall, Round, RoundIntent
+from cryoflux.receipts.parts import Base
+
+
+class OpenRound(Struct, frozen=True):
+    """A round that was announced and has no record yet."""
+
+    intent: RoundIntent
+    leaf_hash: str
+    index: int
+    """position in the log"""
+
+
+class Look(Struct, frozen=True):
+    """What the log says of one look at a guest holdout."""
+
+    intent: str
+    """leaf hash of the announcement of its round"""
+    sealed: str
+    needed_milli: int
+    level: int
+    """that an acceptance certifies; 0 where nothing was accepted"""
+    base: Base
+    """that it compared with"""
+
+
+class GuestTally(Struct):
+    """What a guest holdout was used for."""
+
+    said: GuestHoldout
+    index: int
+    """position of the entry that entered it"""
+    looks: list[Look] = msgspec.field(default_factory=list)
+    """verdicts that it has given, in order"""
+    opened: bool = False
+
+    @property
+    def kept(self) -> int:
+        """How many of its verdicts were acceptances."""
+        return sum(look.level > 0 for look in self.looks)
+
+    @property
+    def budget(self) -> RoundBudget:
+        """What it may still err."""
+        return RoundBudget(self.said.alpha_ppm, len(self.looks), self.kept)
+
+    @property
+    def in_use(self) -> GuestInUse:
+        """As the next round names it."""
+        return GuestInUse(
+            root=self.said.root,
+            count=self.said.count,
+            alpha_ppm=self.said.alpha_ppm,
+            looks=len(self.looks),
+            kept=self.kept,
+            needed_milli=self.budget.needed_milli,
+        )
+
+    @property
+    def retired(self) -> bool:
+        """Whether it gives no verdict any more."""
+        return self.opened or len(self.looks) >= self.said.max_looks or self.budget.exhausted
+
+
+@dataclass(slots=True)
+class NodeState:
+    """What a log has come to as a node's, for one task."""
+
+    node: Node | None = None
+    """who it says it is, as of the newest entry"""
+    node_leaf: str = ""
+    """leaf hash of that entry"""
+    guests: dict[str, GuestTally] = field(default_factory=dict)
+    """root → what it was used for, in the order in which they were entered"""
+    offers: dict[str, int] = field(default_factory=dict)
+    """adapter → position of the entry that offers it"""
+    adopted: dict[str, str] = field(default_factory=dict)
+    """capsule → leaf hash of the announcement of the round that adopted it; not those that were recalled"""
+    open: dict[str, OpenRound] = field(default_factory=dict)
+    """leaf hash of the announcement → what was announced"""
+    rounds: int = 0
+    """announced ones"""
+
+    def take_node(self, node: Node, leaf_hash: str) -> None:
+        """Go on with who the node says it is."""
+        self.node, self.node_leaf = node, leaf_hash
+
+    def enter(self, guest: GuestHoldout, index: int) -> None:
+        """Go on by a guest holdout; one that is there already stays what it was."""
+        self.guests.setdefault(guest.root, GuestTally(guest, index))
+
+    def announce(self, intent: RoundIntent, leaf_hash: str, index: int) -> None:
+        """Go on by an announced round. One at a time: the one before can get no record any more."""
+        self.open = {leaf_hash: OpenRound(intent, leaf_hash, index)}
+        self.rounds += 1
+
+    def close(self, record: Round) -> OpenRound | None:
+        """Go on by the record of a round; the announcement that it closes."""
+        opened = self.open.pop(record.intent, None)
+        if opened is None:
+            return None
+        guest, look = opened.intent.guest, record.look
+        if look is not None and (tally := self.guests.get(guest.root)) is not None:
+            seen = Look(record.intent, look.sealed, guest.needed_milli, look.level, record.base)
+            tally.looks.append(seen)
+        if record.outcome is RoundOutcome.ACCEPTED:
+            self.adopted |= {step.update.adapter: record.intent for step in record.steps}
+        return opened
+
+    def retire(self, opening: Opening) -> None:
+        """Go on by a guest holdout that was opened."""
+        if (tally := self.guests.get(opening.root)) is not None:
+            tally.opened = True
+
+    def recall(self, recall: Recall) -> None:
+        """Go on by an update that was taken out of the head."""
+        self.adopted.pop(recall.capsule, None)
+
+    @property
+    def guest(self) -> GuestTally | None:
+        """The guest holdout that the next round looks at: the first one that has not retired."""
+        return next((tally for tally in self.guests.values() if not tally.retired), None)

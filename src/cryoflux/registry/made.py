@@ -1,0 +1,103 @@
+"""How versions came about, each from another one, back to the genesis of their list.
+
+A version is made by an update that is added to another version, by the steps of a round, or by a recall,
+which is the other version without one update. So a list is not written down: it follows, and what a head
+would be had it never adopted an update follows by leaving out the steps that brought it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MadeVersion", "list_of", "lists_on_the_way"]
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from cryoflux.registry.composition import Composition, Term, list_digest
+from cryoflux.registry.mixture import ListStep, after
+
+_MOST = 1024
+"""versions between a genesis and what is made of it"""
+
+
+class MadeVersion(Struct, frozen=True, array_like=True):
+    """How a version was made: by exactly one of an update, steps, and a recall."""
+
+    genesis: str
+    """digest of the version that its list begins at"""
+    on: str
+    """digest of the version that it was made of"""
+    term: Term | None = None
+    """the update that was added"""
+    steps: tuple[ListStep, ...] = ()
+    """of a round"""
+    recalled: str = ""
+    """the adapter that was taken out"""
+
+
+def list_of(made: Mapping[str, MadeVersion], version: str, *, never: str = "") -> Composition | None:
+    """What a version is composed of.
+
+    Args:
+        made: digest of a version → how it was made, as far as that is remembered.
+        version: its digest.
+        never: an adapter that is left out, as if it had never been adopted.
+
+    Returns:
+        None where it is not remembered, back to the genesis.
+
+    Raises:
+        ModelError: without that adapter the steps of a round make no list.
+    """
+    way = _way(made, version)
+    return _folded(way, never) if way is not None else None
+
+
+def lists_on_the_way(made: Mapping[str, MadeVersion], version: str) -> dict[str, tuple[Term, ...]]:
+    """The lists that updates of a version may name as their parents: earlier ones, and proposers'."""
+    found: dict[str, tuple[Term, ...]] = {list_digest(()): ()}
+    way = _way(made, version) or []
+    for end in range(1, len(way) + 1):
+        composed = _folded(way[:end], "")
+        found[composed.digest] = composed.terms
+        for step in way[end - 1].steps:
+            parent = step.update.parent
+            found |= {list_digest(parent[:count]): parent[:count] for count in range(len(parent) + 1)}
+    return found
+
+
+def _way(made: Mapping[str, MadeVersion], version: str) -> list[MadeVersion] | None:
+    """How a version was made, from its genesis on."""
+    way: list[MadeVersion] = []
+    at = made.get(version)
+    genesis = at.genesis if at is not None else ""
+    while at is not None and at.genesis == genesis and len(way) < _MOST:
+        way.append(at)
+        if at.on == genesis:
+            return way[::-1]
+        at = made.get(at.on)
+    return None
+
+
+def _folded(way: Sequence[MadeVersion], never: str) -> Composition:
+    gone = {never}
+    composed = Composition(genesis=way[0].genesis)
+    for at, one in enumerate(way):
+        if one.recalled:
+            gone.add(one.recalled)
+            composed = Composition(genesis=one.genesis)
+            for earlier in way[:at]:
+                composed = _made(composed, earlier, gone)
+        else:
+            composed = _made(composed, one, gone)
+    return composed
+
+
+def _made(composed: Composition, one: MadeVersion, gone: set[str]) -> Composition:
+    if one.term is not None and one.term.adapter not in gone:
+        return Composition(genesis=composed.genesis, terms=(*composed.terms, one.term))
+    return after(composed, _kept(one.steps, gone))
+
+
+def _kept(steps: Sequence[ListStep], gone: set[str]) -> Iterator[ListStep]:
+    return (step for step in steps if step.update.adapter not in gone)

@@ -1,0 +1,308 @@
+"""A log of a node: two updates of its own, a guest holdout, an offer, rounds, a recall and an opening.
+
+As in `plain_log`, nothing behind it exists, and what it says is what is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from cryoflux.decision.levels import certified_level
+from cryoflux.decision.reason import Reason
+from cryoflux.receipts.checkpoint import origin_of
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.guest_tree import guest_root
+from cryoflux.receipts.network_parts import (
+    Member,
+    MemberVerdict,
+    OpenedRound,
+    RoundCandidate,
+    RoundOutcome,
+    SealedLook,
+    SealedSums,
+    Search,
+)
+from cryoflux.receipts.network_statement import (
+    GuestHoldout,
+    GuestHoldoutStatement,
+    NetworkStatement,
+    Node,
+    NodeStatement,
+    Offer,
+    OfferStatement,
+    Opening,
+    OpeningStatement,
+    Recall,
+    RecallStatement,
+    Round,
+    RoundIntent,
+    RoundIntentStatement,
+    RoundStatement,
+    WhyOpened,
+)
+from cryoflux.receipts.statement import CROSS_ENTROPY, Section, Sha256Digest, Subject
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.made import list_of
+from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
+from plain_log import PlainLog, StoredLog, model, training
+from synthetic_parts import RESERVED_UJ, digest_of, figure
+
+TASK = "lora_delta"
+GUEST_KEY = bytes(range(32))
+GUESTS = [b'{"label":"a","text":"one"}'] * 512
+AT = "2026-11-25T01:00:00Z"
+Predicate = Node | GuestHoldout | Offer | RoundIntent | Round | Opening | Recall
+Forge = Callable[[Predicate], Predicate]
+
+
+def as_it_is(said: Predicate) -> Predicate:
+    return said
+
+
+@dataclass
+class NodeLog:
+    """What a node says, one entry after the other; ``forge`` changes the entry of a kind."""
+
+    log: PlainLog
+    forged: type | None = None
+    forge: Forge = as_it_is
+    sums: dict[str, SealedSums] = field(default_factory=dict)
+    """announcement of a round → what is sealed of its look"""
+    number: int = 0
+
+    def say(
+        self, kind: type[NetworkStatement], predicate: type[Predicate], subject: str, **said: object
+    ) -> Entry:
+        def build(sequence: int, prev: str) -> NetworkStatement:
+            found = predicate(**said, sequence=sequence, prev=prev)
+            found = self.forge(found) if type(found) is self.forged else found
+            about = [Subject(name="subject", digest=Sha256Digest(sha256=subject))]
+            if isinstance(found, Offer):
+                about = [
+                    Subject(
+                        name="adapter_model.safetensors", digest=Sha256Digest(sha256=found.update.adapter)
+                    ),
+                    Subject(name="adapter_config.json", digest=Sha256Digest(sha256=found.config)),
+                ]
+            return kind(subject=about, predicate=found)
+
+        return self.log.append(build)
+
+    @property
+    def composed(self) -> Composition:
+        return self.log.state.tasks[TASK].composition
+
+    def train(self) -> Entry:
+        """An update of its own, whose receipt names the list of what it made."""
+        intent = self.log.announce()
+        adapter, config = digest_of(f"adapter {intent.index}"), digest_of("config")
+        made = self.composed.adopting(adapter)
+        assert made is not None
+        fields = {"merge": "compose/v1", "genesis": made.genesis, "list": made.digest}
+        subject = [
+            Subject(name="adapter_model.safetensors", digest=Sha256Digest(sha256=adapter)),
+            Subject(name="adapter_config.json", digest=Sha256Digest(sha256=config)),
+        ]
+        section = Section(kind="plain/v1", fields=fields)
+        return self.log.conclude(intent, training=training(section=section), subject=subject)
+
+    def introduce(self) -> Entry:
+        state = self.log.state
+        head = state.tasks[TASK].head
+        node = state.nodes.get(TASK)
+        return self.say(
+            NodeStatement,
+            Node,
+            head.digest,
+            name="north",
+            log_key=f"{origin(self.log)}+00000000+AAAA",
+            task=TASK,
+            metric=CROSS_ENTROPY,
+            genesis=state.tasks[TASK].start,
+            labels=digest_of("labels"),
+            profile="f64-nanonat/v1",
+            max_tokens=32,
+            stated_at=AT,
+            supersedes=node.node_leaf if node is not None else "",
+        )
+
+    def enter(self, key: bytes = GUEST_KEY, *, alpha_ppm: int = 10_000, max_looks: int = 40) -> Entry:
+        root = guest_root(GUESTS, key)
+        return self.say(
+            GuestHoldoutStatement,
+            GuestHoldout,
+            root,
+            task=TASK,
+            root=root,
+            count=len(GUESTS),
+            alpha_ppm=alpha_ppm,
+            max_looks=max_looks,
+            source="texts of our own",
+            open_by="2027-01-01",
+            entered_at=AT,
+        )
+
+    def offer(self, receipt: Entry) -> Entry:
+        update = receipt.statement.subject
+        genesis = self.log.state.tasks[TASK].start.digest
+        return self.say(
+            OfferStatement,
+            Offer,
+            update[0].digest.sha256,
+            task=TASK,
+            update=OfferedUpdate(adapter=update[0].digest.sha256, genesis=genesis),
+            receipt=receipt.leaf_hash,
+            receipt_at=receipt.index,
+            config=update[1].digest.sha256,
+            adapter_bytes=1000,
+            offered_at=AT,
+        )
+
+    def candidate(self) -> RoundCandidate:
+        self.number += 1
+        name = f"capsule {self.number}"
+        return RoundCandidate(
+            capsule=digest_of(name), origin="log.example/2", offer=digest_of(f"offer of {name}")
+        )
+
+    def announce(self, candidates: list[RoundCandidate]) -> Entry:
+        known, node = self.log.state.tasks[TASK], self.log.state.nodes[TASK]
+        assert node.guest is not None
+        return self.say(
+            RoundIntentStatement,
+            RoundIntent,
+            known.head.digest,
+            id=f"round_1764000000_{len(self.log.entries)}",
+            task=TASK,
+            base=known.head,
+            genesis=known.composition.genesis,
+            composed=known.composition.digest,
+            guest=node.guest.in_use,
+            candidates=candidates,
+            screened_with=512,
+            seed=7,
+            reserved_microjoules=RESERVED_UJ,
+            meter="embedded",
+            announced_at=AT,
+        )
+
+    def record(self, announced: Entry, gain: int = 80_000_000) -> Entry:
+        """A round that adds its first candidate to a half, and refuses the others.
+
+        Args:
+            announced: the round.
+            gain: Δ of each example of the guest holdout, nano-nats.
+        """
+        intent = announced.round_intent
+        assert intent is not None
+        known = self.log.state.tasks[TASK]
+        first, *others = intent.candidates
+        update = OfferedUpdate(adapter=first.capsule, genesis=known.composition.genesis)
+        steps = [ListStep(kind=StepKind.ADD, update=update, amount=str(Fraction(1, 2)))]
+        count, candidate = intent.guest.count, model(f"round {announced.index}")
+        sums = SealedSums(
+            base=known.head,
+            candidate=candidate,
+            profile="f64-nanonat/v1",
+            base_loss_sum=count * 10**9,
+            new_loss_sum=count * (10**9 - gain),
+            delta_squared_sum=str(count * gain**2),
+        )
+        self.sums[announced.leaf_hash] = sums
+        level = certified_level(sums.evidence(count), intent.guest.needed_milli)
+        kept = level > 0
+        composed = after(known.composition, steps) if kept else known.composition
+        tried = MemberVerdict.ADOPTED if kept else MemberVerdict.NOT_CHOSEN
+        members = [Member(capsule=first.capsule, verdict=tried)]
+        members += [Member(capsule=one.capsule, verdict=MemberVerdict.SCREENED) for one in others]
+        if kept:
+            self.log.heads[TASK] = candidate
+        return self.say(
+            RoundStatement,
+            Round,
+            candidate.digest,
+            intent=announced.leaf_hash,
+            id=intent.id,
+            task=TASK,
+            outcome=RoundOutcome.ACCEPTED if kept else RoundOutcome.REJECTED,
+            reason=Reason(code="round.kept" if kept else "round.missed"),
+            base=known.head,
+            result=candidate if kept else known.head,
+            composed=composed.digest,
+            members=members,
+            steps=steps,
+            search=Search(
+                tried=6,
+                count=512,
+                base_loss_sum=512 * 10**9,
+                new_loss_sum=460 * 10**9,
+                delta_squared_sum=str(10**21),
+            ),
+            look=SealedLook(
+                sealed=sums.seal(GUEST_KEY, announced.leaf_hash),
+                losses_root=digest_of("losses"),
+                profile="f64-nanonat/v1",
+                level=level,
+            ),
+            energy=figure(),
+            software={"cryoflux": "0.2.0"},
+            started_at="2026-11-25T01:00:01Z",
+            finished_at="2026-11-25T01:02:03Z",
+        )
+
+    def recall(self, capsule: str) -> Entry:
+        known = self.log.state.tasks[TASK]
+        due = list_of(known.made, known.head.digest, never=capsule)
+        assert due is not None
+        result = model(f"recalled {len(self.log.entries)}")
+        base, self.log.heads[TASK] = known.head, result
+        return self.say(
+            RecallStatement,
+            Recall,
+            result.digest,
+            task=TASK,
+            capsule=capsule,
+            base=base,
+            result=result,
+            composed=due.digest,
+            reason="it was poisoned",
+            recalled_at=AT,
+        )
+
+    def open(self) -> Entry:
+        root = guest_root(GUESTS, GUEST_KEY)
+        tally = self.log.state.nodes[TASK].guests[root]
+        return self.say(
+            OpeningStatement,
+            Opening,
+            digest_of("examples"),
+            task=TASK,
+            root=root,
+            key=GUEST_KEY.hex(),
+            examples=digest_of("examples"),
+            count=len(GUESTS),
+            why=WhyOpened.ASKED,
+            rounds=[OpenedRound(intent=look.intent, sums=self.sums[look.intent]) for look in tally.looks],
+            opened_at=AT,
+        )
+
+
+def origin(log: PlainLog) -> str:
+    return log.log.origin if isinstance(log, StoredLog) else origin_of(log.key.public_key())
+
+
+def node_log(log: PlainLog, forged: type | None = None, forge: Forge = as_it_is) -> NodeLog:
+    """All that a node can say, each kind once or more; the last entry of a kind may be forged."""
+    node = NodeLog(log, forged, forge)
+    receipt = node.train()
+    node.introduce()
+    node.enter()
+    node.offer(receipt)
+    adopted = node.candidate()
+    node.record(node.announce([adopted, node.candidate()]))
+    node.record(node.announce([node.candidate()]), gain=-1_000_000)
+    node.recall(adopted.capsule)
+    node.open()
+    return node

@@ -1,0 +1,101 @@
+"""A list follows from how its version was made, and a recall is the list of a head that never adopted."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryoflux.registry.composition import Composition, Term
+from cryoflux.registry.made import MadeVersion, list_of, lists_on_the_way
+from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
+
+GENESIS = "00" * 32
+BASE = Composition(genesis=GENESIS)
+Event = Term | tuple[ListStep, ...] | str
+"""an update that was trained here, the steps of a round, or the adapter that was recalled"""
+
+
+def named(number: int) -> str:
+    return f"{number:064x}"
+
+
+def version(number: int) -> str:
+    return f"{number:064x}".replace("0", "f", 1)
+
+
+def remembered(events: Sequence[Event]) -> tuple[dict[str, MadeVersion], str]:
+    made, head = dict[str, MadeVersion](), GENESIS
+    for number, event in enumerate(events):
+        how = {
+            Term: lambda e=event: {"term": e},
+            tuple: lambda e=event: {"steps": e},
+            str: lambda e=event: {"recalled": e},
+        }[type(event)]()
+        made[version(number)] = MadeVersion(GENESIS, head, **how)
+        head = version(number)
+    return made, head
+
+
+def step(kind: StepKind, number: int, amount: str, parent: tuple[Term, ...] = ()) -> ListStep:
+    return ListStep(
+        kind=kind, update=OfferedUpdate(adapter=named(number), genesis=GENESIS, parent=parent), amount=amount
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn, first: int = 1) -> list[Event]:
+    events: list[Event] = []
+    for number in range(first, first + draw(st.integers(0, 8))):
+        kind = draw(st.sampled_from(["trained", "add", "mix"]))
+        if kind == "trained":
+            events.append(Term(weight="1", adapter=named(number), parent=BASE.digest))
+        else:
+            amount = draw(st.sampled_from(["1/2", "1/4"]))
+            events.append((step(StepKind(kind), number, amount),))
+    return events
+
+
+@given(histories())
+def test_the_list_of_a_version_is_what_its_history_makes(events: list[Event]) -> None:
+    made, head = remembered(events)
+    due = BASE
+    for event in events:
+        if isinstance(event, Term):
+            due = Composition(genesis=GENESIS, terms=(*due.terms, event))
+        elif isinstance(event, tuple):
+            due = after(due, event)
+    assert (list_of(made, head) or BASE) == due
+
+
+@given(histories(first=1), histories(first=100))
+def test_a_recall_is_the_list_of_a_head_that_never_adopted(before: list[Event], later: list[Event]) -> None:
+    poison = (step(StepKind.MIX, 50, "1/3"),)
+    made, head = remembered([*before, poison, *later])
+    never, clean = remembered([*before, *later])
+    due = list_of(never, clean) or BASE
+    assert (list_of(made, head, never=named(50)) or BASE) == due
+    recalled, after_it = remembered([*before, poison, *later, named(50)])
+    assert list_of(recalled, after_it) == due
+
+
+@given(histories(), st.integers(0, 8))
+def test_what_is_not_remembered_back_to_the_genesis_has_no_list(events: list[Event], lost: int) -> None:
+    made, head = remembered(events)
+    if lost < len(events):
+        del made[version(lost)]
+        assert list_of(made, head) is None
+
+
+def test_parents_of_what_was_adopted_are_known_by_their_digests() -> None:
+    theirs = (Term(weight="1", adapter=named(8), parent=BASE.digest),)
+    made, head = remembered(
+        [
+            Term(weight="1", adapter=named(1), parent=BASE.digest),
+            (step(StepKind.ADD, 9, "1/2", theirs),),
+        ]
+    )
+    lists = lists_on_the_way(made, head)
+    composed = list_of(made, head)
+    assert composed is not None
+    assert {term.parent for term in composed.terms} <= lists.keys()
+    assert all(Composition(genesis=GENESIS, terms=terms).digest == name for name, terms in lists.items())
