@@ -32,8 +32,8 @@ OURS = frozenset(
             "data",
             "evidence",
         ),
-        *("heads", "judged", "keys", "lock", "log", "meter.lock", "models", "monitor", "origin.json"),
-        *("receipts.db", "session.json", "working"),
+        *("heads", "judged", "keys", "lock", "log", "meter.lock", "models", "monitor", "network"),
+        *("origin.json", "receipts.db", "session.json", "working"),
     }
 )
 """what a state directory holds"""
