@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["run"]
+__all__ = ["Interrupts", "run"]
 
 import shlex
 import signal
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cryoflux.settings import DataSettings
 
 
-class _Interrupts:
+class Interrupts:
     """The first Ctrl-C asks the run to end and record; the second ends it at once."""
 
     def __init__(self) -> None:
@@ -281,7 +281,7 @@ def run(
     from cryoflux.runs.session import run as spend
     from cryoflux.runs.spending import RunLimits
 
-    interrupts = _Interrupts()
+    interrupts = Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, interrupts)
     observers = _log_views(log)

@@ -81,7 +81,7 @@ class Adopting:
             BudgetError: what is left does not pay for a round.
         """
         node = self._node
-        if node.guest is None:
+        if node.guest is None and beside_attempts:
             return None
         offers = self._offers()
         due = due_offers(node, offers, self._opened.task.head.digest, self._context.log.origin)
