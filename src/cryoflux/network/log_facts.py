@@ -116,6 +116,6 @@ def receipt_key_of(document: bytes, log: VerifierKey) -> bytes:
     try:
         said = json.loads(document)
         raw = base64.b64decode(said["receipt_key"], validate=True)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return b""
     return raw if is_sound_key(raw) and named_after(raw_key_id(raw)) == log.name else b""
