@@ -59,8 +59,8 @@ def parse_heads(content: bytes) -> tuple[Note, ...]:
     for older, newer in pairwise(note.checkpoint for note in notes):
         if newer.origin != older.origin or newer.size <= older.size:
             raise VerificationError(
-                f"A head of {newer.origin} with {newer.size} entries stands behind one of {older.origin} with "
-                f"{older.size}.",
+                f"A head of {newer.origin} with {newer.size} entries stands behind one of {older.origin} "
+                f"with {older.size}.",
                 why="The heads of a log stand in the order in which they were cosigned.",
             )
     return notes

@@ -1,4 +1,4 @@
-"""``log/heads`` keeps every head that a quorum cosigned: none goes, none changes but the last, which gains."""
+"""``log/heads`` keeps every head that a quorum cosigned: none goes, and only the last one changes."""
 
 from __future__ import annotations
 
