@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.digests import sha256_hex
+from cryoflux.network.capsule import CapsuleDocument, CapsuleFile, ProvenEntry
 from cryoflux.receipts.checkpoint import (
     KeyType,
     VerifierKey,
@@ -27,6 +28,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import Offer, OfferStatement
 from cryoflux.registry.composition import Term, list_digest
 from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.signing.canonical import canonical_bytes
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 from cryoflux.witness.cosigned import log_key_of
 from node_log import AT, TASK, NodeLog
@@ -51,7 +53,7 @@ class CosigningWitness:
         return with_signatures(note, [line])
 
 
-class PublicNode:
+class TreeNode:
     """A node with a log of its own, and what it has published of it.
 
     Args:
@@ -74,6 +76,11 @@ class PublicNode:
     @property
     def origin(self) -> str:
         return self.vkey.name
+
+    @property
+    def receipt_key(self) -> str:
+        first = load_first_public(self.state / KEYS_FOLDER, create=False)
+        return base64.b64encode(raw_public_key(first)).decode()
 
     def put(self, path: str, content: bytes) -> None:
         place = self.tree / path
@@ -100,14 +107,21 @@ class PublicNode:
         )
         bytes_ = f"adapter {receipt.index - 1}".encode()
         assert sha256_hex(bytes_) == adapter
-        said = {
-            "v": 1,
-            "offer": {"entry": base64.b64encode(offered.envelope).decode()},
-            "receipt": {"entry": base64.b64encode(receipt.envelope).decode()},
-        }
+        encoded = [base64.b64encode(one.envelope).decode() for one in (offered, receipt)]
+        proven = [ProvenEntry(entry=one, proof="left out: the log is mirrored") for one in encoded]
+        said = CapsuleDocument(
+            v=1,
+            origin=self.origin,
+            log_vkey=str(self.vkey),
+            receipt_key=self.receipt_key,
+            offer=proven[0],
+            receipt=proven[1],
+            adapter=CapsuleFile(sha256=adapter, bytes=1000),
+            config=CapsuleFile(sha256=config, bytes=6),
+        )
         self.put(f"capsules/{adapter}/adapter_model.safetensors", bytes_)
         self.put(f"capsules/{adapter}/adapter_config.json", b"config")
-        self.put(f"capsules/{adapter}/capsule.json", json.dumps(said).encode())
+        self.put(f"capsules/{adapter}/capsule.json", canonical_bytes(said))
         return offered
 
     def put_list(self, terms: Sequence[Term]) -> str:
@@ -127,8 +141,7 @@ class PublicNode:
             self.heads.append(note)
         self.put("log/checkpoint", note)
         self.put("log/heads", b"\n".join(self.heads))
-        first = load_first_public(self.state / KEYS_FOLDER, create=False)
-        said = {"v": 1, "peers": list(peers), "receipt_key": base64.b64encode(raw_public_key(first)).decode()}
+        said = {"v": 1, "peers": list(peers), "receipt_key": self.receipt_key}
         self.put("node.json", json.dumps(said).encode())
         return note
 

@@ -22,16 +22,16 @@ from cryoflux.network.telling import LATER, own_record, told_by
 from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from node_log import GUEST_KEY, GUESTS
-from node_tree import CosigningWitness, Odd, PublicNode, serving_tree
+from node_tree import CosigningWitness, Odd, TreeNode, serving_tree
 
 T = 1_764_000_000
 W1, W2 = CosigningWitness("one"), CosigningWitness("two")
 
 
 @pytest.fixture
-def north(tmp_path: Path) -> Iterator[PublicNode]:
+def north(tmp_path: Path) -> Iterator[TreeNode]:
     """A node with one offer that both witnesses have seen."""
-    node = PublicNode(tmp_path / "north")
+    node = TreeNode(tmp_path / "north")
     node.offer()
     node.publish({W1: T, W2: T + 5}, peers=["http://east.example/", "javascript:no", 7])
     yield node
@@ -39,15 +39,15 @@ def north(tmp_path: Path) -> Iterator[PublicNode]:
 
 
 @pytest.fixture
-def south(tmp_path: Path) -> Iterator[PublicNode]:
-    node = PublicNode(tmp_path / "south", aborted=1)
+def south(tmp_path: Path) -> Iterator[TreeNode]:
+    node = TreeNode(tmp_path / "south", aborted=1)
     node.offer()
     node.publish({W1: T + 100, W2: T + 90})
     yield node
     node.close()
 
 
-def peers_of(urls: dict[PublicNode, str], *, quorum: str = "both", witness: str = "") -> Peers:
+def peers_of(urls: dict[TreeNode, str], *, quorum: str = "both", witness: str = "") -> Peers:
     lines = [f"witness {one.name} {one.vkey} {witness if one is W1 else ''}" for one in (W1, W2)]
     lines += ["group both all one two", f"quorum {quorum}"]
     lines += [f"node {node.state.parent.name} {node.vkey} {url}" for node, url in urls.items()]
@@ -55,7 +55,7 @@ def peers_of(urls: dict[PublicNode, str], *, quorum: str = "both", witness: str 
 
 
 def gathered(
-    network: Path, *nodes: PublicNode, odd: Odd | None = None, asked: list[str] | None = None, **said: object
+    network: Path, *nodes: TreeNode, odd: Odd | None = None, asked: list[str] | None = None, **said: object
 ) -> tuple[dict[str, PeerGathered], Peers]:
     with ExitStack() as stack:
         urls = {node: stack.enter_context(serving_tree(node.tree, odd, asked)) for node in nodes}
@@ -68,7 +68,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_peers_offer_is_here_in_the_order_of_its_commitment(
-    tmp_path: Path, north: PublicNode, south: PublicNode
+    tmp_path: Path, north: TreeNode, south: TreeNode
 ) -> None:
     lines: list[str] = []
     network = tmp_path / "mine"
@@ -79,15 +79,15 @@ def test_what_peers_offer_is_here_in_the_order_of_its_commitment(
     assert found["north"].hints == ("http://east.example/",)
     offers = found_offers(network, peers)
     assert [(one.origin, one.committed_s, one.fetched) for one in offers] == [
-        (north.origin, T, True),
-        (south.origin, T + 90, True),
+        (north.origin, T + 5, True),
+        (south.origin, T + 100, True),
     ]
     assert [one.near for one in offers] == [(offers[1].capsule,), (offers[0].capsule,)]
     assert (NetworkFolder(network).capsule(offers[0].capsule) / "adapter_model.safetensors").is_file()
     assert min(lines).startswith("1 of 2 peers: ")
 
 
-def test_nothing_new_is_asked_for_twice_and_costs_no_bytes(tmp_path: Path, north: PublicNode) -> None:
+def test_nothing_new_is_asked_for_twice_and_costs_no_bytes(tmp_path: Path, north: TreeNode) -> None:
     network, asked = tmp_path / "mine", list[str]()
     with serving_tree(north.tree, asked=asked) as url:
         peers = peers_of({north: url})
@@ -101,7 +101,7 @@ def test_nothing_new_is_asked_for_twice_and_costs_no_bytes(tmp_path: Path, north
 
 
 def test_an_offer_is_no_candidate_before_a_quorum_has_seen_its_receipt(
-    tmp_path: Path, north: PublicNode
+    tmp_path: Path, north: TreeNode
 ) -> None:
     network = tmp_path / "mine"
     later = north.offer()
@@ -115,10 +115,10 @@ def test_an_offer_is_no_candidate_before_a_quorum_has_seen_its_receipt(
     found, peers = gathered(network, north)
     assert found["north"].waiting == 0
     second = found_offers(network, peers)[1]
-    assert (second.committed_s, second.offer_leaf) == (T + 800, later.leaf_hash)
+    assert (second.committed_s, second.offer_leaf) == (T + 900, later.leaf_hash)
 
 
-def test_lists_and_what_an_update_was_trained_on_come_with_it(tmp_path: Path, north: PublicNode) -> None:
+def test_lists_and_what_an_update_was_trained_on_come_with_it(tmp_path: Path, north: TreeNode) -> None:
     network = tmp_path / "mine"
     parent = north.node.composed.terms
     north.offer()
@@ -147,7 +147,7 @@ def without(*words: str) -> Odd:
 
 @pytest.mark.parametrize("word", ["capsule.json", "adapter_model", "adapter_config"])
 def test_what_is_withheld_is_counted_and_had_once_it_is_there(
-    tmp_path: Path, north: PublicNode, word: str
+    tmp_path: Path, north: TreeNode, word: str
 ) -> None:
     network = tmp_path / "mine"
     for tries in (1, 2):
@@ -175,7 +175,7 @@ def test_what_is_withheld_is_counted_and_had_once_it_is_there(
     ],
 )
 def test_bytes_that_were_not_signed_are_not_kept(
-    tmp_path: Path, north: PublicNode, word: str, content: bytes
+    tmp_path: Path, north: TreeNode, word: str, content: bytes
 ) -> None:
     network = tmp_path / "mine"
     for path in north.tree.rglob(f"{word}*"):
@@ -187,10 +187,10 @@ def test_bytes_that_were_not_signed_are_not_kept(
 
 
 def test_who_offers_bytes_of_another_with_other_settings_displaces_nothing(
-    tmp_path: Path, north: PublicNode
+    tmp_path: Path, north: TreeNode
 ) -> None:
     """A copy of the bytes alone, whose settings would make another update of them."""
-    rogue = PublicNode(tmp_path / "rogue")
+    rogue = TreeNode(tmp_path / "rogue")
     rogue.offer()
     rogue.publish({W1: T + 50, W2: T + 50})
     for path in rogue.tree.rglob("adapter_config.json"):
@@ -203,7 +203,7 @@ def test_who_offers_bytes_of_another_with_other_settings_displaces_nothing(
     rogue.close()
 
 
-def test_a_head_that_was_published_and_is_gone_goes_back(tmp_path: Path, north: PublicNode) -> None:
+def test_a_head_that_was_published_and_is_gone_goes_back(tmp_path: Path, north: TreeNode) -> None:
     network = tmp_path / "mine"
     gathered(network, north)
     kept = PeerRecord.of(network, north.vkey).published
@@ -216,13 +216,13 @@ def test_a_head_that_was_published_and_is_gone_goes_back(tmp_path: Path, north: 
     assert PeerRecord.of(network, north.vkey).published == kept
 
 
-def test_cosignatures_that_are_left_out_later_stay(tmp_path: Path, north: PublicNode) -> None:
+def test_cosignatures_that_are_left_out_later_stay(tmp_path: Path, north: TreeNode) -> None:
     network = tmp_path / "mine"
     _, peers = gathered(network, north)
     north.heads[0] = W1.cosigned((north.state / "log" / "checkpoint").read_bytes(), T + 999)
     north.publish()
     gathered(network, north)
-    assert found_offers(network, peers)[0].committed_s == T
+    assert found_offers(network, peers)[0].committed_s == T + 5
 
 
 @contextmanager
@@ -243,15 +243,15 @@ def witness_that_knows(*notes: bytes) -> Iterator[str]:
         yield url
 
 
-def told_to_others(north: PublicNode, folder: Path) -> PublicNode:
+def told_to_others(north: TreeNode, folder: Path) -> TreeNode:
     """The same log in another place, where it goes on differently."""
     north.log.close()
     shutil.copytree(north.state.parent, folder)
     north.log.reopen()
-    return PublicNode(folder)
+    return TreeNode(folder)
 
 
-def test_another_history_that_a_witness_was_shown_convicts(tmp_path: Path, north: PublicNode) -> None:
+def test_another_history_that_a_witness_was_shown_convicts(tmp_path: Path, north: TreeNode) -> None:
     network = tmp_path / "mine"
     other = told_to_others(north, tmp_path / "told" / "north")
     other.log.abort(other.log.announce())
@@ -273,7 +273,7 @@ def test_another_history_that_a_witness_was_shown_convicts(tmp_path: Path, north
     assert [log.convicted for log in told_by(network, peers)[0]] == [True]
 
 
-def test_another_history_that_a_peer_publishes_itself_convicts(tmp_path: Path, north: PublicNode) -> None:
+def test_another_history_that_a_peer_publishes_itself_convicts(tmp_path: Path, north: TreeNode) -> None:
     other = told_to_others(north, tmp_path / "told" / "north")
     other.log.abort(other.log.announce())
     lie = other.publish({W1: T + 50, W2: T + 50})
@@ -286,7 +286,7 @@ def test_another_history_that_a_peer_publishes_itself_convicts(tmp_path: Path, n
 
 
 def test_who_has_nothing_new_by_a_witness_is_not_asked(
-    tmp_path: Path, north: PublicNode, south: PublicNode
+    tmp_path: Path, north: TreeNode, south: TreeNode
 ) -> None:
     network, asked = tmp_path / "mine", list[str]()
     notes = [node.heads[-1] for node in (north, south)]
@@ -310,7 +310,7 @@ def test_who_has_nothing_new_by_a_witness_is_not_asked(
 
 
 def test_what_a_witness_has_seen_counts_though_the_peer_leaves_it_out(
-    tmp_path: Path, north: PublicNode
+    tmp_path: Path, north: TreeNode
 ) -> None:
     network = tmp_path / "mine"
     head = W2.cosigned(north.heads[0], T + 5)
@@ -321,10 +321,10 @@ def test_what_a_witness_has_seen_counts_though_the_peer_leaves_it_out(
         with witness_that_knows(head) as witness:
             peers = peers_of({north: url}, witness=witness)
             gather(network, peers, ask_witnesses=True)
-    assert [one.committed_s for one in found_offers(network, peers)] == [T]
+    assert [one.committed_s for one in found_offers(network, peers)] == [T + 5]
 
 
-def test_a_log_whose_entry_another_key_signed_is_read_no_further(tmp_path: Path, north: PublicNode) -> None:
+def test_a_log_whose_entry_another_key_signed_is_read_no_further(tmp_path: Path, north: TreeNode) -> None:
     network = tmp_path / "mine"
     first, _ = gathered(network, north)
     assert first["north"].fetched == 1
@@ -340,7 +340,7 @@ def test_a_log_whose_entry_another_key_signed_is_read_no_further(tmp_path: Path,
     assert PeerRecord.of(network, north.vkey).facts == facts
 
 
-def test_a_stranger_is_never_asked(tmp_path: Path, north: PublicNode, south: PublicNode) -> None:
+def test_a_stranger_is_never_asked(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:
     asked: list[str] = []
     with serving_tree(south.tree, asked=asked) as stranger:
         north.publish(peers=[stranger])
@@ -348,9 +348,7 @@ def test_a_stranger_is_never_asked(tmp_path: Path, north: PublicNode, south: Pub
     assert asked == []
 
 
-def test_a_peer_that_is_not_there_hinders_no_other(
-    tmp_path: Path, north: PublicNode, south: PublicNode
-) -> None:
+def test_a_peer_that_is_not_there_hinders_no_other(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:
     with serving_tree(north.tree) as url:
         peers = peers_of({south: "http://127.0.0.1:9", north: url})
         found = gather(tmp_path / "mine", peers)
@@ -359,7 +357,7 @@ def test_a_peer_that_is_not_there_hinders_no_other(
     assert [one.origin for one in found_offers(tmp_path / "mine", peers)] == [north.origin]
 
 
-def test_more_than_a_pull_may_bring_is_left_for_the_next(tmp_path: Path, north: PublicNode) -> None:
+def test_more_than_a_pull_may_bring_is_left_for_the_next(tmp_path: Path, north: TreeNode) -> None:
     network = tmp_path / "mine"
     found, _ = gathered(network, north, most_bytes=1000)
     assert found["north"].outcome is PullOutcome.UNREACHABLE
@@ -370,7 +368,7 @@ def test_more_than_a_pull_may_bring_is_left_for_the_next(tmp_path: Path, north: 
     assert gathered(network, north)[0]["north"].fetched == 1
 
 
-def rounds(verifier: PublicNode, offers: Sequence[OfferFound], gain: int = 80_000_000) -> None:
+def rounds(verifier: TreeNode, offers: Sequence[OfferFound], gain: int = 80_000_000) -> None:
     candidates = [
         RoundCandidate(capsule=one.capsule, origin=one.origin, offer=one.offer_leaf) for one in offers
     ]
@@ -378,9 +376,9 @@ def rounds(verifier: PublicNode, offers: Sequence[OfferFound], gain: int = 80_00
 
 
 @pytest.fixture
-def judge(tmp_path: Path) -> Iterator[PublicNode]:
+def judge(tmp_path: Path) -> Iterator[TreeNode]:
     """A verifier whose guest holdout was entered before anything was offered."""
-    node = PublicNode(tmp_path / "judge", aborted=2)
+    node = TreeNode(tmp_path / "judge", aborted=2)
     node.node.train()
     node.node.introduce()
     node.node.enter()
@@ -390,7 +388,7 @@ def judge(tmp_path: Path) -> Iterator[PublicNode]:
 
 
 def test_books_are_the_same_however_the_logs_came(
-    tmp_path: Path, north: PublicNode, south: PublicNode, judge: PublicNode
+    tmp_path: Path, north: TreeNode, south: TreeNode, judge: TreeNode
 ) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     _, peers = gathered(one, judge, north, south)
@@ -407,7 +405,7 @@ def test_books_are_the_same_however_the_logs_came(
         found.append((books_of(logs, [judge.origin], 1, now_s), now_s))
     assert found[0] == found[1]
     books, now_s = found[0]
-    assert now_s == T + 200
+    assert now_s == T + 201
     standings = [books[node.origin].capsules[0].standing for node in (north, south)]
     assert standings == [Confirmation.CONFIRMED, Confirmation.REFUTED]
     assert books[north.origin].capsules[0].level == 50_000_000
@@ -417,7 +415,7 @@ def test_books_are_the_same_however_the_logs_came(
 
 
 def test_an_opening_is_reproduced_by_whoever_has_its_examples(
-    tmp_path: Path, north: PublicNode, judge: PublicNode
+    tmp_path: Path, north: TreeNode, judge: TreeNode
 ) -> None:
     network = tmp_path / "mine"
     _, peers = gathered(network, judge, north)
@@ -441,9 +439,7 @@ def test_an_opening_is_reproduced_by_whoever_has_its_examples(
     assert GUEST_KEY.hex() in (record.folder / "facts").read_text()
 
 
-def test_ones_own_log_tells_the_same_as_its_mirror(
-    tmp_path: Path, judge: PublicNode, north: PublicNode
-) -> None:
+def test_ones_own_log_tells_the_same_as_its_mirror(tmp_path: Path, judge: TreeNode, north: TreeNode) -> None:
     network = tmp_path / "mine"
     _, peers = gathered(network, judge, north)
     rounds(judge, found_offers(network, peers))
@@ -459,9 +455,7 @@ def test_ones_own_log_tells_the_same_as_its_mirror(
     assert LATER not in [one.entered_s for one in mine[-1].rounds]
 
 
-def test_without_witnesses_what_came_first_counts(
-    tmp_path: Path, north: PublicNode, south: PublicNode
-) -> None:
+def test_without_witnesses_what_came_first_counts(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:
     network = tmp_path / "mine"
     with serving_tree(north.tree) as one, serving_tree(south.tree) as other:
         gather(network, peers_of({south: other}, quorum="none"), now=lambda: T + 1.5)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 __all__ = ["Collector", "Lists", "Source", "lacking"]
 
-import base64
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +16,20 @@ from pathlib import Path
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError, ModelError, VerificationError
 from cryoflux.files import read_regular, write_atomic
+from cryoflux.network.capsule import (
+    MOST_ADAPTER_BYTES,
+    MOST_CAPSULE_BYTES,
+    MOST_CONFIG_BYTES,
+    parse_capsule,
+)
 from cryoflux.network.fetching import Fetches, PeerUnreachableError
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.log_facts import OfferFact
 from cryoflux.registry.composition import MOST_DEPTH, MOST_TERMS, Term, list_digest, parse_list
 from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.signing.envelope import decode_base64
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 
-MOST_CAPSULE_BYTES = 65_536
-MOST_ADAPTER_BYTES = 8 * 2**20
-MOST_CONFIG_BYTES = 65_536
 _MOST_LIST_BYTES = MOST_TERMS * 160
 _MOST_LISTS = 256
 """that one offer may need"""
@@ -234,8 +236,8 @@ def _holds(path: Path, digest: str, most: int) -> bool:
 def _speaks_of(content: bytes, entries: tuple[bytes, bytes]) -> bool:
     """Whether a ``capsule.json`` brings these entries."""
     try:
-        said = json.loads(content)
-        brought = tuple(base64.b64decode(said[name]["entry"], validate=True) for name in ("offer", "receipt"))
-    except (ValueError, KeyError, TypeError, RecursionError):
+        said = parse_capsule(content)
+        brought = tuple(decode_base64(one.entry, "An entry") for one in (said.offer, said.receipt))
+    except VerificationError:
         return False
     return brought == entries

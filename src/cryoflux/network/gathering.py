@@ -27,9 +27,7 @@ from cryoflux.network.following import TwoHistoriesError, follow, signed_heads
 from cryoflux.network.head_times import HeadsGoBackError, continued, heads_in
 from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
 from cryoflux.network.peer_record import (
-    HEADS,
     MOST_EXAMPLES_BYTES,
-    MOST_HEADS_BYTES,
     MOST_NODE_BYTES,
     Missing,
     PeerRecord,
@@ -38,6 +36,7 @@ from cryoflux.network.peers import PeerNode, Peers, is_url
 from cryoflux.network.pulling import PullOutcome, pull
 from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
 from cryoflux.receipts.checkpoint import Note
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES
 
 MOST_BYTES = 256 * 2**20
 """that one peer may bring in one pull"""

@@ -1,8 +1,9 @@
 """When a quorum of witnesses had seen an entry: by all heads of its log that they cosigned.
 
 A node publishes the heads that witnesses cosigned, append-only, and witnesses publish the newest of each log.
-An entry was committed at the earliest time by which a quorum had seen a head that covers it. So whoever
-leaves heads out can only make its own commitments later; and a head that was there once has to stay.
+An entry was committed at the earliest time by which a quorum had seen a head that covers it
+(`witness.commitment`). So whoever leaves heads out can only make its own commitments later; and a head that
+was there once has to stay.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, cosigned_at, parse_note
+from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, parse_note
+from cryoflux.witness.commitment import quorum_time
 from cryoflux.witness.policy import Policy
 
 _EMPTY_LINE = b"\n\n"
@@ -138,14 +140,10 @@ def together(notes: Iterable[Note]) -> Iterator[Note]:
 def reached_by(note: Note, policy: Policy) -> int | None:
     """When a quorum had seen a head, Unix seconds; none where it has not, or the policy needs nobody.
 
-    A cosignature that does not hold counts for nothing: it must not hide the others.
+    A head with a false cosignature counts for nothing.
     """
-    times = {}
-    for line in policy.witnesses:
-        try:
-            time_s = cosigned_at(note, line.key)
-        except VerificationError:
-            continue
-        if time_s:
-            times[line.name] = time_s
-    return policy.reached_at(times) if policy.reached(set(times)) else None
+    try:
+        reached, time_s = quorum_time(note, policy)
+    except VerificationError:
+        return None
+    return time_s if reached else None

@@ -16,7 +16,7 @@ Each follows from what peers and witnesses sent: a file that is damaged or of an
 
 from __future__ import annotations
 
-__all__ = ["HEADS", "MOST_EXAMPLES_BYTES", "MOST_HEADS_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord"]
+__all__ = ["MOST_EXAMPLES_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord"]
 
 import hashlib
 from pathlib import Path
@@ -31,13 +31,12 @@ from cryoflux.network.head_times import HeadTimes, all_heads, heads_in, reached_
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.pulling import MirrorFolder
 from cryoflux.receipts.checkpoint import Note, VerifierKey
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES
 from cryoflux.witness.policy import Policy
 
 _MOST_FACTS_BYTES = 2**30
-MOST_HEADS_BYTES = 64 * 2**20
 MOST_NODE_BYTES = 256 * 1024
 MOST_EXAMPLES_BYTES = 64 * 2**20
-HEADS = "heads"
 _HEADS_TAG, _SEEN, _FACTS, _TIMES = "heads-tag", "seen", "facts", "times"
 _MISSING, _ARRIVED = "missing", "arrived"
 _FACTS_DECODER = msgspec.json.Decoder(LogFacts)
