@@ -7,7 +7,7 @@ another, and what one offer needs is bounded. Nothing that came is opened here: 
 
 from __future__ import annotations
 
-__all__ = ["Collector", "Lists", "Source", "lacking"]
+__all__ = ["Collector", "NeededLists", "Source", "lacking"]
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def lacking(folder: NetworkFolder, update: OfferedUpdate) -> str:
         update: as it is offered.
     """
     try:
-        adapters = {update.adapter, *Lists(folder, update.parent).adapters()}
+        adapters = {update.adapter, *NeededLists(folder, update.parent).adapters()}
     except CryoFluxError as error:
         return error.what
     for adapter in sorted(adapters):
@@ -59,7 +59,7 @@ def _is_here(folder: NetworkFolder, adapter: str) -> bool:
     return (place / ADAPTER).is_file() and (place / ADAPTER_CONFIG).is_file()
 
 
-class Lists:
+class NeededLists:
     """The lists that an update needs; beginnings of a list that is known are known too.
 
     Args:
@@ -116,7 +116,7 @@ def _too_much(what: str) -> ModelError:
     return ModelError(f"It {what}.", why="So it cannot be composed.", hint="Pull again later.")
 
 
-class _FetchedLists(Lists):
+class _FetchedLists(NeededLists):
     """The same, and what is not here is fetched."""
 
     def __init__(self, folder: NetworkFolder, parent: tuple[Term, ...], sources: Sequence[Source]) -> None:

@@ -19,12 +19,12 @@ from itertools import repeat
 from pathlib import Path
 
 from cryoflux.digests import sha256_hex
-from cryoflux.errors import CryoFluxError, ModelError, VerificationError
+from cryoflux.errors import ModelError, VerificationError
 from cryoflux.network.collecting import Collector, Source, lacking
 from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
-from cryoflux.network.following import TwoHistoriesError, follow, signed_heads
-from cryoflux.network.head_times import HeadsGoBackError, continued, heads_in
+from cryoflux.network.following import follow, signed_heads
+from cryoflux.network.head_times import continued, not_there
 from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
 from cryoflux.network.peer_record import (
     MOST_EXAMPLES_BYTES,
@@ -36,7 +36,8 @@ from cryoflux.network.peers import PeerNode, Peers, is_url
 from cryoflux.network.pulling import PullOutcome, pull
 from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
 from cryoflux.receipts.checkpoint import Note
-from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, parse_heads
+from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 
 MOST_BYTES = 256 * 2**20
 """that one peer may bring in one pull"""
@@ -186,10 +187,10 @@ class _Gathering:
         if found.outcome not in _READ_ON:
             return found
         seen = self._new.get(node.origin, ())
-        try:
-            facts = follow(record, receipt_key_of(record.node, node.key), (*heads.new, *seen))
-        except VerificationError as error:
-            return replace(found, outcome=_outcome_of(error), why=error.what)
+        facts = follow(record, receipt_key_of(record.node, node.key), (*heads.new, *seen))
+        if evidence := record.mirror.evidence:
+            why = f"{check_equivocation(parse_equivocation(evidence))}."
+            return replace(found, outcome=PullOutcome.DIFFERS, why=why)
         if heads.published:
             record.keep_published(heads.published, heads.etag)
         if seen:
@@ -208,9 +209,16 @@ class _Gathering:
         try:
             if pulled.came or not record.node:
                 record.keep_node(ration.fetch(f"{node.url}/{NODE}", MOST_NODE_BYTES).content)
-            return found, _published(node, record, ration)
-        except (PeerUnreachableError, VerificationError) as error:
-            return replace(found, outcome=_outcome_of(error), why=error.what), _Heads()
+            heads = _published(node, record, ration)
+        except PeerUnreachableError as error:
+            return replace(found, outcome=PullOutcome.UNREACHABLE, why=error.what), _Heads()
+        except VerificationError as error:
+            return replace(found, outcome=PullOutcome.NOT_SIGNED, why=error.what), _Heads()
+        if heads.gone is not None:
+            size = heads.gone.checkpoint.size
+            why = f"It has published a cosigned head of {size} entries, and does not any more."
+            return replace(found, outcome=PullOutcome.GOES_BACK, why=why), _Heads()
+        return found, heads
 
     def _asks(self, node: PeerNode, record: PeerRecord) -> bool:
         """Whether a peer is asked: not where witnesses know that there is nothing new."""
@@ -291,6 +299,8 @@ class _Heads:
     published: tuple[Note, ...] = ()
     """all of them, as far as the mirror goes; none where they are the same as before"""
     etag: str = ""
+    gone: Note | None = None
+    """one that it has published before, and does not any more"""
 
 
 def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
@@ -298,25 +308,18 @@ def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
 
     Raises:
         PeerUnreachableError: it publishes none.
-        VerificationError: they are not what its log signed, or one is not there any more.
+        VerificationError: they are not what its log signed.
     """
     came = fetcher.fetch(f"{node.url}/log/{HEADS}", MOST_HEADS_BYTES, etag=record.heads_tag)
     if came.same:
         return _Heads()
-    size, every = record.mirror.size, heads_in(came.content)
+    size, every = record.mirror.size, parse_heads(came.content)
     # Sizes rise, so what the mirror has got to is a beginning of what is published.
     heads = tuple(note for note in every if note.checkpoint.size <= size)
     etag = came.etag if len(heads) == len(every) else ""
+    if (gone := not_there(record.published, heads)) is not None:
+        return _Heads(gone=gone)
     return _Heads(signed_heads(record, heads), continued(record.published, heads), etag)
-
-
-def _outcome_of(error: CryoFluxError) -> PullOutcome:
-    outcomes: dict[type[CryoFluxError], PullOutcome] = {
-        PeerUnreachableError: PullOutcome.UNREACHABLE,
-        HeadsGoBackError: PullOutcome.GOES_BACK,
-        TwoHistoriesError: PullOutcome.DIFFERS,
-    }
-    return outcomes.get(type(error), PullOutcome.NOT_SIGNED)
 
 
 def _read(found: PeerGathered, facts: LogFacts) -> PeerGathered:
