@@ -33,7 +33,7 @@ from cryoflux.network.folder import CAPSULE, EXAMPLES, NODE, NetworkFolder
 from cryoflux.network.node_file import node_file
 from cryoflux.network.offering import capsule_content
 from cryoflux.network.peers import read_peers
-from cryoflux.network.public_log import ShownLog, publish_log
+from cryoflux.network.public_log import ShownLog, publish_log, require_log
 from cryoflux.network.public_tree import PublicTree
 from cryoflux.network.revealing import Commitments, Offered, RevealRule
 from cryoflux.receipts.entry import Entry
@@ -103,6 +103,7 @@ class Publisher:
             StateTamperedError: the log is damaged, or does not continue what was shown.
             StorageError: the disk is full, read-only, or refuses.
         """
+        require_log(self._state)
         with one_at_a_time(self.folder.path / "publishing.lock"):
             try:
                 return self._publish(rule, peers)
