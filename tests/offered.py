@@ -14,7 +14,15 @@ from safetensors.numpy import save
 from cryoflux.digests import sha256_hex
 from cryoflux.network.capsule import CheckedCapsule, check_capsule
 from cryoflux.network.offering import capsule_content, update_of, write_capsule
-from cryoflux.receipts.checkpoint import KeyType, Note, cosign, parse_note, verifier_key, with_signatures
+from cryoflux.receipts.checkpoint import (
+    KeyType,
+    Note,
+    VerifierKey,
+    cosign,
+    parse_note,
+    verifier_key,
+    with_signatures,
+)
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import Offer, OfferStatement
 from cryoflux.receipts.statement import Section, Sha256Digest, Subject
@@ -103,14 +111,14 @@ class OfferedState:
         section = Section(kind="plain/v1", fields=fields)
         return self.log.conclude(intent, kept=kept, training=training(section=section), subject=subject)
 
-    def offer(self, receipt: Entry, **changes: object) -> Entry:
-        adapter, config = receipt.statement.subject
+    def offer(self, made: Entry, /, **changes: object) -> Entry:
+        adapter, config = made.statement.subject
         size = (self.state.capsule(adapter.digest.sha256) / adapter.name).stat().st_size
         said = {
             "task": TASK,
-            "update": update_of(self.log.entries, receipt),
-            "receipt": receipt.leaf_hash,
-            "receipt_at": receipt.index,
+            "update": update_of(self.log.entries, made),
+            "receipt": made.leaf_hash,
+            "receipt_at": made.index,
             "config": config.digest.sha256,
             "adapter_bytes": size,
             "offered_at": AT,
@@ -126,6 +134,10 @@ class OfferedState:
         return self.heads[-1]
 
     @property
+    def log_key(self) -> VerifierKey:
+        return log_key_of(self.path)
+
+    @property
     def policy_text(self) -> str:
         """Two of three witnesses."""
         keys = {
@@ -133,7 +145,7 @@ class OfferedState:
             for one, key in WITNESSES.items()
         }
         lines = [f"witness {one} {key}" for one, key in keys.items()]
-        return "\n".join([f"log {log_key_of(self.path)}", *lines, "group g 2 a b c", "quorum g", ""])
+        return "\n".join([f"log {self.log_key}", *lines, "group g 2 a b c", "quorum g", ""])
 
     @property
     def policy(self) -> Policy:

@@ -138,12 +138,14 @@ def _check_terms(capsule: CheckedCapsule, ground: AdmissionGround, labels: str) 
         raise _RefusedError(MemberVerdict.STALE, why)
     if labels != ground.labels:
         raise _RefusedError(MemberVerdict.STALE, "Its log does not say that its classes are this node's.")
-    for what, size, most in (
-        ("Its adapter", capsule.offer.adapter_bytes, MOST_ADAPTER_BYTES),
-        ("Its file of settings", capsule.config_bytes, MOST_CONFIG_BYTES),
-    ):
-        if size > most:
-            raise _RefusedError(MemberVerdict.MALFORMED, f"{what} has {size:,} bytes; {most:,} are read.")
+    size = capsule.offer.adapter_bytes
+    if size > MOST_ADAPTER_BYTES:
+        why = f"Its offer says {size:,} bytes, and {MOST_ADAPTER_BYTES:,} are read."
+        raise _RefusedError(MemberVerdict.MALFORMED, why)
+    # The size of the settings is what whoever serves them says: nobody signed it.
+    if capsule.config_bytes > MOST_CONFIG_BYTES:
+        why = f"Its settings are said to have {capsule.config_bytes:,} bytes; {MOST_CONFIG_BYTES:,} are read."
+        raise _RefusedError(MemberVerdict.UNAVAILABLE, why)
 
 
 def _check_norms(norms: Mapping[str, float], bounds: NormBounds) -> None:
@@ -194,7 +196,10 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     if rank > _MOST_RANK:
         raise _no_update(f"Its settings say rank {rank}, and {_MOST_RANK} is the most.")
     if alpha > rank * _MOST_SCALE:
-        raise _no_update(f"Its settings say alpha {alpha:g} at rank {rank}: more than {_MOST_SCALE} each.")
+        raise _no_update(f"Its settings say alpha {alpha:g}, more than {_MOST_SCALE} times rank {rank}.")
+    named = [one for part in ("target_modules", "modules_to_save") for one in settings.get(part) or ()]
+    if len(named) > _MOST_NAMED:
+        raise _no_update(f"Its settings name {len(named)} modules, and {_MOST_NAMED} is the most.")
 
 
 def _check_header(content: bytes, name: str) -> None:

@@ -239,10 +239,10 @@ class _Proven:
 
 def _entries(said: CapsuleDocument, log_key: VerifierKey, policy: Policy) -> dict[str, _Proven]:
     """All entries of a capsule by their proofs, each checked under the key that was valid at its place."""
-    read = [(parse_proof(one.proof.encode()), one) for one in (*said.keys, said.offer, said.receipt)]
+    brought = [*((one, True) for one in said.keys), (said.offer, False), (said.receipt, False)]
+    read = [(parse_proof(one.proof.encode()), one, about_key) for one, about_key in brought]
     authority, found, last = Authority(_first_key(said)), dict[str, _Proven](), -1
-    for proof, one in sorted(read, key=lambda pair: pair[0].index):
-        about_key = one in said.keys
+    for proof, one, about_key in sorted(read, key=lambda found: found[0].index):
         signer = (authority.root_key if about_key else None) or authority.receipt_key
         if proof.index == last or signer is None:
             raise VerificationError(

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
+
 from cryoflux.receipts.checkpoint import Note
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import Url
 from cryoflux.receipts.proof import Proof, format_proof, prove
 from cryoflux.signing.canonical import canonical_bytes
-from cryoflux.signing.fields import Document, at_most
+from cryoflux.signing.fields import Document, RawKey, at_most
+from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 
 _MOST_PEERS = 256
 
@@ -29,6 +32,8 @@ class NodeFile(Document, frozen=True):
     """a C2SP tlog-proof of it that leaves the entry out"""
     peers: Annotated[list[Url], at_most(_MOST_PEERS)]
     """addresses of other nodes: hints, nobody has to follow them"""
+    receipt_key: RawKey = msgspec.field(name="receipt_key")
+    """that the log began under, and is named after: whoever mirrors the log reads it by that"""
 
 
 def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[str]) -> bytes:
@@ -46,4 +51,7 @@ def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[str]) -> by
     proof = prove(state, entry.index, note.content)
     shown = format_proof(Proof(proof.index, proof.hashes, proof.checkpoint, b"")).decode()
     encoded = base64.b64encode(entry.envelope).decode()
-    return canonical_bytes(NodeFile(v=1, entry=encoded, proof=shown, peers=list(peers[:_MOST_PEERS])))
+    first = raw_public_key(load_first_public(state / KEYS_FOLDER, create=False))
+    key = base64.b64encode(first).decode()
+    said = NodeFile(v=1, entry=encoded, proof=shown, peers=list(peers[:_MOST_PEERS]), receipt_key=key)
+    return canonical_bytes(said)

@@ -10,7 +10,7 @@ same file. Nodes that others name are hints: nobody is pulled who is not named h
 
 from __future__ import annotations
 
-__all__ = ["PeerNode", "Peers", "parse_peers", "read_peers", "with_node", "without_node"]
+__all__ = ["PeerNode", "Peers", "is_url", "parse_peers", "read_peers", "with_node", "without_node"]
 
 import re
 from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ class _PeersReader(PolicyReader):
             raise ValueError(f"{name[:40]!r} is not a name of lower-case letters, digits and . _ -")
         if name in {node.name for node in self.nodes}:
             raise ValueError(f"the name {name!r} is taken")
-        if not _URL.fullmatch(url):
+        if not is_url(url):
             raise ValueError(f"{url[:40]!r} is not an http address")
         key = self.key(vkey, KeyType.LOG)
         if key.name in {line.key.name for line in self.logs}:
@@ -97,6 +97,11 @@ class _PeersReader(PolicyReader):
         if key.name in {known.name for known in self.verifiers}:
             raise ValueError(f"{key.name} is a verifier already")
         self.verifiers.append(key)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is an address over HTTP, of no more than usual length."""
+    return _URL.fullmatch(text) is not None
 
 
 def parse_peers(content: bytes, where: str = "The file of peers") -> Peers:

@@ -60,7 +60,7 @@ def parse_adapter(content: bytes, settings: Mapping[str, Any], name: str) -> Ada
     matrices = {one for one in saved if one.endswith((_A, _B))}
     modules = {one.removesuffix(_A).removesuffix(_B) for one in matrices}
     if alone := {module for module in modules if not {module + _A, module + _B} <= matrices}:
-        raise cannot_compose(f"The adapter {name[:16]}… has one matrix of {min(alone)[:200]} alone.")
+        raise cannot_compose(f"The adapter {name[:16]}… has one matrix of {min(alone)[:200]!a} alone.")
     rank, transposed = settings["r"], settings.get("fan_in_fan_out") is True
     scale = float(settings["lora_alpha"]) / float(rank)
     low_rank = {}

@@ -1,8 +1,9 @@
 """When an entry was committed to: the earliest time at which a quorum of witnesses had seen it.
 
-Heads are published append-only, with their cosignatures. Of those that cover an entry, each has the latest
-time of which a quorum says that it had seen that head by then (`Policy.reached_at`); the earliest of these
-times is the commitment. So a head that is left out can make a commitment later, never earlier.
+Heads are published append-only, with their cosignatures. Of those that cover an entry, each has the time by
+which a quorum had seen it (`Policy.seen_by`): that of its last member, so that a single witness who lies
+dates nothing back. The earliest of these times is the commitment. So a head that is left out can make a
+commitment later, never earlier.
 
 A note that the log did not sign, or with a false cosignature, counts for nothing here: it must not hide the
 others.
@@ -42,7 +43,7 @@ def quorum_time(note: Note, policy: Policy) -> tuple[bool, int | None]:
     times = {name: time_s for name, time_s in said.items() if time_s is not None}
     if policy.reached(set()):
         return True, None
-    return policy.reached(set(times)), policy.reached_at(times)
+    return policy.reached(set(times)), policy.seen_by(times)
 
 
 def commitment_of(index: int, notes: Iterable[Note], key: VerifierKey, policy: Policy) -> Commitment | None:

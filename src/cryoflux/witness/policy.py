@@ -102,6 +102,23 @@ class Policy:
                 return time_s
         return None
 
+    def seen_by(self, times: Mapping[str, int]) -> int | None:
+        """The earliest time by which a quorum had cosigned: when its last member had.
+
+        That of a commitment: fewer witnesses than a quorum cannot date one back. `reached_at` is for a
+        head that has to be fresh: fewer than a quorum cannot date one forward.
+
+        Args:
+            times: witness name → when it cosigned, POSIX seconds.
+
+        Returns:
+            That time; none where there is no quorum, or nobody is needed for one.
+        """
+        for time_s in sorted(set(times.values())):
+            if self.reached({name for name, said in times.items() if said <= time_s}):
+                return time_s
+        return None
+
     def describe(self) -> str:
         """The quorum in words, as far as one level of groups goes."""
         for group in self.groups:
