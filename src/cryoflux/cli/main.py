@@ -31,6 +31,7 @@ from cryoflux.cli import (
     measure,
     memory,
     models,
+    node,
     receipts,
     replay,
     report,
@@ -78,6 +79,7 @@ app.add_typer(receipts.app, name="receipts", rich_help_panel=_CHECK)
 app.command("claim", rich_help_panel=_CHECK)(claim.claim)
 app.add_typer(memory.app, name="memory", rich_help_panel=_CHECK)
 app.add_typer(capsule.app, name="capsule", rich_help_panel=_NETWORK)
+app.add_typer(node.app, name="node", rich_help_panel=_NETWORK)
 app.add_typer(keys.app, name="keys", rich_help_panel=_KEYS)
 app.add_typer(witness.app, name="witness", rich_help_panel=_KEYS)
 app.add_typer(config.app, name="config", rich_help_panel=_SETTINGS)
