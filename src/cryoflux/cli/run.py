@@ -46,6 +46,7 @@ class Interrupts:
         self.asked = False
 
     def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        """Ask the run to end; the second time end it at once."""
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
