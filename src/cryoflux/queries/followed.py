@@ -46,7 +46,7 @@ class EntryRow:
     """of the attempt that it is about"""
     leaf_hash: str
     at: str
-    """when, as the entry says it; empty where it does not"""
+    """when, as the entry says it"""
 
 
 class Followed:
@@ -134,7 +134,7 @@ class Followed:
         elif number is not None:
             self._receipts[number] = entry.index
             self._places[number] = len(log) - 1
-        self.rows.append(EntryRow(entry.index, entry.kind, number, entry.leaf_hash, _when(entry)))
+        self.rows.append(EntryRow(entry.index, entry.kind, number, entry.leaf_hash, entry.at))
 
     @property
     def size(self) -> int:
@@ -256,9 +256,3 @@ def _require_never_begun(folder: StateFolder) -> None:
             why="It held the entries of the log: what this state has come to is not known without it.",
             hint="Restore it from a backup; these pages go on by themselves then.",
         )
-
-
-def _when(entry: Entry) -> str:
-    said = entry.intent or entry.receipt or entry.move or entry.session or entry.fork or entry.judgement
-    names = ("announced_at", "finished_at", "moved_at", "ended_at", "forked_at", "judged_at")
-    return next((str(found) for name in names if (found := getattr(said, name, ""))), "")

@@ -195,8 +195,8 @@ def _versions(entries: Iterable[Entry]) -> tuple[dict[str, Base], dict[str, Base
             heads[entry.intent.task.name] = entry.intent.base
         elif entry.receipt is not None:
             heads[entry.receipt.task.name] = entry.receipt.result
-        elif entry.move is not None:
-            heads[entry.move.task] = entry.move.result
+        elif (moved := entry.move or entry.round or entry.recall) is not None:
+            heads[moved.task] = moved.result
         elif entry.fork is not None:
             firsts |= {said.task: said.first for said in entry.fork.tasks}
             heads |= {said.task: said.head for said in entry.fork.tasks}

@@ -196,6 +196,12 @@ def _parts(
             f"Version {version.digest} of {task.name}{base}, as its log took it over from another one, "
             f"{facts.results.parent}: what made it, and what that cost, stands there."
         )
+    elif version.made_from:
+        made = (
+            f"Version {version.digest} of {task.name}{base}, {version.made_from}: what others trained "
+            "went into it or out of it. A guest holdout decides on that; its losses are sealed until it is "
+            "opened."
+        )
     elif version.attempt is None:
         made = f"Version {version.digest} of {task.name}{base}, as its log began with it: nothing was tuned."
     yield ReportPart("What it is", (made, *_left_out(facts, names)))

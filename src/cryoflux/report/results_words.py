@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 
 from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
 from cryoflux.energy.derived import Rates, derived_line
+from cryoflux.log_view import TaskTotal
 from cryoflux.quantities import (
     MRR,
     NANO,
@@ -39,6 +40,7 @@ from cryoflux.report.curve_words import progress_part, recalls_part
 from cryoflux.report.judged_words import judgements_text, last_judgement_text
 from cryoflux.report.layout import Cells, counted
 from cryoflux.report.parts import ReportDocument, ReportPart, ReportTable
+from cryoflux.report.round_words import rounds_text
 from cryoflux.report.run_words import run_lines
 from cryoflux.runs.scores import Scores
 
@@ -66,6 +68,7 @@ def results_report(results: Results, rates: Rates) -> ReportDocument:
     parts = [
         ReportPart("What it is about", (*map(_about, results.tasks), *run_lines(results), *_forked(results))),
         ReportPart("What was judged that others made", (f"{judgements_text(judged)}.",) if judged else ()),
+        ReportPart("What others offered", tuple(_round_lines(results))),
         ReportPart("What it cost", tuple(_cost_lines(results, rates)), (_cost_table(results),)),
         ReportPart("What was gained", tables=tuple(_gains(results)), after=tuple(_gain_notes(results))),
         ReportPart("How sure that is", tuple(_sure_lines(results))),
@@ -102,7 +105,7 @@ def _says_something(part: ReportPart) -> bool:
 def headline(results: Results) -> str:
     """The result in one sentence."""
     cost = cost_text(results)
-    judged = [task for task in results.tasks if task.holdout.after is not None]
+    judged = [t for t in results.tasks if t.holdout.after is not None or t.total.of_others]
     if not judged:
         if results.attempts:
             return f"Nothing has been judged yet; {cost}."
@@ -138,7 +141,11 @@ def gain_text(task: TaskResults) -> str:
         said = f"{_better(task, task.holdout.delta)}{f' ({each})' if each else ''} on the holdout"
         return f"{said}{_accuracy_move(task, task.holdout)}"
     each = f" ({task.total.delta_per_token})" if task.total.delta_per_token else ""
-    return f"Δ {format_nats(task.total.delta)} {task.unit}{each} in all kept updates"
+    return f"Δ {format_nats(task.total.delta)} {task.unit}{each} in all kept updates{_own(task.total)}"
+
+
+def _own(total: TaskTotal) -> str:
+    return " of its own, and rounds moved its head" if total.of_others else ""
 
 
 def _better(task: TaskResults, delta: float) -> str:
@@ -176,6 +183,10 @@ def _cost_lines(results: Results, rates: Rates) -> Iterator[str]:
     yield f"Joules are net of what the machine draws at rest, their tier is {tier}, and {what}."
     if spent.beside is not None:
         yield "Beside attempts there are start-up, data and the audit set."
+    if spent.checking is not None:
+        yield "Rounds check and compose what others offer; that is charged like an attempt."
+    if spent.rounds_open:
+        yield "A round goes on, or has died: what it spends is not on the log yet."
     if spent.session_open:
         yield "A run goes on, or has died: what it spends beside its attempts is not on the log yet."
     elif spent.unrecorded:
@@ -185,11 +196,9 @@ def _cost_lines(results: Results, rates: Rates) -> Iterator[str]:
 
 def _cost_table(results: Results) -> ReportTable:
     spent = results.spent
-    rows = (
-        ("attempts", spent.attempts),
-        ("beside them", spent.beside),
-        ("all-in", spent.all_in),
-    )
+    rows = [("attempts", spent.attempts), ("beside them", spent.beside), ("all-in", spent.all_in)]
+    if spent.checking is not None:
+        rows.insert(1, ("rounds", spent.checking))
     return ReportTable(
         ("what", "energy", "range", "electricity", "tier"),
         tuple(energy_row(name, energy) for name, energy in rows if results.attempts or energy is not None),
@@ -260,6 +269,18 @@ def _arrow(before: str, after: str) -> str:
     return f"{before} → {after}" if before else f"{after} at the end"
 
 
+def _round_lines(results: Results) -> Iterator[str]:
+    total = results.summary.rounds
+    if total is None:
+        return
+    yield f"{rounds_text(total)}."
+    yield (
+        "Σ Δ counts kept updates of its own. What a round brought is sealed until its guest holdout is "
+        "opened, but for the level that an acceptance certifies; the audit set, where it was measured, shows "
+        "all of it."
+    )
+
+
 def _gain_notes(results: Results) -> Iterator[str]:
     if any(task.audit.delta is not None and task.first != task.head for task in results.tasks):
         yield (
@@ -274,7 +295,10 @@ def _gain_notes(results: Results) -> Iterator[str]:
         if spent is not None and len(results.tasks) == 1:
             eta = efficiency(task.total.delta, spent.uj)
             if eta is not None:
-                yield f"η is {eta:+.3f} {task.unit} per kJ all-in, by Σ Δ {format_nats(task.total.delta)}."
+                own = " of its own updates alone" if task.total.of_others else ""
+                yield (
+                    f"η is {eta:+.3f} {task.unit} per kJ all-in, by Σ Δ {format_nats(task.total.delta)}{own}."
+                )
 
 
 def _sure_lines(results: Results) -> Iterator[str]:

@@ -13,14 +13,13 @@ __all__ = ["ROUNDS", "Rounds"]
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.levels import LEVELS, certified_level
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.network_state import Look, NodeState
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import parse_entry
-from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums, Search
+from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
     NetworkStatement,
@@ -31,6 +30,7 @@ from cryoflux.receipts.network_statement import (
     Round,
     RoundIntent,
 )
+from cryoflux.receipts.sums import search_evidence
 from cryoflux.registry.composition import Composition, Term, list_digest
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import StepKind, after
@@ -91,6 +91,8 @@ class Rounds(Fold):
             if self._past:
                 yield f"is about the task {said.task}, of which the log has no attempt yet"
             return
+        if isinstance(said, GuestHoldout) and said.root in memory.guests_handed_on():
+            yield "enters a guest holdout again, perhaps one of the log that it goes on from"
         yield from self._of[type(said)](said, known, node)
 
     def _node(self, said: Node, known: TaskState, node: NodeState) -> Iterator[str]:
@@ -211,9 +213,7 @@ class Rounds(Fold):
         return self.findings.conclude(ROUNDS, "; ".join(parts))
 
 
-def _entered(said: GuestHoldout, known: TaskState, node: NodeState) -> Iterator[str]:
-    if said.root in node.guests:
-        yield "enters a guest holdout again"
+def _entered(said: GuestHoldout, known: TaskState, _node: NodeState) -> Iterator[str]:
     if said.root in known.holdouts:
         yield "enters a holdout that decides on the node's own updates"
 
@@ -270,7 +270,7 @@ def _searched(said: Round, intent: RoundIntent) -> Iterator[str]:
         return
     if search.count != intent.screened_with:
         yield f"searched with {search.count} examples, and announced {intent.screened_with}"
-    if said.steps and _evidence(search).delta <= 0:
+    if said.steps and search_evidence(search).delta <= 0:
         yield "composed what did not help on the node's own training side"
 
 
@@ -301,8 +301,3 @@ def _opened(said: Opening, sums: SealedSums, look: Look) -> Iterator[str]:
         yield f"published a level of {look.level} for {look.intent[:16]}…, and its sums certify {level}"
     if sums.base != look.base:
         yield f"opens the look of {look.intent[:16]}… to another base than its round had"
-
-
-def _evidence(search: Search) -> Evidence:
-    sums = (search.base_loss_sum, search.new_loss_sum, int(search.delta_squared_sum))
-    return Evidence(search.count, *sums, 0, 0, 0, 0, hits=False)
