@@ -76,7 +76,7 @@ def _cells(view: dict[str, Any], *, several: bool) -> list[str]:
 
 def _why(view: dict[str, Any], entry: Entry, *, tiers: set[str]) -> str:
     """Why it ended as it did and, where that is not one for all, how its joules came about."""
-    from cryoflux.report.round_words import round_sentence
+    from cryoflux.report.network_words import round_sentence
     from cryoflux.sentences import brief
 
     if (receipt := entry.receipt) is None:

@@ -11,7 +11,7 @@ from cryoflux.receipts.per_token import per_token_text, tokens_per_example
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Move, Receipt
 from cryoflux.report.layout import counted
-from cryoflux.report.round_words import network_sentence
+from cryoflux.report.network_words import network_sentence
 from cryoflux.sentences import brief, say
 
 _MOVED = {

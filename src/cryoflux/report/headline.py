@@ -12,7 +12,7 @@ from cryoflux.quantities import MICRO, RangeKind, format_energy, hit_words
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.judged_words import judgements_text, last_judgement_text
 from cryoflux.report.layout import counted
-from cryoflux.report.round_words import rounds_text
+from cryoflux.report.network_words import rounds_text
 from cryoflux.runs.scores import Change
 
 _SEVERAL = 3

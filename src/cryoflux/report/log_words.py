@@ -20,7 +20,7 @@ from cryoflux.report.cut_words import cut_line
 from cryoflux.report.judged_words import judgements_document, judgements_text, last_judgement_text
 from cryoflux.report.layout import counted
 from cryoflux.report.recall_words import recall_documents, recall_lines
-from cryoflux.report.round_words import rounds_document, rounds_text
+from cryoflux.report.network_words import rounds_document, rounds_text
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Origin
