@@ -5,7 +5,7 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["GuestTally", "Look", "NodeState", "OpenRound"]
+__all__ = ["Consideration", "GuestTally", "Look", "NodeState", "OpenRound", "RoundGain"]
 
 from dataclasses import dataclass, field
 
@@ -13,9 +13,12 @@ import msgspec
 from msgspec import Struct
 
 from cryoflux.decision.levels import RoundBudget
-from cryoflux.receipts.network_parts import GuestInUse, RoundOutcome
+from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import GuestHoldout, Node, Opening, Recall, Round, RoundIntent
 from cryoflux.receipts.parts import Base
+
+_MOST_GAINS = 4
+"""newest rounds that the next one is expected to be like"""
 
 
 class OpenRound(Struct, frozen=True):
@@ -38,6 +41,25 @@ class Look(Struct, frozen=True):
     """that an acceptance certifies; 0 where nothing was accepted"""
     base: Base
     """that it compared with"""
+
+
+class Consideration(Struct, frozen=True):
+    """What rounds of the log have said of an update that was offered."""
+
+    verdict: MemberVerdict
+    """the last one"""
+    times: int
+    head: str
+    """digest of the head that it was considered for last"""
+
+
+class RoundGain(Struct, frozen=True):
+    """What a round has come to, as the next one may be expected to."""
+
+    delta_nano: int
+    """mean Δ on the node's own training side, billionths of the unit; 0 where nothing was adopted"""
+    hi_uj: int
+    """upper end of what it was charged, µJ"""
 
 
 class GuestTally(Struct):
@@ -96,6 +118,10 @@ class NodeState:
     """leaf hash of the announcement → what was announced"""
     rounds: int = 0
     """announced ones"""
+    considered: dict[str, Consideration] = field(default_factory=dict)
+    """capsule → what rounds have said of it"""
+    gains: list[RoundGain] = field(default_factory=list)
+    """of the newest rounds that came to a verdict, oldest first"""
 
     def take_node(self, node: Node, leaf_hash: str) -> None:
         """Go on with who the node says it is."""
@@ -119,6 +145,11 @@ class NodeState:
         if look is not None and (tally := self.guests.get(guest.root)) is not None:
             seen = Look(record.intent, look.sealed, guest.needed_milli, look.level, record.base)
             tally.looks.append(seen)
+        for member in record.members:
+            times = self.considered[member.capsule].times if member.capsule in self.considered else 0
+            self.considered[member.capsule] = Consideration(member.verdict, times + 1, record.base.digest)
+        if record.outcome is not RoundOutcome.ABORTED:
+            self.gains = [*self.gains[1 - _MOST_GAINS :], _gain_of(record)]
         if record.outcome is RoundOutcome.ACCEPTED:
             self.adopted |= {step.update.adapter: record.intent for step in record.steps}
         return opened
@@ -136,3 +167,10 @@ class NodeState:
     def guest(self) -> GuestTally | None:
         """The guest holdout that the next round looks at: the first one that has not retired."""
         return next((tally for tally in self.guests.values() if not tally.retired), None)
+
+
+def _gain_of(record: Round) -> RoundGain:
+    search = record.search
+    gained = record.outcome is RoundOutcome.ACCEPTED and search is not None
+    delta_nano = (search.base_loss_sum - search.new_loss_sum) // search.count if gained and search else 0
+    return RoundGain(max(0, delta_nano), max(1, record.energy.hi_microjoules))
