@@ -122,7 +122,7 @@ class JoulesFold:
     _rounds: Energy | None = None
     _beside: Energy | None = None
     _unended: Energy | None = None
-    """charged to attempts since a session ended last"""
+    """charged to attempts and rounds since a session ended last"""
     _others: Energy | None = None
     _window_ns: int = 0
     _sources: Counter[str] = field(default_factory=Counter)
@@ -160,7 +160,8 @@ class JoulesFold:
             self._charge(receipt.energy)
 
     def _round(self, record: Round) -> None:
-        self._rounds = _more(self._rounds, record.energy.energy)
+        charged = record.energy.energy
+        self._rounds, self._unended = _more(self._rounds, charged), _more(self._unended, charged)
         if not record.energy.unmetered:
             self._charge(record.energy)
 

@@ -19,8 +19,8 @@ from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_line
 from cryoflux.report.judged_words import judgements_document, judgements_text, last_judgement_text
 from cryoflux.report.layout import counted
-from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.report.network_words import rounds_document, rounds_text
+from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import StateFolder
 from cryoflux.tasks.interface import Origin

@@ -39,8 +39,8 @@ from cryoflux.report.attempt_words import energy_text
 from cryoflux.report.curve_words import progress_part, recalls_part
 from cryoflux.report.judged_words import judgements_text, last_judgement_text
 from cryoflux.report.layout import Cells, counted
-from cryoflux.report.parts import ReportDocument, ReportPart, ReportTable
 from cryoflux.report.network_words import rounds_text
+from cryoflux.report.parts import ReportDocument, ReportPart, ReportTable
 from cryoflux.report.run_words import run_lines
 from cryoflux.runs.scores import Scores
 

@@ -18,7 +18,8 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.network_state import Look, NodeState
 from cryoflux.receipts.checkpoint import origin_of
-from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
@@ -82,9 +83,9 @@ class Rounds(Fold):
         """Look at the next entry, if it is a node's."""
         if seen.entry is None or (statement := seen.entry.network) is None:
             return
-        self.findings.fail(seen, self._complaints(statement, memory))
+        self.findings.fail(seen, self._complaints(seen.entry, statement, memory))
 
-    def _complaints(self, statement: NetworkStatement, memory: LogState) -> Iterator[str]:
+    def _complaints(self, entry: Entry, statement: NetworkStatement, memory: LogState) -> Iterator[str]:
         said = statement.predicate
         known, node = memory.tasks.get(said.task), memory.nodes.get(said.task) or NodeState()
         if known is None:
@@ -93,6 +94,8 @@ class Rounds(Fold):
             return
         if isinstance(said, GuestHoldout) and said.root in memory.guests_handed_on():
             yield "enters a guest holdout again, perhaps one of the log that it goes on from"
+        if [one.digest.sha256 for one in other_subjects(entry)] != _subjects(said):
+            yield "is about another subject than it says"
         yield from self._of[type(said)](said, known, node)
 
     def _node(self, said: Node, known: TaskState, node: NodeState) -> Iterator[str]:
@@ -213,6 +216,24 @@ class Rounds(Fold):
         return self.findings.conclude(ROUNDS, "; ".join(parts))
 
 
+def _subjects(
+    said: Node | GuestHoldout | Offer | RoundIntent | Round | Opening | Recall,
+) -> list[str]:
+    """The digests that an entry is about."""
+    match said:
+        case Node():
+            return [said.genesis.files]
+        case GuestHoldout():
+            return [said.root]
+        case Offer():
+            return [said.update.adapter, said.config]
+        case Opening():
+            return [said.examples]
+        case RoundIntent():
+            return [said.base.files]
+    return [said.result.files]
+
+
 def _entered(said: GuestHoldout, known: TaskState, _node: NodeState) -> Iterator[str]:
     if said.root in known.holdouts:
         yield "enters a holdout that decides on the node's own updates"
@@ -296,6 +317,9 @@ def _opened(said: Opening, sums: SealedSums, look: Look) -> Iterator[str]:
     if sums.seal(bytes.fromhex(said.key), look.intent) != look.sealed:
         yield f"opens the look of {look.intent[:16]}… to other sums than were sealed"
         return
+    found = sums.evidence(said.count)
+    if found.count * found.delta_squared < found.delta**2:
+        yield f"opens the look of {look.intent[:16]}… to sums that no losses have"
     level = certified_level(sums.evidence(said.count), look.needed_milli)
     if level != look.level:
         yield f"published a level of {look.level} for {look.intent[:16]}…, and its sums certify {level}"
