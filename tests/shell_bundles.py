@@ -136,6 +136,7 @@ def _heads(entries: Sequence[Entry]) -> str:
             heads[attempt.task.name] = (
                 entry.receipt.result if entry.receipt else heads.get(attempt.task.name, attempt.base)
             )
-        elif entry.move and entry.move.task in heads:
-            heads[entry.move.task] = entry.move.result
+        elif (moved := entry.move or entry.round or entry.recall) and moved.task in heads:
+            if not (entry.round and entry.round.outcome.value != "accepted"):
+                heads[moved.task] = moved.result
     return "".join(f"{task} {head.digest} {head.files}\n" for task, head in sorted(heads.items()))

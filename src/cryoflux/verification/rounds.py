@@ -155,6 +155,8 @@ class Rounds(Fold):
         intent = opened.intent
         if (said.id, said.base) != (intent.id, intent.base):
             yield "records another round than was announced"
+        if said.energy.reserved_microjoules != intent.reserved_microjoules:
+            yield "reserved something else than was announced"
         self.tally.sealed += said.look is not None
         self.tally.adopted += sum(one.verdict is MemberVerdict.ADOPTED for one in said.members)
         yield from _members(said, intent)
