@@ -1,4 +1,4 @@
-"""What `cryoflux verify` refuses of what a node says, `verify.sh` refuses at the same entry, where stock tools can.
+"""What `cryoflux verify` refuses of what a node says, `verify.sh` refuses at the same entry, if tools can.
 
 What they cannot is a written list, and the script's last words say so.
 """
@@ -108,7 +108,8 @@ def test_the_bar_of_a_level_is_the_same_to_the_last_digit(tmp_path: Path, tools:
         node.record(node.announce([node.candidate()]), gain=gain)
         node.open()
         shell, verify = both(tmp_path / str(gain), tools, log)
-        assert shell.holds and verify.holds, (shell.said, verify.said)
+        agree(shell, verify)
+        assert shell.holds, (shell.said, verify.said)
 
 
 def test_the_list_is_of_forgeries_that_there_are() -> None:
