@@ -20,10 +20,11 @@ from cryoflux.queries.card import CardFacts
 from cryoflux.queries.made_of import MadeOf
 from cryoflux.queries.results import Gained
 from cryoflux.report.card_files import how_to_check, what_lies_beside
+from cryoflux.report.cost_words import energy_row
 from cryoflux.report.layout import visible
 from cryoflux.report.markdown import markdown_part
 from cryoflux.report.parts import ReportPart, ReportTable
-from cryoflux.report.results_words import energy_row, gain_row, kept_table, sure_text
+from cryoflux.report.results_words import gain_row, kept_table, sure_text
 from cryoflux.state import FIRST_TASK
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 __all__ = [
     "cost_text",
-    "energy_row",
     "gain_row",
     "gain_text",
     "headline",
@@ -19,27 +18,23 @@ __all__ = [
 from collections.abc import Iterator, Sequence
 
 from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
-from cryoflux.energy.derived import Rates, derived_line
+from cryoflux.energy.derived import Rates
 from cryoflux.log_view import TaskTotal
 from cryoflux.quantities import (
     MRR,
     NANO,
-    Energy,
-    RangeKind,
     efficiency,
-    format_energy,
     format_nats,
-    format_watt_hours,
     hit_words,
 )
 from cryoflux.queries.results import Gained, Results, TaskResults
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.per_token import per_token_text
 from cryoflux.report.attempt_words import energy_text
+from cryoflux.report.cost_words import cost_lines, cost_table, offered_lines
 from cryoflux.report.curve_words import progress_part, recalls_part
 from cryoflux.report.judged_words import judgements_text, last_judgement_text
 from cryoflux.report.layout import Cells, counted
-from cryoflux.report.network_words import rounds_text
 from cryoflux.report.parts import ReportDocument, ReportPart, ReportTable
 from cryoflux.report.run_words import run_lines
 from cryoflux.runs.scores import Scores
@@ -50,10 +45,6 @@ _CHAINED = (
     "Energy is what the attempt itself was charged; η counts all attempts of its chain that paid for its Δ."
 )
 _MANY_LOOKS = "none: it chose"
-_NO_FACTOR = (
-    "No CO₂e and no cost are said: no factor is set (cryoflux config show lists carbon_g_per_kwh and "
-    "price_per_kwh)."
-)
 
 
 def results_report(results: Results, rates: Rates) -> ReportDocument:
@@ -68,8 +59,8 @@ def results_report(results: Results, rates: Rates) -> ReportDocument:
     parts = [
         ReportPart("What it is about", (*map(_about, results.tasks), *run_lines(results), *_forked(results))),
         ReportPart("What was judged that others made", (f"{judgements_text(judged)}.",) if judged else ()),
-        ReportPart("What others offered", tuple(_round_lines(results))),
-        ReportPart("What it cost", tuple(_cost_lines(results, rates)), (_cost_table(results),)),
+        ReportPart("What others offered", tuple(offered_lines(results))),
+        ReportPart("What it cost", tuple(cost_lines(results, rates)), (cost_table(results),)),
         ReportPart("What was gained", tables=tuple(_gains(results)), after=tuple(_gain_notes(results))),
         ReportPart("How sure that is", tuple(_sure_lines(results))),
         _attempts(results),
@@ -168,58 +159,6 @@ def _accuracy_move(task: TaskResults, gained: Gained) -> str:
     return f", {hit_words(task.unit)} {100 * before.accuracy:.1f} → {100 * after.accuracy:.1f} %"
 
 
-def _cost_lines(results: Results, rates: Rates) -> Iterator[str]:
-    spent = results.spent
-    if spent.known is None:
-        yield "Nothing was charged yet."
-        return
-    kind = spent.known.range_kind
-    what = (
-        "the range is what is plausible, no 95 % interval"
-        if kind is RangeKind.PLAUSIBLE
-        else "the range is a 95 % interval"
-    )
-    tier = spent.known.tier.value
-    yield f"Joules are net of what the machine draws at rest, their tier is {tier}, and {what}."
-    if spent.beside is not None:
-        yield "Beside attempts there are start-up, data and the audit set."
-    if spent.checking is not None:
-        yield "Rounds check and compose what others offer; that is charged like an attempt."
-    if spent.rounds_open:
-        yield "A round goes on, or has died: what it spends is not on the log yet."
-    if spent.session_open:
-        yield "A run goes on, or has died: what it spends beside its attempts is not on the log yet."
-    elif spent.unrecorded:
-        yield f"Of {counted(spent.unrecorded, 'attempt')} the log does not say what was spent beside."
-    yield derived_line(spent.known, rates) or _NO_FACTOR
-
-
-def _cost_table(results: Results) -> ReportTable:
-    spent = results.spent
-    rows = [("attempts", spent.attempts), ("beside them", spent.beside), ("all-in", spent.all_in)]
-    if spent.checking is not None:
-        rows.insert(1, ("rounds", spent.checking))
-    return ReportTable(
-        ("what", "energy", "range", "electricity", "tier"),
-        tuple(energy_row(name, energy) for name, energy in rows if results.attempts or energy is not None),
-        (False, True, True, True, False),
-    )
-
-
-def energy_row(name: str, energy: Energy | None) -> Cells:
-    """An energy as a row: what it is of, the figure, its range, kilowatt-hours, tier."""
-    if energy is None:
-        return (name, "not on the log", "", "", "")
-    low, high = (format_energy(end) for end in (energy.lo_uj, energy.hi_uj))
-    return (
-        name,
-        format_energy(energy.uj),
-        f"{low} to {high}",
-        format_watt_hours(energy.uj),
-        energy.tier.value,
-    )
-
-
 def _gains(results: Results) -> Iterator[ReportTable]:
     for task in results.tasks:
         name = f"{task.name}: " if len(results.tasks) > 1 else ""
@@ -267,18 +206,6 @@ def _arrow(before: str, after: str) -> str:
     if not after:
         return "not measured"
     return f"{before} → {after}" if before else f"{after} at the end"
-
-
-def _round_lines(results: Results) -> Iterator[str]:
-    total = results.summary.rounds
-    if total is None:
-        return
-    yield f"{rounds_text(total)}."
-    yield (
-        "Σ Δ counts kept updates of its own. What a round brought is sealed until its guest holdout is "
-        "opened, but for the level that an acceptance certifies; the audit set, where it was measured, shows "
-        "all of it."
-    )
 
 
 def _gain_notes(results: Results) -> Iterator[str]:
