@@ -23,6 +23,7 @@ from cryoflux.queries.joules import JoulesFold, JoulesOfLog
 from cryoflux.queries.progress import ProgressFold
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
+from cryoflux.receipts.network_statement import Round
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
@@ -71,6 +72,8 @@ class Followed:
         self._versions, self._numbers = VersionFold(), AttemptNumbers()
         self.rows: list[EntryRow] = []
         self.sessions: list[Session] = []
+        self.rounds: list[Round] = []
+        """records of rounds, in their order"""
         self.moves: dict[int, HeadMove] = {}
         """place in the log → move of a head, in their order"""
         self._joules, self._progress = JoulesFold(), ProgressFold()
@@ -127,6 +130,8 @@ class Followed:
         self._progress.take(entry, number)
         if entry.session is not None:
             self.sessions.append(entry.session)
+        if entry.round is not None:
+            self.rounds.append(entry.round)
         if entry.move is not None:
             self.moves[entry.index] = entry.move
         if number is not None and entry.intent is not None:

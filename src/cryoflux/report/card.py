@@ -252,7 +252,8 @@ def _cost_text(facts: CardFacts) -> Iterator[str]:
     what = (
         "everything that the runs of its state spent"
         if facts.all_in
-        else "the attempts of its task until it was made; start-up, data and the audit set are not in it"
+        else f"the {_charged(facts)} of its task until it was made; start-up, data and the audit set are not "
+        "in it"
     )
     range_words = facts.energy.range_kind.words
     if facts.results.parent:
@@ -270,8 +271,12 @@ def _cost_text(facts: CardFacts) -> Iterator[str]:
         )
 
 
+def _charged(facts: CardFacts) -> str:
+    return "attempts and rounds" if facts.results.summary.rounds is not None else "attempts"
+
+
 def _cost(facts: CardFacts) -> ReportTable:
-    rows = (energy_row("all-in" if facts.all_in else "attempts", facts.energy),)
+    rows = (energy_row("all-in" if facts.all_in else _charged(facts), facts.energy),)
     return ReportTable(
         ("what", "energy", "range", "electricity", "tier"), rows, (False, True, True, True, False)
     )
