@@ -11,6 +11,7 @@ from cryoflux.receipts.per_token import per_token_text, tokens_per_example
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Move, Receipt
 from cryoflux.report.layout import counted
+from cryoflux.report.network_words import network_sentence
 from cryoflux.sentences import brief, say
 
 _MOVED = {
@@ -43,6 +44,8 @@ def _of_no_attempt(entry: Entry) -> str:
         return _forked(entry.fork)
     if entry.judgement is not None:
         return _judged(entry.judgement)
+    if entry.network is not None:
+        return network_sentence(entry.network)
     return _key(entry.key) if entry.key is not None else ""
 
 
