@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=a8659091750b834670757495c513b65f9ed5d9946f8d9e8fb512b4620fa6f9ef
+schema_digest=45a42e9eda82476ea99d2e4e3b181fc83d2f275b0eb8c627dc684147cf00d428
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
