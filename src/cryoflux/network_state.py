@@ -211,6 +211,11 @@ class NodeState:
         elif (tally := self.contracts.get(said.contract)) is not None:
             tally.take(said)
 
+    def contract_looks(self, root: str) -> list[tuple[AgreedTerms, ContractLook]]:
+        """The sealed looks that a guest holdout has given for contracts, in the order of its opening."""
+        tallies = [tally for tally in self.contracts.values() if tally.terms.guest_root == root]
+        return [(tally.terms, look) for tally in tallies for look in tally.looks if look.sealed]
+
     @property
     def guest(self) -> GuestTally | None:
         """The guest holdout that the next round looks at: the first that neither retired nor is pledged."""

@@ -15,7 +15,7 @@ what the union over all of these leaves.
 
 from __future__ import annotations
 
-__all__ = ["adapted_alpha", "asked_delta", "keeps", "needed_of_windows"]
+__all__ = ["adapted_alpha", "asked_delta", "keeps", "needed_of_windows", "promised"]
 
 import math
 from fractions import Fraction
@@ -53,6 +53,20 @@ def keeps(clause: Clause, evidence: Evidence, needed_milli: int, upper_uj: int) 
         upper_uj: upper joules that the Δ was paid with, µJ.
     """
     return evidence.shifted(-asked_delta(clause, upper_uj)).delta_passes(needed_milli)
+
+
+def promised(clause: Clause, evidence: Evidence, needed_milli: int, upper_uj: int | None) -> bool:
+    """The bit that a look publishes of a clause: one on η whose joules are not known is not kept.
+
+    Args:
+        clause: on Δ or η.
+        evidence: of the result against the base, on the whole guest holdout.
+        needed_milli: what S²/V must exceed, thousandths.
+        upper_uj: upper joules that the Δ was paid with, µJ; none where they are not known.
+    """
+    if upper_uj is None and clause.quantity is Quantity.ETA:
+        return False
+    return keeps(clause, evidence, needed_milli, upper_uj or 0)
 
 
 def adapted_alpha(alpha_ppm: int, windows: int, outcomes: int) -> float:
