@@ -11,10 +11,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryoflux.digests import sha256_hex
 from cryoflux.network.contracts.due import ContractLogs, DueLook
 from cryoflux.network.contracts.evaluation import ContractVerdict, evaluate
+from cryoflux.network.contracts.logs import read_logs
 from cryoflux.network.contracts.looking import look_of
 from cryoflux.network.contracts.told import ContractTold, HeadTold, told_by
 from cryoflux.quantities import Tier
-from cryoflux.receipts.checkpoint import KeyType, VerifierKey, verifier_key
+from cryoflux.receipts.checkpoint import (
+    KeyType,
+    VerifierKey,
+    cosign,
+    parse_note,
+    verifier_key,
+    with_signatures,
+)
 from cryoflux.receipts.contract_parts import (
     AgreedTerms,
     AgreedWindows,
@@ -118,9 +126,13 @@ class Party:
     def seen(self, time_s: int) -> None:
         """Witnesses cosign the newest head."""
         self.heads.append(HeadTold(len(self.log.entries), time_s))
+        if isinstance(self.log, StoredLog):
+            witnessed(self.log, time_s)
 
     def told(self, terms: AgreedTerms, size: int | None = None) -> ContractTold:
         """What a copy of the log says that has so many entries."""
+        if isinstance(self.log, StoredLog):
+            return read_logs(terms, [self.log.path])[0]
         entries = self.log.entries[:size]
         heads = [head for head in self.heads if head.size <= len(entries)]
         root = root_hash(bytes.fromhex(entry.leaf_hash) for entry in entries).hex()
@@ -243,3 +255,13 @@ class World:
     def evaluate(self, *more: ContractTold) -> ContractVerdict:
         told = [party.told(self.terms) for party in (self.seller, self.buyer, self.verifier)]
         return evaluate(self.terms, [*told, *more])
+
+
+def witnessed(log: StoredLog, time_s: int) -> None:
+    """A witness cosigns the newest head of a state, which is published with those before."""
+    path = log.path / "log"
+    note = parse_note((path / "checkpoint").read_bytes())
+    line = cosign(note.checkpoint, WITNESS_KEY.name, WITNESS, time_s)
+    heads = path / "heads"
+    before = heads.read_bytes() + b"\n" if heads.is_file() else b""
+    heads.write_bytes(before + with_signatures(note.content, [line]))

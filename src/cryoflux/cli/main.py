@@ -18,6 +18,7 @@ from cryoflux.cli import (
     agent,
     claim,
     config,
+    contract,
     dashboard,
     data,
     doctor,
@@ -75,6 +76,7 @@ app.command("judge", rich_help_panel=_CHECK)(judge.judge)
 app.command("verify", rich_help_panel=_CHECK)(verify.verify)
 app.add_typer(receipts.app, name="receipts", rich_help_panel=_CHECK)
 app.command("claim", rich_help_panel=_CHECK)(claim.claim)
+app.add_typer(contract.app, name="contract", rich_help_panel=_CHECK)
 app.add_typer(memory.app, name="memory", rich_help_panel=_CHECK)
 app.add_typer(keys.app, name="keys", rich_help_panel=_KEYS)
 app.add_typer(witness.app, name="witness", rich_help_panel=_KEYS)
