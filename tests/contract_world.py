@@ -50,6 +50,7 @@ from cryoflux.receipts.network_statement import (
     OpeningStatement,
     WhyOpened,
 )
+from cryoflux.registry.composition import Term
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.witness.cosigned import log_key_of
 from node_log import AT, GUEST_KEY, GUESTS, TASK, NodeLog, origin
@@ -148,6 +149,8 @@ class World:
     verifier: Party = field(default_factory=lambda: Party(PlainLog(key=VERIFIER)))
     terms: AgreedTerms = field(init=False)
     sums: dict[int, SealedSums] = field(default_factory=dict)
+    parents: dict[str, tuple[Term, ...]] = field(default_factory=dict)
+    """receipt → what its update was trained on"""
 
     def agree(self, at_s: int = FIRST - 1000, **changes: object) -> World:
         """Both begin their logs, and sign the same terms."""
@@ -158,7 +161,8 @@ class World:
         parties = self.seller, self.buyer, self.verifier
         keys = [party.log_key(spare) for party, spare in zip(parties, LOG_KEYS, strict=True)]
         origins = self.seller.origin, self.buyer.origin
-        self.terms = terms_of(origins, policy_text(*keys), **changes)
+        said = {"start_list": self.seller.node.composed.terms, **changes}
+        self.terms = terms_of(origins, policy_text(*keys), **said)
         said = {"task": TASK, "terms": self.terms}
         self.say(self.seller, ProposedContractStatement, ProposedContract, **said, proposed_at=AT)
         self.say(self.buyer, AcceptedContractStatement, AcceptedContract, **said, accepted_at=AT)
@@ -169,32 +173,34 @@ class World:
     def say(self, party: Party, kind: type, predicate: type, **said: object) -> Entry:
         return party.node.say(kind, predicate, self.terms.digest, **said)
 
-    def offer(self, *adapters: Entry) -> Entry:
-        """The seller offers its last attempt, over those before."""
-        subjects = [entry.statement.subject for entry in adapters]
-        parent = ()
-        for one in subjects[:-1]:
-            parent = (*parent, OfferedUpdate(adapter=one[0].digest.sha256, genesis="0" * 64).term)
-        update = OfferedUpdate(
-            adapter=subjects[-1][0].digest.sha256, genesis=self.terms.genesis.digest, parent=parent
-        )
+    def train(self) -> Entry:
+        """The seller makes another update of its head."""
+        parent = self.seller.node.composed.terms
+        made = self.seller.node.train()
+        self.parents[made.leaf_hash] = parent
+        return made
+
+    def offer(self, made: Entry) -> Entry:
+        """The seller offers an update, over what it was trained on."""
+        adapter, config = (one.digest.sha256 for one in made.statement.subject)
+        parent = self.parents[made.leaf_hash]
         return self.seller.node.say(
             OfferStatement,
             Offer,
-            update.adapter,
+            adapter,
             task=TASK,
-            update=update,
-            receipt=adapters[-1].leaf_hash,
-            receipt_at=adapters[-1].index,
-            config=subjects[-1][1].digest.sha256,
+            update=OfferedUpdate(adapter=adapter, genesis=self.terms.genesis.digest, parent=parent),
+            receipt=made.leaf_hash,
+            receipt_at=made.index,
+            config=config,
             adapter_bytes=1000,
             offered_at=AT,
         )
 
-    def deliver(self, window: int, *before: Entry) -> Entry:
+    def deliver(self, window: int) -> Entry:
         """The seller trains and offers within a window, and its log goes on past the end of it."""
-        made = self.seller.node.train()
-        self.offer(*before, made)
+        made = self.train()
+        self.offer(made)
         self.seller.seen(self.terms.windows.end_s(window) - 100)
         self.pass_time(self.terms.windows.end_s(window) + 10)
         return made

@@ -54,7 +54,7 @@ def test_terms_that_one_party_changed_afterwards_are_another_contract() -> None:
 def test_an_offer_after_the_window_is_not_what_the_window_is_about() -> None:
     world = kept()
     due = world.due(0)
-    world.offer(world.seller.node.train())
+    world.offer(world.train())
     world.seller.seen(world.terms.windows.end_s(0) + 100)
     assert world.due(0).offer == due.offer
 
@@ -107,10 +107,9 @@ def test_joules_of_an_attempt_without_a_record_are_not_left_out() -> None:
 
 
 def test_an_update_that_was_trained_in_another_log_or_before_is_not_free() -> None:
-    world = World().agree(windows=ONE, clauses=ON_ETA)
-    made_before = world.seller.log.entries[1]
-    assert made_before.receipt is not None
-    world.deliver(0, made_before)
+    world = World().agree(windows=ONE, clauses=ON_ETA, start_list=())
+    assert world.seller.log.entries[1].receipt is not None  # before the contract
+    world.deliver(0)
     world.look(0)
     found = world.evaluate()
     assert found.standing is ContractStanding.UNVERIFIABLE
@@ -128,7 +127,7 @@ def test_a_bit_for_fewer_joules_than_were_spent_is_not_believed() -> None:
 def test_joules_that_are_recorded_after_the_window_count_to_the_window_in_which_they_were_announced() -> None:
     world = World().agree(windows=ONE, clauses=ON_ETA)
     late = world.seller.log.announce()
-    made = world.seller.node.train()
+    made = world.train()
     world.offer(made)
     world.seller.seen(world.terms.windows.end_s(0) - 1)
     world.pass_time(world.terms.windows.end_s(0) + 1)
@@ -168,7 +167,7 @@ def test_a_window_that_began_before_both_had_signed_binds_nobody() -> None:
 def test_a_head_that_is_published_late_does_not_date_an_offer_back() -> None:
     world = kept()
     before = world.due(0).offer
-    world.offer(world.seller.node.train())
+    world.offer(world.train())
     size = len(world.seller.log.entries)
     world.seller.log.announce()
     world.seller.seen(world.terms.windows.end_s(0) + 100)

@@ -104,9 +104,9 @@ def written(folder: Path, forged: type | None = None, forge: Callable | None = N
         world.agree(windows=TWO)
         if forged is AcceptedContract:
             return buyer.path
-        first = world.deliver(0)
+        world.deliver(0)
         world.look(0)
-        world.deliver(1, first)
+        world.deliver(1)
         if forge is not None and forged is not None:
             world.buyer.node.forged, world.buyer.node.forge = forged, forge
         world.look(1, GAIN)

@@ -94,13 +94,13 @@ def test_a_seller_whose_log_ends_cannot_withhold_for_ever() -> None:
 
 def test_a_window_that_was_kept_is_the_base_of_the_next_and_one_that_was_not_is_not() -> None:
     world = World().agree(windows=AgreedWindows(first=FIRST, length_s=LENGTH, count=3))
-    first = world.deliver(0)
+    world.deliver(0)
     world.look(0)
-    second = world.deliver(1, first)
+    world.deliver(1)
     assert world.due(1).base == world.due(0).offer.result
     assert world.due(1).paid.upper_uj == world.due(0).paid.upper_uj
     world.look(1, -GAIN)
-    world.deliver(2, first, second)
+    world.deliver(2)
     assert world.due(2).base == world.due(1).base
     assert world.due(2).paid.upper_uj == 2 * world.due(1).paid.upper_uj
     world.look(2)
@@ -134,9 +134,9 @@ def test_bytes_that_another_had_were_available_whatever_the_buyer_says() -> None
 
 def history() -> World:
     world = World().agree(windows=TWO)
-    first = world.deliver(0)
+    world.deliver(0)
     world.look(0)
-    world.deliver(1, first)
+    world.deliver(1)
     world.look(1, [GAIN if at % 3 else -GAIN for at in range(COUNT)])
     world.open()
     return world
