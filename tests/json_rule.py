@@ -32,13 +32,14 @@ holdout_tokens holdout_target_tokens parameters
 tokens_per_example
 rows distinct_texts unbalanced holdout_examples holdout_needed texts_needed lacking_classes
 groups cut_documents
+examples_needed windows
 """
 WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
     "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "
     "leak_guard "
-    "relative_norm accuracy alpha target_share"
+    "relative_norm accuracy alpha target_share adapted_alpha power chance"
 )
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
 """of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""

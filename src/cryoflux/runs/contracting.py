@@ -50,6 +50,8 @@ def propose_terms(hand: VersionsByHand, terms: AgreedTerms, origin: str, now: da
         StateError, StorageError: nothing can be written.
     """
     _refuse(hand.memory, terms, origin, now)
+    if origin == terms.buyer:
+        _refuse_holdout(hand.memory.nodes.get(terms.task) or NodeState(), terms)
     _keep(hand, terms)
 
     def build(sequence: int, prev: str) -> ProposedContractStatement:
