@@ -5,7 +5,7 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["ContractTally", "GuestTally", "Look", "NodeState", "OpenRound"]
+__all__ = ["Consideration", "ContractTally", "GuestTally", "Look", "NodeState", "OpenRound", "RoundGain"]
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from cryoflux.receipts.contract_statement import (
     ContractResult,
     ProposedContract,
 )
-from cryoflux.receipts.network_parts import GuestInUse, RoundOutcome
+from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
     Node,
@@ -36,6 +36,8 @@ ContractSaid = ProposedContract | AcceptedContract | ContractLook | ContractResu
 """what a party of a contract says"""
 NodeSaid = Node | GuestHoldout | Offer | RoundIntent | Round | Opening | Recall | ContractSaid
 """what a node says"""
+_MOST_GAINS = 4
+"""newest rounds that the next one is expected to be like"""
 
 
 class OpenRound(Struct, frozen=True):
@@ -58,6 +60,25 @@ class Look(Struct, frozen=True):
     """that an acceptance certifies; 0 where nothing was accepted"""
     base: Base
     """that it compared with"""
+
+
+class Consideration(Struct, frozen=True):
+    """What rounds of the log have said of an update that was offered."""
+
+    verdict: MemberVerdict
+    """the last one"""
+    times: int
+    head: str
+    """digest of the head that it was considered for last"""
+
+
+class RoundGain(Struct, frozen=True):
+    """What a round has come to, as the next one may be expected to."""
+
+    delta_nano: int
+    """mean Δ on the node's own training side, billionths of the unit; 0 where nothing was adopted"""
+    hi_uj: int
+    """upper end of what it was charged, µJ"""
 
 
 class GuestTally(Struct):
@@ -142,6 +163,10 @@ class NodeState:
     """digest of a contract → what it was used for"""
     rounds: int = 0
     """announced ones"""
+    considered: dict[str, Consideration] = field(default_factory=dict)
+    """capsule → what rounds have said of it"""
+    gains: list[RoundGain] = field(default_factory=list)
+    """of the newest rounds that came to a verdict, oldest first"""
 
     def take(self, said: NodeSaid, index: int, leaf_hash: str) -> None:
         """Go on by the next entry of the log's owner.
@@ -191,6 +216,11 @@ class NodeState:
         if look is not None and (tally := self.guests.get(guest.root)) is not None:
             seen = Look(record.intent, look.sealed, guest.needed_milli, look.level, record.base)
             tally.looks.append(seen)
+        for member in record.members:
+            times = self.considered[member.capsule].times if member.capsule in self.considered else 0
+            self.considered[member.capsule] = Consideration(member.verdict, times + 1, record.base.digest)
+        if record.outcome is not RoundOutcome.ABORTED:
+            self.gains = [*self.gains[1 - _MOST_GAINS :], _gain_of(record)]
         if record.outcome is RoundOutcome.ACCEPTED:
             self.adopted |= {step.update.adapter: record.intent for step in record.steps}
         return opened
@@ -222,3 +252,10 @@ class NodeState:
         pledged = {tally.terms.guest_root for tally in self.contracts.values()}
         free = (tally for root, tally in self.guests.items() if root not in pledged)
         return next((tally for tally in free if not tally.retired), None)
+
+
+def _gain_of(record: Round) -> RoundGain:
+    search = record.search
+    gained = record.outcome is RoundOutcome.ACCEPTED and search is not None
+    delta_nano = (search.base_loss_sum - search.new_loss_sum) // search.count if gained and search else 0
+    return RoundGain(max(0, delta_nano), max(1, record.energy.hi_microjoules))

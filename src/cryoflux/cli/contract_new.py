@@ -31,7 +31,7 @@ from cryoflux.cli.contract_options import (
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
-    from cryoflux.receipts.contract_parts import OnMissing
+    from cryoflux.receipts.contract_parts import AgreedWindows, OnMissing
     from cryoflux.registry.composition import Term
 
 
@@ -61,27 +61,17 @@ def new_contract(
         str, typer.Option(metavar="WORD", help="Of a window without a look: breach or void.")
     ] = "void",
     amount: Annotated[str, typer.Option(metavar="TEXT", help="What is owed; nothing here reads it.")] = "",
-    start: Annotated[
-        Path | None,
-        typer.Option("--list", metavar="FILE", help="List to start from.", show_default="the head's"),
-    ] = None,
+    start: Annotated[Path | None, typer.Option("--list", metavar="FILE", help="To start from.")] = None,
     task: Annotated[str, typer.Option(metavar="NAME", help="Whose head.", show_default="the first")] = "",
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Propose terms: they are signed into this log, and their file goes to the other party."""
-    from cryoflux.receipts.contract_parts import AgreedWindows
     from cryoflux.runs.contract_terms import TermsAsked, measured_spread, terms_for
     from cryoflux.runs.contracting import propose_terms
 
-    if bool(seller) == bool(buyer):
-        raise UsageError(
-            "One other party is to be named.",
-            why="This log is the one party, and the other one sells to it or buys from it.",
-            hint="Say --seller ORIGIN or --buyer ORIGIN.",
-        )
-    text, begin_s, length_s = _text(policy), _moment(first), _length(window)
-    terms_list = _list(start)
+    _refuse_two(seller, buyer)
+    text, spans, terms_list = _text(policy), _windows(first, window, windows), _list(start)
     with signing(state) as (hand, origin):
         entries = hand.entries() if spread_from else []
         asked = TermsAsked(
@@ -89,7 +79,7 @@ def new_contract(
             policy=text,
             task=task,
             clauses=tuple(clause or SOME_CLAUSES),
-            windows=AgreedWindows(first=begin_s, length_s=length_s, count=windows),
+            windows=spans,
             alpha_ppm=round(alpha * PPM),
             power_ppm=round(power * PPM),
             expected_delta_nano_nat=round(delta * NANO),
@@ -103,9 +93,17 @@ def new_contract(
             start_list=terms_list,
         )
         terms = terms_for(asked, hand.memory)
-        entry = propose_terms(hand, terms, origin, datetime.now(UTC))
-        path = hand.state.path
+        entry, path = propose_terms(hand, terms, origin, datetime.now(UTC)), hand.state.path
     say_signed("proposed", terms, entry, path, as_json=as_json)
+
+
+def _refuse_two(seller: str, buyer: str) -> None:
+    if bool(seller) == bool(buyer):
+        raise UsageError(
+            "One other party is to be named.",
+            why="This log is the one party, and the other one sells to it or buys from it.",
+            hint="Say --seller ORIGIN or --buyer ORIGIN.",
+        )
 
 
 def _text(policy: Path) -> str:
@@ -129,12 +127,13 @@ def _moment(text: str) -> int:
     return int(found.timestamp())
 
 
-def _length(text: str) -> int:
+def _windows(first: str, length: str, count: int) -> AgreedWindows:
     from cryoflux.quantities import parse_duration
+    from cryoflux.receipts.contract_parts import AgreedWindows
 
-    if (seconds := int(parse_duration(text))) < 1:
-        raise UsageError(f"{text!r} is too short for a window.", hint="Write it as in 7d.")
-    return seconds
+    if (seconds := int(parse_duration(length))) < 1:
+        raise UsageError(f"{length!r} is too short for a window.", hint="Write it as in 7d.")
+    return AgreedWindows(first=_moment(first), length_s=seconds, count=count)
 
 
 def _on_missing(word: str) -> OnMissing:

@@ -85,11 +85,10 @@ def settings_of(state: str | None) -> tuple[Settings, Path]:
 def signing(state: str | None) -> Iterator[tuple[VersionsByHand, str]]:
     """A state to write into, and the origin of its log."""
     from cryoflux.runs.by_hand import versions_by_hand
-    from cryoflux.witness.cosigned import log_key_of
 
     settings, path = settings_of(state)
     with versions_by_hand(path, settings, "cryoflux contract") as hand:
-        yield hand, log_key_of(path).name
+        yield hand, hand.origin
 
 
 def joules_of(most: str, estimate: str, tier: str) -> CountedJoules:

@@ -94,6 +94,13 @@ _KINDS: dict[type, Kind] = {
     ContractLookStatement: Kind.CONTRACT_LOOK,
     ContractResultStatement: Kind.CONTRACT_RESULT,
 }
+_TIMES = (
+    *("announced_at", "finished_at", "moved_at", "ended_at", "forked_at", "judged_at"),
+    *("stated_at", "entered_at", "offered_at", "opened_at", "recalled_at"),
+    *("proposed_at", "accepted_at", "looked_at", "evaluated_at"),
+    *("enrolled_at", "rotated_at", "revoked_at"),
+)
+"""fields that say when, in the order of looking: for a session ``opened_at`` is a place in the log"""
 
 
 def kind_of(statement: AnyStatement) -> Kind:
@@ -181,6 +188,12 @@ class Entry(Struct, frozen=True):
     def key(self) -> KeyStatement | None:
         """What it says about a key, if it is about one."""
         return self.statement if isinstance(self.statement, KeyStatement) else None
+
+    @property
+    def at(self) -> str:
+        """When it was said, by the wall clock of whoever signed it, which is only a label."""
+        said = self.statement.predicate
+        return next(str(at) for name in _TIMES if (at := getattr(said, name, None)) is not None)
 
     @property
     def name(self) -> str:
