@@ -188,7 +188,7 @@ class _Gathering:
             return found
         seen = self._new.get(node.origin, ())
         facts = follow(record, receipt_key_of(record.node, node.key), (*heads.new, *seen))
-        if evidence := record.mirror.evidence:
+        if evidence := _evidence_of(record):
             why = f"{check_equivocation(parse_equivocation(evidence))}."
             return replace(found, outcome=PullOutcome.DIFFERS, why=why)
         if heads.published:
@@ -339,3 +339,8 @@ def hints_of(document: bytes) -> tuple[str, ...]:
         return tuple(one for one in named[:_MOST_HINTS] if isinstance(one, str) and is_url(one))
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()
+
+
+def _evidence_of(record: PeerRecord) -> bytes:
+    """What convicts a peer by now: heads that were followed may have."""
+    return record.mirror.evidence

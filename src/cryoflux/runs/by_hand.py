@@ -141,6 +141,10 @@ class VersionsByHand:
         """Of the log."""
         return self._log.origin
 
+    def entries(self) -> Iterator[Entry]:
+        """All that the log says, in order."""
+        return self._log.entries()
+
     def append(self, build: Callable[[int, str], AnyStatement], /) -> Entry:
         """Write an entry, and remember it."""
         entry = self._log.append(build)
