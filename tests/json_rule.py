@@ -32,6 +32,7 @@ holdout_tokens holdout_target_tokens parameters
 tokens_per_example
 rows distinct_texts unbalanced holdout_examples holdout_needed texts_needed lacking_classes
 groups cut_documents
+capsules covered_entries
 offers fetched waiting tries witnesses head_count witnessed_entries
 held decided opened reproduced confirmed_by refuted_by used_by quorum
 examples_needed windows
