@@ -1,6 +1,7 @@
 """How well ``copy/v1`` tells copies of an update from honest work, on fresh seeds and three recipes.
 
     python benchmarks/copy_roc.py --state DIR [--federations 4] [--recipes top,two,all] [--out FILE]
+    python benchmarks/copy_roc.py --report FILE
 
 Real updates of version 0 of a state (one that ``cryoflux run`` has begun on the embedded defaults). Of each
 federation five updates are trained: two on the same texts with other seeds, one on other texts, one on half
@@ -385,11 +386,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--state", type=Path)
     parser.add_argument("--federations", type=int, default=4)
     parser.add_argument("--recipes", default=",".join(KINDS))
-    parser.add_argument("--out", type=Path, help="file of all pairs, a line each")
+    parser.add_argument("--out", type=Path, help="file that pairs are added to, a line each")
+    parser.add_argument("--report", type=Path, help="such a file; nothing is trained")
     arguments = parser.parse_args()
+    if arguments.report:
+        written = arguments.report.read_text("utf-8").splitlines()
+        print(*report([Pair(**json.loads(line)) for line in written]), sep="\n")
+        return
+    if arguments.state is None:
+        parser.error("--state or --report is needed")
     pairs = []
     with tempfile.TemporaryDirectory() as cache:
         chosen = arguments.recipes.split(",")
