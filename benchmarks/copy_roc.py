@@ -6,7 +6,8 @@
 Real updates of version 0 of a state (one that ``cryoflux run`` has begun on the embedded defaults). Of each
 federation five updates are trained: two on the same texts with other seeds, one on other texts, one on half
 of both, one on texts of its own. That makes ten honest pairs: one on the same data, three on half of it, six
-independent ones. The first update is then copied in 24 ways. Printed are the area under the ROC of each
+independent ones. Two more begin with the first one's seed, so with the same matrices, on other texts and on
+half of both: with the first one they make two more pairs. The first update is then copied in 24 ways. Printed are the area under the ROC of each
 measure, what the rule flags of the honest pairs and misses of the copies, with exact bounds, and the kinds
 that it misses. Where a way of copying changes what the update is worth, its loss on other texts says so.
 """
@@ -300,16 +301,25 @@ def federation(bench: Bench, number: int) -> Iterator[Pair]:
     private, judged, rest = order[:_TEXTS], order[_TEXTS : _TEXTS + _JUDGED], order[_TEXTS + _JUDGED :]
     parts = [rest[start : start + _SLICE] for start in range(0, len(rest) - _SLICE + 1, _SLICE)]
     half = [*parts[0][: _SLICE // 2], *parts[1][: _SLICE // 2]]
-    data = {"first": parts[0], "again": parts[0], "other": parts[1], "half": half, "own": parts[2]}
+    seed = 1000 * number
+    data = {
+        "first": (parts[0], seed),
+        "again": (parts[0], seed + 1),
+        "other": (parts[1], seed + 2),
+        "half": (half, seed + 3),
+        "own": (parts[2], seed + 4),
+        "other, same seed": (parts[1], seed),
+        "half, same seed": (half, seed),
+    }
     fresh = parts[3] if len(parts) > 3 else rest[-_SLICE:]
     before = bench.logits(None, private)
-    updates = {
-        name: bench.learned(texts, 1000 * number + place) for place, (name, texts) in enumerate(data.items())
-    }
+    updates = {name: bench.learned(texts, begun) for name, (texts, begun) in data.items()}
     where = {name: bench.direction(one, private, before) for name, one in updates.items()}
     names = list(updates)
     for place, one in enumerate(names):
         for other in names[place + 1 :]:
+            if "same seed" in other and one != "first":
+                continue
             found = alikeness(where[one], where[other])
             loss = bench.loss(updates[other], judged)
             yield _pair(bench, number, _shared(one, other), found, loss, copy=False)
@@ -322,6 +332,8 @@ def federation(bench: Bench, number: int) -> Iterator[Pair]:
 def _shared(one: str, other: str) -> str:
     if (one, other) == ("first", "again"):
         return "same data"
+    if "same seed" in other:
+        return f"{'half the data' if 'half' in other else 'independent'}, same seed"
     return "half the data" if "half" in {one, other} and "own" not in {one, other} else "independent"
 
 
@@ -363,7 +375,9 @@ def report(pairs: Sequence[Pair]) -> Iterator[str]:
         yield f"  missed, by kind: {dict(missed)}"
 
 
-def pairs_of(state: Path, recipes: Sequence[str], federations: Sequence[int], cache: Path) -> Iterator[Pair]:
+def pairs_of(
+    state: Path, recipes: Sequence[str], federations: Sequence[int], cache: Path, times: int = 1
+) -> Iterator[Pair]:
     """All pairs, as they are made."""
     torch.set_num_threads(1)
     folder = StateFolder(state)
@@ -376,7 +390,7 @@ def pairs_of(state: Path, recipes: Sequence[str], federations: Sequence[int], ca
     plain = {name: recipe for name, (recipe, _) in kinds.items()}
     model = HeadModel(base, data, plain, cache=cache, cache_bytes=_ROOM, device="cpu", pool=pool)
     for recipe, steps in kinds.values():
-        bench = Bench(model, recipe, steps)
+        bench = Bench(model, recipe, times * steps)
         for number in federations:
             yield from federation(bench, number)
 
@@ -388,6 +402,8 @@ def main() -> None:
     )
     parser.add_argument("--state", type=Path)
     parser.add_argument("--federations", type=int, default=4)
+    parser.add_argument("--first", type=int, default=0, help="number of the first federation: its seed")
+    parser.add_argument("--times", type=int, default=1, help="times as many steps of a training")
     parser.add_argument("--recipes", default=",".join(KINDS))
     parser.add_argument("--out", type=Path, help="file that pairs are added to, a line each")
     parser.add_argument("--report", type=Path, help="such a file; nothing is trained")
@@ -401,7 +417,8 @@ def main() -> None:
     pairs = []
     with tempfile.TemporaryDirectory() as cache:
         chosen = arguments.recipes.split(",")
-        for pair in pairs_of(arguments.state, chosen, range(arguments.federations), Path(cache)):
+        numbers = range(arguments.first, arguments.first + arguments.federations)
+        for pair in pairs_of(arguments.state, chosen, numbers, Path(cache), arguments.times):
             pairs.append(pair)
             if arguments.out:
                 with arguments.out.open("a") as out:
