@@ -53,7 +53,7 @@ def rows_of(entry: Entry, seeds: int, looks: int) -> Iterator[Row]:
     if entry.looks is not None:
         yield looks_row(entry, seeds, looks)
     if entry.rounds:
-        yield rounds_row(entry, max(1, seeds // 5))
+        yield rounds_row(entry, seeds)
     if entry.books:
         yield books_row(entry.books, seeds)
 
@@ -65,17 +65,28 @@ def percent(share: float) -> str:
 
 def table(size: Size) -> Iterator[str]:
     """All strategies."""
-    yield "| family | strategy | what it tries | layer | lives | harmful | at most | defence |"
+    yield "| family | strategy | what it tries | seen by | lives | harmful | at most | what stops it |"
     yield "|---|---|---|---|---:|---:|---:|---|"
     for entry in STRATEGIES:
         head = f"| {entry.family} | {entry.name} | {entry.tries} |"
         seen = list(rows_of(entry, size.lives, size.looks))
-        for row in seen:
-            counts = f"{row.lives:,} | {row.harmful} | {percent(row.bound)}"
-            note = f" ({row.note})" if row.note and row.layer != "looks" else ""
-            yield f"{head} {row.layer} | {counts} | {entry.defence}{note} |"
-        if not seen:
-            yield f"{head} not seen by this layer: {_named(entry.elsewhere)} | | | | {entry.defence} |"
+        layers = ", ".join(row.layer for row in seen)
+        if entry.elsewhere:
+            layers = f"{layers}; {_named(entry.elsewhere)}" if seen else _unseen(entry)
+        counts = " | ".join(
+            ", ".join(said(row) for row in seen)
+            for said in (
+                lambda row: f"{row.lives:,}",
+                lambda row: f"{row.harmful:,}",
+                lambda row: percent(row.bound),
+            )
+        )
+        notes = "; ".join(row.note for row in seen if row.note)
+        yield f"{head} {layers} | {counts} | {entry.defence}{f' ({notes})' if notes else ''} |"
+
+
+def _unseen(entry: Entry) -> str:
+    return f"not seen by this layer: {_named(entry.elsewhere)}"
 
 
 def _named(elsewhere: str) -> str:

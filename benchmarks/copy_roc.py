@@ -7,9 +7,11 @@ Real updates of version 0 of a state (one that ``cryoflux run`` has begun on the
 federation five updates are trained: two on the same texts with other seeds, one on other texts, one on half
 of both, one on texts of its own. That makes ten honest pairs: one on the same data, three on half of it, six
 independent ones. Two more begin with the first one's seed, so with the same matrices, on other texts and on
-half of both: with the first one they make two more pairs. The first update is then copied in 24 ways. Printed are the area under the ROC of each
-measure, what the rule flags of the honest pairs and misses of the copies, with exact bounds, and the kinds
-that it misses. Where a way of copying changes what the update is worth, its loss on other texts says so.
+half of both: with the first one they make two more pairs. The first update is then copied in 24 ways.
+
+Printed are the area under the ROC of each measure, what the rule flags of the honest pairs and misses of the
+copies, with exact bounds, and the kinds that it misses. A line of the file of pairs also has the loss of the
+later update on other texts: some ways of copying cost what the update was worth.
 """
 
 from __future__ import annotations

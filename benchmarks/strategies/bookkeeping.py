@@ -188,7 +188,7 @@ def _eta(told_uj: int) -> Callable[[Life], bool]:
 def unlogged_tries(life: Life) -> bool:
     """Tries 64 updates of no worth, logs the one that is best on a holdout of its own."""
     best = max((life.sums(0.0) for _ in range(64)), key=lambda found: found.delta)
-    life.noted["Δ claimed on its own holdout, micro-nats"] = round(1e6 * best.delta_mean)
+    life.noted["µnats claimed on its own holdout"] = round(1e6 * best.delta_mean)
     return _confirmed(play(life, 0, honest, [0.0] * CAPSULES))
 
 

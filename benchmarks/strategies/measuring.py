@@ -45,7 +45,6 @@ class Row:
     layer: str
     lives: int
     harmful: int
-    overstated: int = 0
     note: str = ""
 
     @property
@@ -72,8 +71,8 @@ def looks_row(entry: Entry, seeds: int, looks: int) -> Row:
     if entry.looks is None:
         raise ValueError(f"{entry.name} is not seen by looks")
     ended = lived(entry.name, entry.looks, entry.flat, seeds, looks)
-    note = f"{ended.looks:,} looks, {ended.accepted:,} accepted"
-    return Row("looks", ended.lives, ended.harmful, ended.overstated, note)
+    note = f"a level was overstated in {ended.overstated}" if ended.overstated > ended.harmful else ""
+    return Row("looks", ended.lives, ended.harmful, note)
 
 
 def rounds_row(entry: Entry, seeds: int) -> Row:
@@ -82,8 +81,8 @@ def rounds_row(entry: Entry, seeds: int) -> Row:
     for seed in range(seeds):
         Federation(seed, [entry.rounds] * 2).two_rounds(counted)
     taken = sum(counted.by_kind.values())
-    note = f"{counted.accepted} rounds accepted; of {2 * seeds} cheats {taken} taken"
-    return Row("rounds", seeds, counted.harmful, 0, note)
+    note = f"{taken:,} of {2 * seeds:,} taken" if taken else ""
+    return Row("rounds", seeds, counted.harmful, note)
 
 
 def books_row(name: str, seeds: int) -> Row:
@@ -98,7 +97,7 @@ def books_row(name: str, seeds: int) -> Row:
         early += BOOKS[name](Life(np.random.default_rng([seed, zlib.crc32(name.encode())]), opened=False))
     said = [f"before openings {early} of {seeds}"] if early != harmful else []
     said += [f"{key} {sum(values) / len(values):,.0f} in the mean" for key, values in noted.items()]
-    return Row("books", seeds, harmful, 0, "; ".join(said))
+    return Row("books", seeds, harmful, "; ".join(said))
 
 
 def quorum_rows(seeds: int) -> Iterator[tuple[int, list[Row]]]:
@@ -119,7 +118,7 @@ def twin_rows(seeds: int, looks: int) -> Iterator[tuple[str, Row, Row]]:
             lived(twin.without, twin.strategy, twin.flat, seeds, looks, protocol)
             for protocol in (twin.protocol, twin.same)
         ]
-        without, with_it = (Row("looks", one.lives, one.harmful, one.overstated) for one in ended)
+        without, with_it = (Row("looks", one.lives, one.harmful) for one in ended)
         yield twin.without, without, with_it
 
 

@@ -63,7 +63,7 @@ class Twin:
 
 
 def _copy(name: str, tries: str, rounds: str = "") -> Entry:
-    defence = "copy screen; on top of its original it is worth what its marginal is"
+    defence = "copy screen; it is worth what it adds"
     return Entry(name, "copy", tries, defence, copying.COPIERS[name], rounds=rounds)
 
 
@@ -186,8 +186,8 @@ _LOG = [
         rounds="withheld parent",
     ),
     Entry(
-        *("late reveal", "log", "shows after a round what, it says, was its own before"),
-        defence="what the head has stays; what is shown late is compared with it",
+        *("late reveal", "log", "commits early, and shows when the others' work is in"),
+        defence="what the head has stays; it is worth what it adds to that",
         rounds="late reveal",
     ),
     Entry(
