@@ -208,8 +208,8 @@ def _noisy(update: Update, size: float, rng: np.random.Generator) -> Update:
 
     lora = {}
     for name, (a, b) in update.lora.items():
-        left, right = rng.normal(size=a.shape), rng.normal(size=b.shape)
-        right *= size * update.norm(name) / np.linalg.norm(right @ left)
+        left, right = (np.asarray(rng.normal(size=one.shape)) for one in (a, b))
+        right *= size * update.norm(name) / float(np.linalg.norm(right @ left))
         lora[name] = np.concatenate([a, left]), np.concatenate([b, right], axis=1)
     head = {n: moved + noise(moved.shape, float(np.linalg.norm(moved))) for n, moved in update.head.items()}
     return replace(update, lora=lora, head=head)

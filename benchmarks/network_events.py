@@ -33,6 +33,7 @@ from cryoflux.decision.levels import RoundBudget
 from cryoflux.decision.power import power
 from cryoflux.receipts.merkle import CompactRange, consistency_proof, leaf_hash, verify_consistency
 from cryoflux.signing.canonical import canonical_bytes
+from cryoflux.signing.fields import Document
 from strategies.looks import ALPHA_PPM
 from strategies.world import Array
 
@@ -115,6 +116,14 @@ class Offers:
         self.count = rows.stop
 
 
+class LogLine(Document, frozen=True):
+    """An entry of a real log."""
+
+    kind: str
+    at_s: int
+    capsules: tuple[int, ...]
+
+
 @dataclass
 class RealLog:
     """The log of a node in real bytes: leaves, the growing tree, and the heads that it had."""
@@ -123,9 +132,9 @@ class RealLog:
     tree: CompactRange = field(default_factory=CompactRange)
     heads: list[tuple[int, bytes]] = field(default_factory=list)
 
-    def enter(self, **said: int | str | list[int]) -> None:
+    def enter(self, kind: str, at_s: int, *capsules: int) -> None:
         """One more entry."""
-        leaf = leaf_hash(canonical_bytes(said))
+        leaf = leaf_hash(canonical_bytes(LogLine(kind, at_s, capsules)))
         self.leaves.append(leaf)
         self.tree.append(leaf)
 
@@ -282,7 +291,7 @@ class Network:
         self._check(now, node, chosen)
         self._draw_strangers(node)
         if (log := self._logs.get(node)) is not None:
-            log.enter(v=1, kind="round", at=int(now * 3600), candidates=[int(one) for one in chosen[:48]])
+            log.enter("round", int(now * 3600), *chosen.tolist())
             log.sign()
         self._at(now + _HOUR, "round", node)
 
@@ -293,7 +302,7 @@ class Network:
         self.offers.add(now, node, worth, int(self._side[node]) if self._cut(now) else -1)
         if (log := self._logs.get(node)) is not None:
             for row in range(first, first + count):
-                log.enter(v=1, kind="offer", at=int(now * 3600), capsule=row)
+                log.enter("offer", int(now * 3600), row)
 
     def _chosen(self, now: float, node: int, most: int) -> Array:
         """Half by praise, half by chance; what one half has no candidates for goes to the other."""

@@ -98,6 +98,7 @@ def drawn_sample(rng: np.random.Generator, lives: int, axes: int, count: int) ->
     return Sample(count, noise.sum(1, dtype=float), products)
 
 
-def unit(directions: Array) -> Array:
+def unit(directions: Any) -> Array:
     """Of length one each."""
-    return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    found: Array = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    return found

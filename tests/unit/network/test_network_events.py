@@ -66,7 +66,7 @@ def test_praise_finds_what_is_of_worth_among_many_cheats() -> None:
 def test_a_log_that_was_rewritten_is_not_consistent() -> None:
     log = RealLog()
     for number in range(5):
-        log.enter(v=1, number=number)
+        log.enter("offer", number, number)
         log.sign()
     assert log.consistent(1) == 5
     log.heads[2] = (3, bytes(32))
