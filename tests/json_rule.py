@@ -17,6 +17,7 @@ OF_THE_TASK = """
 base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
 screen_delta_lo_95 screen_delta_hi_95 loss
 holdout_loss loss_before loss_after holdout_delta audit_delta drift expected_delta
+certified_delta
 eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj total_delta audit_loss
 """
 """in the unit that ``unit`` names, in the same object or in one around it"""

@@ -10,6 +10,8 @@ network/
   openings/<root>/         guest holdouts that retired, as everybody may see them
   contracts/<digest>       contracts, the exact bytes that both parties have signed for
   public/                  all that others may see, as a tree of files: any static server serves it
+  staging/                 what is about to be put there: nothing of it is served
+  hints/<origin>           which peers have said that their logs have grown, by the SHA-256 of their origin
 ```
 """
 
@@ -83,3 +85,13 @@ class NetworkFolder:
     def public(self) -> Path:
         """The tree that others may see."""
         return self.path / "public"
+
+    @property
+    def staging(self) -> Path:
+        """Where files are until they are whole."""
+        return self.path / "staging"
+
+    @property
+    def hints(self) -> Path:
+        """The folder of what peers have said of their logs: only a reason to look."""
+        return self.path / "hints"

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from cryoflux.errors import VerificationError
 from cryoflux.files import read_regular, storage_errors, write_atomic
-from cryoflux.network.fetching import Fetcher, PeerUnreachableError
+from cryoflux.network.fetching import Fetches, PeerUnreachableError
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, VerifierKey, parse_note, verify_log
 from cryoflux.receipts.merkle import CompactRange, consistency_proof, leaf_hash, root_hash
 from cryoflux.receipts.tiles import TILE_WIDTH, Tile
@@ -122,6 +122,17 @@ class MirrorFolder:
             found = unbundled(read_regular(self.path / tile.path, _MOST_BUNDLE_BYTES), tile)
             yield from found[max(0, start - index * TILE_WIDTH) :]
 
+    def entry(self, index: int) -> bytes:
+        """The exact bytes of one entry.
+
+        Raises:
+            LookupError: there is no such entry.
+            VerificationError: its bundle is damaged.
+        """
+        for entry in self.entries(index) if index < self.size else ():
+            return entry
+        raise LookupError(index)
+
     def tree(self) -> CompactRange:
         """The tree over all entries; from its peaks where they are those of the head, else computed anew."""
         note, found = self.note, CompactRange()
@@ -180,7 +191,7 @@ def unbundled(content: bytes, tile: Tile) -> list[bytes]:
     return found
 
 
-def pull(mirror: MirrorFolder, url: str, fetcher: Fetcher) -> Pulled:
+def pull(mirror: MirrorFolder, url: str, fetcher: Fetches) -> Pulled:
     """Bring a mirror up to date.
 
     Args:
@@ -197,7 +208,7 @@ def pull(mirror: MirrorFolder, url: str, fetcher: Fetcher) -> Pulled:
 class _Pull:
     """One pull, and what it has received."""
 
-    def __init__(self, mirror: MirrorFolder, url: str, fetcher: Fetcher) -> None:
+    def __init__(self, mirror: MirrorFolder, url: str, fetcher: Fetches) -> None:
         self._mirror, self._url, self._fetcher = mirror, url, fetcher
         self._received = 0
 

@@ -25,9 +25,9 @@ from cryoflux.decision.reason import Reason
 from cryoflux.errors import StateError, UsageError
 from cryoflux.files import lock_exclusively
 from cryoflux.log_state import LogState
-from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.entry import AnyStatement, Entry
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.receipts.statement import Base, HeadStatement, Move
+from cryoflux.receipts.statement import Base, Move
 from cryoflux.registry.aliases import set_alias
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
@@ -136,7 +136,7 @@ class VersionsByHand:
         """What the log has come to."""
         return self.catalogue.memory
 
-    def append(self, build: Callable[[int, str], HeadStatement], /) -> Entry:
+    def append(self, build: Callable[[int, str], AnyStatement], /) -> Entry:
         """Write an entry, and remember it."""
         entry = self._log.append(build)
         self.memory.take(entry)
