@@ -47,8 +47,8 @@ class Protocol:
     """whether Δ is published, in place of a bit and a level"""
     reads_all: bool = True
     """whether a look reads all examples; else it stops half-way where Σδ is not above zero by then"""
-    leaked: float = 0.0
-    """share of the guest holdout's examples that a proposer has"""
+    leaked: bool = False
+    """whether a proposer has half of the guest holdout's examples"""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,7 @@ class Lives:
         self._second = drawn_sample(rng, lives, axes, count - count // 2)
         self._guest = _together(self._first, self._second)
         self._seat = Seat(world, self._protocol, rng, drawn_sample(rng, lives, axes, count))
-        if self._protocol.leaked:
-            self._seat.leaked = self._first if self._protocol.leaked >= 0.5 else None
+        self._seat.leaked = self._first if self._protocol.leaked else None
         keys = (self._protocol.per_key, lives)
         self._looks, self._kept = np.zeros(keys, int), np.zeros(keys, int)
 
@@ -161,6 +160,11 @@ class Lives:
             ended.accepted += int(accepted.sum())
         ended.harmful, ended.overstated = int(harmful.sum()), int(overstated.sum())
         return ended
+
+    @property
+    def told(self) -> list[Told]:
+        """What was published, look by look."""
+        return self._seat.told
 
     def _bar(self, key: int) -> tuple[Array, Array]:
         """What the next look of each life needs, thousandths, and which lives still have looks."""

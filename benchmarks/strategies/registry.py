@@ -13,7 +13,7 @@ _FORKS = "tests/attacks/test_forks.py::"
 _PULLING = "tests/integration/test_pulling.py::"
 _COMPOSE = "tests/unit/registry/test_compose.py::"
 _ROUNDS = "tests/attacks/test_forged_rounds.py::"
-_NUMBERS = f"{_COMPOSE}test_what_does_not_fit_or_is_no_number_is_refused"
+_CAPSULES = "tests/attacks/test_hostile_capsules.py::"
 _LEFT = f"{_PULLING}test_a_peer_that_keeps_sending_or_sends_elsewhere_is_left"
 _FORGED = f"{_ROUNDS}test_what_does_not_follow_from_the_log_is_refuted"
 _NARROW, _WIDE = 24, 160
@@ -88,14 +88,14 @@ _VALUE = [
     ),
     Entry(
         *("NaN", "value", "values that are no numbers, so that every comparison is false"),
-        defence="a sum of what is no number is refused",
-        elsewhere=_NUMBERS,
+        defence="admission: what is no number is malformed",
+        elsewhere=f"{_CAPSULES}test_what_is_no_update_is_malformed",
     ),
     Entry("empty tensor", "value", "an update of nothing", "Δ has to be above zero", value.empty_tensor),
     Entry(
         *("rank bomb", "value", "a rank that fills the memory of whoever adds it up"),
-        defence="ranks are bounded before anything is multiplied",
-        elsewhere=_NUMBERS,
+        defence="admission: ranks are bounded before anything is multiplied",
+        elsewhere=f"{_CAPSULES}test_a_rank_that_both_files_say_is_bounded_too",
     ),
     Entry(
         *("test-trained", "value", "trains to the end on the examples of a public test"),
@@ -310,12 +310,12 @@ TWINS = [
         _WIDE,
     ),
     Twin(
-        "half of the guest holdout is public: test-trained", value.trained_on_the_test, Protocol(leaked=0.5)
+        "half of the guest holdout is public: test-trained", value.trained_on_the_test, Protocol(leaked=True)
     ),
     Twin(
         "half of the guest holdout stands in another's that was opened: openings of others",
         adaptive.openings_of_others,
-        Protocol(leaked=0.5),
+        Protocol(leaked=True),
         _WIDE,
     ),
 ]

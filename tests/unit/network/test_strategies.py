@@ -88,7 +88,7 @@ def test_a_null_update_is_adopted_in_no_more_lives_than_is_promised() -> None:
     [
         (adaptive.boosting_from_delta, {"publishes_delta": True}, 100, 110),
         (value.null, {"budgeted": False}, 8, 120),
-        (value.trained_on_the_test, {"leaked": 0.5}, 24, 20),
+        (value.trained_on_the_test, {"leaked": True}, 24, 20),
     ],
     ids=["delta is published", "the bar does not rise", "half of the holdout is public"],
 )
@@ -102,10 +102,9 @@ def test_each_defence_is_needed(strategy, without: dict, flat: int, looks: int) 
 def test_what_is_published_of_a_look_costs_the_same_however_it_went() -> None:
     lives = Lives(3, 40, 8, Protocol(count=64))
     lives.lived(value.noise, 10)
-    told = lives._seat.told
-    assert len({float(joules) for one in told for joules in one.joules}) == 1
-    assert all(one.delta is None for one in told)
-    assert any(one.accepted.any() for one in told)
+    assert len({float(joules) for told in lives.told for joules in told.joules}) == 1
+    assert all(told.delta is None for told in lives.told)
+    assert any(told.accepted.any() for told in lives.told)
 
 
 def test_copies_do_not_outrank_their_originals_and_would_without_the_copy_screen() -> None:
