@@ -33,7 +33,7 @@ from cryoflux.network.peer_record import (
     PeerRecord,
 )
 from cryoflux.network.peers import PeerNode, Peers, is_url
-from cryoflux.network.pulling import PullOutcome, pull
+from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
 from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
 from cryoflux.receipts.checkpoint import Note
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, parse_heads
@@ -179,8 +179,8 @@ class _Gathering:
 
     def _judged(self, node: PeerNode, record: PeerRecord) -> PeerGathered:
         found = PeerGathered(node.name, node.origin, PullOutcome.SAME, record.mirror.size)
-        if record.mirror.evidence:
-            return replace(found, outcome=PullOutcome.DIFFERS, why="It has told two histories.", known=True)
+        if why := _two_histories(record.mirror):
+            return replace(found, outcome=PullOutcome.DIFFERS, why=why, known=True)
         heads = _Heads()
         if self._asks(node, record):
             found, heads = self._asked(node, record, found)
@@ -188,8 +188,7 @@ class _Gathering:
             return found
         seen = self._new.get(node.origin, ())
         facts = follow(record, receipt_key_of(record.node, node.key), (*heads.new, *seen))
-        if evidence := _evidence_of(record):
-            why = f"{check_equivocation(parse_equivocation(evidence))}."
+        if why := _two_histories(record.mirror):
             return replace(found, outcome=PullOutcome.DIFFERS, why=why)
         if heads.published:
             record.keep_published(heads.published, heads.etag)
@@ -322,6 +321,12 @@ def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
     return _Heads(signed_heads(record, heads), continued(record.published, heads), etag)
 
 
+def _two_histories(mirror: MirrorFolder) -> str:
+    """Which two histories a peer told, by the evidence; empty where there is none."""
+    evidence = mirror.evidence
+    return f"{check_equivocation(parse_equivocation(evidence))}." if evidence else ""
+
+
 def _read(found: PeerGathered, facts: LogFacts) -> PeerGathered:
     """What was found of a peer, with what its entries come to."""
     if facts.fault:
@@ -340,7 +345,3 @@ def hints_of(document: bytes) -> tuple[str, ...]:
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()
 
-
-def _evidence_of(record: PeerRecord) -> bytes:
-    """What convicts a peer by now: heads that were followed may have."""
-    return record.mirror.evidence
