@@ -61,7 +61,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 ZYGOTE = Zygote(environment)
 LIGHT_ZYGOTE = Zygote(environment, trains=False)
-LIGHT = {"agent", "energy", "models", "receipts", "verify", "witness"}
+LIGHT = {"agent", "energy", "models", "node", "receipts", "verify", "witness"}
 """commands that need no training library, unless they compute losses again"""
 COMPUTES = {"--recompute", "--spot-check", "--retrain"}
 

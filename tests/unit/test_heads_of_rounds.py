@@ -9,7 +9,10 @@ import pytest
 
 from cryoflux.claims.evaluation import add_up, told_by
 from cryoflux.log_view import open_log
+from cryoflux.queries.budget import budget_of
+from cryoflux.queries.followed import Followed
 from cryoflux.queries.joules import JoulesFold
+from cryoflux.queries.progress import ProgressFold
 from cryoflux.receipts.lines import Lines
 from cryoflux.runs.catalogue import read_catalogue
 from cryoflux.runs.pruning import protected_versions
@@ -174,3 +177,32 @@ def test_pruning_frees_what_a_round_made_and_never_the_genesis(tmp_path: Path) -
     assert genesis.genesis.digest in stays
     assert adopted.digest not in stays
     assert catalogue.tasks[TASK].versions[adopted.digest].can_be_made
+
+
+def test_rounds_are_a_part_of_the_budget_of_their_run(tmp_path: Path) -> None:
+    with closing(StoredLog(tmp_path / "s")) as log:
+        node(log)
+        log.session(budget_microjoules=500_000_000)
+    followed = Followed(tmp_path / "s")
+    followed.refresh()
+    view = budget_of(followed, None, 0.0)
+    assert view is not None
+    assert view.spent_uj == 4 * CHARGED_UJ
+    assert {part.kind: part.uj for part in view.parts} == {
+        "beside": CHARGED_UJ,
+        "rounds": 2 * CHARGED_UJ,
+        "attempt": CHARGED_UJ,
+        "left": CHARGED_UJ,
+    }
+
+
+def test_the_next_attempt_says_what_the_head_of_a_round_scores() -> None:
+    log, fold = PlainLog(), ProgressFold()
+    made = node(log)
+    made.train()
+    for entry in log.entries:
+        fold.take(entry, None)
+    versions = [point.version for point in fold.curves[TASK]]
+    adopted = next(e.round.result.digest for e in log.entries if e.round is not None)
+    assert versions[2] == adopted
+    assert len(versions) == 4

@@ -6,12 +6,12 @@ time is over. What came is not trusted here.
 
 from __future__ import annotations
 
-__all__ = ["Fetched", "Fetcher", "PeerUnreachableError"]
+__all__ = ["Fetched", "Fetcher", "Fetches", "PeerUnreachableError", "Ration"]
 
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import httpx2
 
@@ -29,6 +29,9 @@ _OK, _NOT_MODIFIED = 200, 304
 class PeerUnreachableError(CryoFluxError):
     """A peer did not answer, or not with what was asked for: nothing follows from that."""
 
+    received = 0
+    """bytes that came all the same"""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -40,6 +43,15 @@ class Fetched:
     """by which the server knows it; empty where it gave none"""
     same: bool = False
     """whether the server says that it is what came with that tag"""
+    link: str = ""
+    """where it says that it goes on; empty where it says nothing"""
+
+
+class Fetches(Protocol):
+    """Whatever gets files of peers."""
+
+    def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
+        """As `Fetcher.fetch`."""
 
 
 class Fetcher:
@@ -87,17 +99,53 @@ class Fetcher:
                 for part in reply.iter_raw():
                     content += part
                     if len(content) > most:
-                        raise _unreachable(url, f"has more than {most:,} bytes")
+                        raise _unreachable(url, f"has more than {most:,} bytes", len(content))
                     if time.monotonic() > until_s:
-                        raise _unreachable(url, f"took longer than {self._whole_s:g} s")
-                return Fetched(bytes(content), reply.headers.get("etag", "")[:200])
+                        raise _unreachable(url, f"took longer than {self._whole_s:g} s", len(content))
+                tag, link = (reply.headers.get(name, "")[:200] for name in ("etag", "link"))
+                return Fetched(bytes(content), tag, link=link)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError, UnicodeError) as error:
-            raise _unreachable(url, f"cannot be had ({str(error)[:200] or type(error).__name__})") from error
+            why = f"cannot be had ({str(error)[:200] or type(error).__name__})"
+            raise _unreachable(url, why, len(content)) from error
 
 
-def _unreachable(url: str, why: str) -> PeerUnreachableError:
-    return PeerUnreachableError(
+class Ration:
+    """What one peer gets of a pull: so many bytes and seconds for all its files.
+
+    Args:
+        fetcher: gets them.
+        most_bytes: of all together.
+        whole_s: for all together, s.
+    """
+
+    def __init__(self, fetcher: Fetches, most_bytes: int, whole_s: float) -> None:
+        self._fetcher, self._until_s = fetcher, time.monotonic() + whole_s
+        self.left = most_bytes
+
+    def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
+        """What lies at a URL, as long as there is something left.
+
+        Raises:
+            PeerUnreachableError: as `Fetcher.fetch`; or nothing is left.
+        """
+        if self.left <= 0:
+            raise _unreachable(url, "is left for the next pull: this one has brought all that it may")
+        if time.monotonic() > self._until_s:
+            raise _unreachable(url, "is left for the next pull: this one has taken too long")
+        try:
+            found = self._fetcher.fetch(url, min(most, self.left), etag=etag)
+        except PeerUnreachableError as error:
+            self.left -= error.received
+            raise
+        self.left -= len(found.content)
+        return found
+
+
+def _unreachable(url: str, why: str, received: int = 0) -> PeerUnreachableError:
+    error = PeerUnreachableError(
         f"{url[:200]} {why}.",
         why="A peer that cannot be read proves nothing, neither good nor bad.",
         hint="Ask again later.",
     )
+    error.received = received
+    return error
