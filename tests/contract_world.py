@@ -13,7 +13,7 @@ from cryoflux.network.contracts.due import ContractLogs, DueLook
 from cryoflux.network.contracts.evaluation import ContractVerdict, evaluate
 from cryoflux.network.contracts.logs import read_logs
 from cryoflux.network.contracts.looking import look_of
-from cryoflux.network.contracts.told import ContractTold, HeadTold, told_by
+from cryoflux.network.contracts.told import ContractTold, HeadTold, contract_told
 from cryoflux.quantities import Tier
 from cryoflux.receipts.checkpoint import (
     KeyType,
@@ -137,7 +137,7 @@ class Party:
         entries = self.log.entries[:size]
         heads = [head for head in self.heads if head.size <= len(entries)]
         root = root_hash(bytes.fromhex(entry.leaf_hash) for entry in entries).hex()
-        return told_by(self.origin, entries, heads, terms, root=root)
+        return contract_told(self.origin, entries, heads, terms, root=root)
 
 
 @dataclass
