@@ -34,7 +34,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import MemberVerdict, SealedSums
 from cryoflux.receipts.network_statement import Offer, Opening, Round, RoundIntent
 from cryoflux.receipts.statement import ReceiptStatement
-from cryoflux.registry.composition import list_digest
+from cryoflux.registry.composition import Term, list_digest
 
 _HAD = frozenset(MemberVerdict) - {MemberVerdict.UNAVAILABLE, MemberVerdict.UNREACHED}
 
@@ -58,9 +58,13 @@ class OfferTold:
     result: str
     """digest of the list: what it was trained on, and it"""
     genesis: str
-    adapters: frozenset[str]
-    """of that list"""
+    of_list: tuple[Term, ...]
     committed_s: int
+
+    @property
+    def adapters(self) -> frozenset[str]:
+        """Of that list."""
+        return frozenset(term.adapter for term in self.of_list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +215,7 @@ class _Reader:
         match entry.statement.predicate:
             case Offer(update=update):
                 terms = (*update.parent, update.term)
-                adapters = frozenset(one.adapter for one in terms)
-                of_list = update.adapter, list_digest(terms), update.genesis, adapters
+                of_list = update.adapter, list_digest(terms), update.genesis, terms
                 self.offers.append(OfferTold(entry.leaf_hash, *of_list, at_s))
             case ContractLook() as look if look.contract == self._digest:
                 self.looks.append(LookTold(look, entry.leaf_hash, at_s))
