@@ -131,6 +131,9 @@ def run(
     most_dropped: MostDroppedOption = None,
     balance: BalanceOption = None,
     model: Annotated[str | None, _option("Hugging Face id or folder.", "--model", metavar="ID|DIR")] = None,
+    new_head: Annotated[
+        str | None, _option("frequencies, or zero where others begin likewise.", "--new-head")
+    ] = None,
     task: Annotated[
         list[str] | None,
         _option("What is improved: a task's name or module:Class; once for each.", "--task", metavar="NAME"),

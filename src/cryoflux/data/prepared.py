@@ -11,6 +11,7 @@ from __future__ import annotations
 __all__ = [
     "GUEST_SET",
     "MONITOR_SET",
+    "SEARCH_SET",
     "SIMILAR_FILE",
     "PreparedData",
     "example_line",
@@ -47,6 +48,8 @@ MONITOR_SET = "monitor"
 """the set that heads are held against after they were kept, and the first word of any that came later"""
 GUEST_SET = "guest"
 """first word of the set that judges what other nodes offer"""
+SEARCH_SET = "search"
+"""first word of the set that offers are composed with before that"""
 SIMILAR_FILE = "similar.jsonl"
 """training examples that were left out; no set, but without them nobody could draw the sets again"""
 _LONGEST_LINE = 8_000_000

@@ -16,8 +16,10 @@ from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped
+from cryoflux.data.prepared import SEARCH_SET
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
+from cryoflux.files import MOST_FILE_BYTES, read_regular, storage_errors
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import GuestFolder, open_guest
 from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
@@ -32,7 +34,7 @@ from cryoflux.network.recording import (
     unshown_end,
 )
 from cryoflux.network.round_parts import Considered, OfferHere, Screened, Shown, refused
-from cryoflux.network.screening import CopyScreen, find_copies
+from cryoflux.network.screening import CopyScreen, Whose, find_copies
 from cryoflux.network_state import GuestTally, NodeState
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.network_parts import GuardResult, Member, MemberVerdict
@@ -42,8 +44,8 @@ from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
 from cryoflux.tasks.interface import Composing
 
-MOST_SCREEN = 512
-"""training-side examples that a round searches with"""
+MOST_SEARCHED = 512
+"""examples that a round searches with"""
 _LOOKS_ASIDE = 3
 """looks at the guest holdout that a reservation holds at least, in what one costs"""
 Admission = Callable[[OfferHere], tuple[MemberVerdict, str] | None]
@@ -56,8 +58,33 @@ class Walls:
 
     admit: Admission
     """looks at the bytes"""
-    known: Sequence[OfferedUpdate] = ()
+    known: Sequence[Whose] = ()
     """updates of one's own, and earlier ones of others, that a copy may be of"""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSet:
+    """The examples that offers are composed with: of the node's own training side, and never trained on."""
+
+    part: str
+    """what the data set calls it"""
+    indices: list[int]
+
+    @classmethod
+    def of(cls, opened: Opened, composing: Composing, network: NetworkFolder) -> SearchSet:
+        """Those that the node has set aside for it; the screen of its own updates where it has none.
+
+        The screen has chosen among the node's own updates, so it is kinder to them than to others'.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        if not network.search.is_file():
+            return cls("train", list(composing.screen[:MOST_SEARCHED]))
+        with storage_errors(network.search):
+            content = read_regular(network.search, MOST_FILE_BYTES)
+        part = opened.data.add_set(SEARCH_SET, content)
+        return cls(part, list(range(opened.data.count(part)))[:MOST_SEARCHED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +144,12 @@ def run_round(
     """
     composing = _composing(opened)
     looking = Looking.of(opened, place.guest, place.guards)
-    screen = list(composing.screen[:MOST_SCREEN])
+    search = SearchSet.of(opened, composing, place.network)
     reserve_uj = _reserve_uj(context, looking, left_uj)
     started_at = context.timestamp()
-    announced = announce(context, opened, place.tally, offers, len(screen), reserve_uj)  # 1
+    announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj)  # 1
     reservation = _reserve(context, opened, announced)  # 2
-    trying = _Round(context, opened, composing, looking, screen, reservation)
+    trying = _Round(context, opened, composing, looking, search, reservation)
     try:
         considered = trying.consider(offers, walls)  # 3 admission and copies
         screened = trying.search(offers, considered)  # 4 compose, and guards
@@ -211,7 +238,7 @@ class _Round:
     opened: Opened
     composing: Composing
     looking: Looking
-    screen: list[int]
+    search_set: SearchSet
     reservation: Reservation
 
     def spent_uj(self) -> int:
@@ -224,7 +251,7 @@ class _Round:
 
     def between(self, done: int, count: int = 0) -> None:
         """Called before each batch: somebody may want it to end."""
-        self.context.observer.evaluated(done, count or len(self.screen))
+        self.context.observer.evaluated(done, count or len(self.search_set.indices))
         if self.context.stop():
             raise AttemptStopped(Cause.INTERRUPTED, "interrupted.evaluating")
 
@@ -250,13 +277,16 @@ class _Round:
         self, offers: Sequence[OfferHere], found: Mapping[str, Member], walls: Walls, why: dict[str, str]
     ) -> dict[str, Member]:
         kept = self.context.state.cache / "copies"
-        screen = CopyScreen(self.composing, kept, self.opened.data.file_digests["train"])
-        left = [offer.update for offer in offers if offer.update.adapter not in found]
+        texts = self.search_set
+        digest = self.opened.data.file_digests[texts.part]
+        screen = CopyScreen(self.composing, kept, texts.part, digest, texts.indices)
+        left = [offer for offer in offers if offer.update.adapter not in found]
         genesis = self.opened.composition.genesis
-        known = [update for update in walls.known if update.genesis == genesis]
+        known = [one for one in walls.known if one.update.genesis == genesis]
         broken: dict[str, Member] = {}
 
-        def fits(update: OfferedUpdate) -> bool:
+        def fits(one: Whose) -> bool:
+            update = one.update
             self.between(0)
             try:
                 screen.direction(update)
@@ -266,12 +296,12 @@ class _Round:
                 return False
             return True
 
-        fitting = [update for update in left if fits(update)]
+        fitting = [offer for offer in left if fits(offer)]
         copies = find_copies(filter(fits, known), fitting, screen.direction)
         whose = {offer.update.adapter: offer for offer in offers}
         for adapter, original in copies.items():
             why[adapter] = _copy_of(whose[adapter], whose.get(original), original)
-        mine = {update.adapter for update in left}
+        mine = {offer.update.adapter for offer in left}
         broken = {adapter: member for adapter, member in broken.items() if adapter in mine}
         return broken | {a: refused(a, MemberVerdict.DUPLICATE, of) for a, of in copies.items()}
 
@@ -279,14 +309,15 @@ class _Round:
         """Compose on the node's own training side, and hold what comes of it to the guard sets."""
         head = self.opened.composition
         left = [offer.update for offer in offers if offer.update.adapter not in considered.refused]
-        if not left or not self.screen:
+        texts = self.search_set
+        if not left or not texts.indices:
             unread = [considered.refused.get(o.update.adapter) or _unreached(o) for o in offers]
             return Screened(tuple(unread), (), head, None, 0)
 
         def losses(composed: Composition, count: int) -> Sequence[int]:
-            return self.composing.losses(composed, "train", self.screen[:count], self.between)
+            return self.composing.losses(composed, texts.part, texts.indices[:count], self.between)
 
-        found = search_round(head, left, losses, len(self.screen), goes_on=self.affords_search)
+        found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search)
         guards: tuple[GuardResult, ...] = ()
         if found.steps:
             guards = self.looking.guards(self.composing, head, found.composed, self.between)

@@ -6,11 +6,12 @@ training side that nobody else has. So a copy is no candidate beside its origina
 
 from __future__ import annotations
 
-__all__ = ["CopyScreen", "find_copies"]
+__all__ = ["CopyScreen", "Whose", "find_copies"]
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -27,19 +28,35 @@ TEXTS = 240
 _MOST_BYTES = TEXTS * 8 * 100_000
 
 
+class Whose(Protocol):
+    """An update, and whose it is."""
+
+    @property
+    def update(self) -> OfferedUpdate:
+        """The update."""
+
+    @property
+    def origin(self) -> str:
+        """Of the log that offers it."""
+
+
 class CopyScreen:
     """Where updates move a model.
 
     Args:
         composing: makes versions of lists.
         kept: folder of what need not be computed twice, and may be deleted.
-        texts: SHA-256 of the training set that the texts are of.
+        part: name of the set that the texts are of.
+        digest: SHA-256 of its file.
+        indices: of the texts, which nobody else has.
     """
 
-    def __init__(self, composing: Composing, kept: Path, texts: str) -> None:
-        self._composing, self._kept = composing, kept
-        self._indices = list(composing.screen[:TEXTS])
-        self._named = f"{texts}/{self._indices}"
+    def __init__(
+        self, composing: Composing, kept: Path, part: str, digest: str, indices: Sequence[int]
+    ) -> None:
+        self._composing, self._kept, self._part = composing, kept, part
+        self._indices = list(indices[:TEXTS])
+        self._named = f"{digest}/{self._indices}"
         self._logits_of = cache(self._logits)
 
     def direction(self, update: OfferedUpdate) -> Direction:
@@ -59,7 +76,7 @@ class CopyScreen:
         place, count = self._kept / name, len(self._indices)
         if place.is_file() and (content := read_regular(place, _MOST_BYTES)) and len(content) % count == 0:
             return np.frombuffer(content, dtype="<f8").reshape(count, -1)
-        computed: F64 = np.asarray(self._composing.logits(composed, "train", self._indices), dtype="<f8")
+        computed: F64 = np.asarray(self._composing.logits(composed, self._part, self._indices), dtype="<f8")
         with storage_errors(place):
             self._kept.mkdir(parents=True, exist_ok=True)
             write_atomic(place, computed.tobytes())
@@ -67,11 +84,13 @@ class CopyScreen:
 
 
 def find_copies(
-    known: Iterable[OfferedUpdate],
-    offers: Iterable[OfferedUpdate],
+    known: Iterable[Whose],
+    offers: Iterable[Whose],
     direction: Callable[[OfferedUpdate], Direction],
 ) -> dict[str, str]:
-    """Which updates are copies, and of what.
+    """Which updates are copies of somebody else's, and of what.
+
+    Whoever goes on from an update of his own has not copied it: a later one of the same log is no copy.
 
     Args:
         known: updates that were there before.
@@ -81,13 +100,16 @@ def find_copies(
     Returns:
         adapter of a copy → that of the earliest update that it is one of.
     """
-    before = [(update.adapter, direction(update)) for update in known]
+    before = [(one, direction(one.update)) for one in known]
     found: dict[str, str] = {}
-    for update in offers:
-        moves = direction(update)
-        original = next((name for name, one in before if is_copy(alikeness(moves, one))), None)
-        if original is None:
-            before.append((update.adapter, moves))
-        elif original != update.adapter:
-            found[update.adapter] = original
+    for offer in offers:
+        moves = direction(offer.update)
+        originals = (
+            one.update.adapter
+            for one, theirs in before
+            if one.origin != offer.origin and is_copy(alikeness(moves, theirs))
+        )
+        if (original := next(originals, None)) is not None:
+            found[offer.update.adapter] = original
+        before.append((offer, moves))
     return found

@@ -10,9 +10,10 @@ or of another genesis, never.
 
 from __future__ import annotations
 
-__all__ = ["Adopting", "due_offers", "own_updates"]
+__all__ = ["Adopting", "OwnUpdate", "due_offers", "own_updates"]
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
@@ -21,6 +22,7 @@ from cryoflux.errors import ModelError
 from cryoflux.network.recording import RoundRecord
 from cryoflux.network.round_parts import OfferHere
 from cryoflux.network.rounds import Admission, NodePlace, Walls, run_round
+from cryoflux.network.screening import Whose
 from cryoflux.network_state import NodeState, RoundGain
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.registry.made import lists_on_the_way
@@ -87,11 +89,11 @@ class Adopting:
             return None
         place = NodePlace.of(self._context, self._opened, self._guards)
         chosen = due[: self._most]
-        known = [
+        known: list[Whose] = [
             *own_updates(self._context, self._opened),
-            *(offer.update for offer in offers if offer not in chosen and _was_composable(node, offer)),
+            *(offer for offer in offers if offer not in chosen and _was_composable(node, offer)),
         ]
-        mine = {update.adapter for update in known}
+        mine = {one.update.adapter for one in known}
         fresh = [offer for offer in chosen if offer.update.adapter not in mine]
         if not fresh:
             return None
@@ -151,17 +153,27 @@ def _is_due(node: NodeState, offer: OfferHere, head: str) -> bool:
     return before.head != head
 
 
-def own_updates(context: Context, opened: Opened) -> list[OfferedUpdate]:
+@dataclass(frozen=True, slots=True)
+class OwnUpdate:
+    """An update that the head is the sum of."""
+
+    update: OfferedUpdate
+    origin: str
+    """of the log of whoever made it"""
+
+
+def own_updates(context: Context, opened: Opened) -> list[OwnUpdate]:
     """The updates that a head is the sum of, with what each was trained on."""
     known, state = opened.known(), context.state.path
     if known is None:
         return []
     keep_lists(state, lists_on_the_way(known.made, known.head.digest).values())
-    list_of, composed, found = parent_lists(state), opened.composition, []
+    list_of, composed, found = parent_lists(state), opened.composition, list[OwnUpdate]()
     for term in composed.terms:
         try:
             parent = list_of(term.parent)
         except ModelError:  # of before there were lists: it can be compared with nothing
             continue
-        found.append(OfferedUpdate(adapter=term.adapter, genesis=composed.genesis, parent=parent))
+        update = OfferedUpdate(adapter=term.adapter, genesis=composed.genesis, parent=parent)
+        found.append(OwnUpdate(update, context.log.origin))
     return found

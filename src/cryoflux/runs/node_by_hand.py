@@ -1,4 +1,4 @@
-"""What a person does to a node by a command: join, enter a guest holdout, recall an update, retire a holdout.
+"""What a person does to a node by a command: join, and recall an update.
 
 Each is a signed entry first, and takes effect after it. What an entry needs on the disk is there before it:
 a crash in between leaves files that nothing names, and never an entry without them.
@@ -6,47 +6,21 @@ a crash in between leaves files that nothing names, and never an entry without t
 
 from __future__ import annotations
 
-__all__ = [
-    "GuestWishes",
-    "NodeWishes",
-    "Recalled",
-    "Retired",
-    "enter",
-    "join",
-    "recall",
-    "retire",
-    "show_opened",
-]
+__all__ = ["NodeWishes", "Recalled", "data_of", "join", "known_of", "node_of", "recall"]
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from cryoflux.data.columns import Wishes
-from cryoflux.data.examples import Example
-from cryoflux.data.fold import fold
-from cryoflux.data.formats import read_arrived
-from cryoflux.data.near import find_near
-from cryoflux.data.prepared import PreparedData, example_line, open_prepared
+from cryoflux.data.prepared import PreparedData, open_prepared
 from cryoflux.digests import sha256_hex
-from cryoflux.errors import DataError, StateError, UsageError
-from cryoflux.files import storage_errors, sync_folder, write_atomic
-from cryoflux.network.folder import EXAMPLES, NetworkFolder
-from cryoflux.network.guest import enter_guest, open_guest
-from cryoflux.network_state import GuestTally, NodeState
-from cryoflux.receipts.network_parts import OpenedRound
+from cryoflux.errors import StateError, UsageError
+from cryoflux.network_state import NodeState
 from cryoflux.receipts.network_statement import (
-    GuestHoldout,
-    GuestHoldoutStatement,
     Node,
     NodeStatement,
-    Opening,
-    OpeningStatement,
     Recall,
     RecallStatement,
-    WhyOpened,
 )
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.receipts.statement import Base, Sha256Digest, Subject
@@ -64,10 +38,6 @@ from cryoflux.state import HEAD
 from cryoflux.task_state import TaskState
 from cryoflux.witness.cosigned import log_key_of
 
-LEAST_GUESTS = 100
-"""examples; fewer show nothing of the size that updates have"""
-MOST_GUESTS = 20_000
-
 
 @dataclass(frozen=True, slots=True)
 class NodeWishes:
@@ -76,32 +46,6 @@ class NodeWishes:
     name: str
     urls: Sequence[str] = ()
     task: str = "lora_delta"
-
-
-@dataclass(frozen=True, slots=True)
-class GuestWishes:
-    """A guest holdout that is to be entered."""
-
-    file: Path
-    alpha_ppm: int = 10_000
-    """error over its life, parts per million"""
-    max_looks: int = 40
-    days: int = 90
-    """after which it is opened, whatever it was used for"""
-    wishes: Wishes = field(default_factory=Wishes)
-    """how its file is to be read"""
-
-
-@dataclass(frozen=True, slots=True)
-class Entered:
-    """A guest holdout that is in the log."""
-
-    root: str
-    count: int
-    known: int
-    """rows that are like a text that the state trains on or judges by, and were left out"""
-    strange: int
-    """rows of a class that the model has not"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +60,6 @@ class Recalled:
     """whether the head is the one from before the update was adopted, byte for byte"""
 
 
-@dataclass(frozen=True, slots=True)
-class Retired:
-    """A guest holdout that was opened."""
-
-    root: str
-    looks: int
-    kept: int
-    examples: Path
-
-
 def join(opened: VersionsByHand, wishes: NodeWishes) -> bool:
     """Say in the log who the node is; whether that was new.
 
@@ -137,8 +71,8 @@ def join(opened: VersionsByHand, wishes: NodeWishes) -> bool:
         UsageError: the state has no such task.
         StorageError: the disk is full, read-only, or refuses.
     """
-    known, node = _known(opened, wishes.task), _node(opened, wishes.task)
-    data = _data(opened, known, wishes.task)
+    known, node = known_of(opened, wishes.task), node_of(opened, wishes.task)
+    data = data_of(opened, known, wishes.task)
     origin = stored_origins(opened.state)[wishes.task]
     genesis = opened.versions.open(known.composition.genesis)
     said: dict[str, Any] = {
@@ -165,68 +99,6 @@ def join(opened: VersionsByHand, wishes: NodeWishes) -> bool:
     return True
 
 
-def enter(opened: VersionsByHand, task: str, wishes: GuestWishes) -> Entered:
-    """Enter a guest holdout: its examples stay here, its root goes into the log.
-
-    Args:
-        opened: the state, locked.
-        task: whose offers it judges.
-        wishes: what it is to be.
-
-    Raises:
-        DataError: the file cannot be read, or too few of its rows can judge.
-        StorageError: the disk is full, read-only, or refuses.
-    """
-    known = _known(opened, task)
-    data = _data(opened, known, task)
-    lines, copies, strange = _guests(data, wishes)
-    guest = enter_guest(NetworkFolder.of(opened.state.path), lines)
-    until = (opened.now() + timedelta(days=wishes.days)).date().isoformat()
-
-    def build(sequence: int, prev: str) -> GuestHoldoutStatement:
-        said = GuestHoldout(
-            sequence=sequence,
-            prev=prev,
-            task=task,
-            root=guest.root,
-            count=len(lines),
-            alpha_ppm=wishes.alpha_ppm,
-            max_looks=wishes.max_looks,
-            source=f"{wishes.file.name}: {len(lines)} examples that were not trained on",
-            open_by=until,
-            entered_at=opened.timestamp(),
-        )
-        subject = Subject(name="guest-holdout", digest=Sha256Digest(sha256=guest.root))
-        return GuestHoldoutStatement(subject=[subject], predicate=said)
-
-    opened.append(build)
-    opened.published(binding=False)
-    return Entered(guest.root, len(lines), copies, strange)
-
-
-def _guests(data: PreparedData, wishes: GuestWishes) -> tuple[list[bytes], int, int]:
-    """The lines of a guest holdout; how many rows were like known texts, and how many of strange classes."""
-    rows = [example for _, example in read_arrived(wishes.file, wishes.wishes).numbered]
-    classes = set(data.labels)
-    own = [example.text for name in data.sets for example in data.examples(name)]
-    taken, fresh = {fold(text) for text in own}, list[Example]()
-    strange = sum(row.label not in classes for row in rows)
-    for row in rows:
-        if row.label in classes and (folded := fold(row.text)) not in taken:
-            taken.add(folded)
-            fresh.append(Example(row.text, row.label))
-    near = find_near([one.text for one in fresh], own).near
-    lines = [example_line(one) for at, one in enumerate(fresh) if at not in near][:MOST_GUESTS]
-    if len(lines) < LEAST_GUESTS:
-        raise DataError(
-            f"{wishes.file} has {len(lines)} examples that could judge, and {LEAST_GUESTS} are needed.",
-            why=f"Of its {len(rows)} rows {strange} are of no class of the model, and "
-            f"{len(rows) - strange - len(lines)} are like texts that this state trains on or judges by.",
-            hint="Name a file of fresh labelled texts: cryoflux node init --guest FILE.",
-        )
-    return lines, len(rows) - strange - len(lines), strange
-
-
 def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidence: str = "") -> Recalled:
     """Take an update out of a head: it becomes the one that never adopted it, byte for byte.
 
@@ -244,7 +116,7 @@ def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidenc
         StorageError: the disk is full, read-only, or refuses.
     """
     opened.refuse_open()
-    known, node, state = _known(opened, task), _node(opened, task), opened.state
+    known, node, state = known_of(opened, task), node_of(opened, task), opened.state
     if capsule not in node.adopted:
         raise UsageError(
             f"The head of {task} has not adopted {capsule[:16]}….",
@@ -304,102 +176,12 @@ def _version_of(opened: VersionsByHand, composed: Composition) -> Version:
     return opened.versions.keep(opened.versions.derive(genesis, changed))
 
 
-def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened | None = None) -> Retired:
-    """Open a guest holdout: from here on anybody can make each of its verdicts again, and it gives no more.
-
-    Args:
-        opened: the state, locked.
-        task: whose offers it judged.
-        root: of it; the one in use, or else the oldest that is not opened, where it is empty.
-        why: it retires; found out where it is none.
+def known_of(opened: VersionsByHand, task: str) -> TaskState:
+    """What the log has come to for a task.
 
     Raises:
-        UsageError: there is none that could be opened.
-        StateError: a round is open.
-        StateTamperedError: it is not what the log names.
-        StorageError: the disk is full, read-only, or refuses.
+        UsageError: nothing yet.
     """
-    opened.refuse_open()
-    node, network = _node(opened, task), NetworkFolder.of(opened.state.path)
-    show_opened(opened, task)  # of one whose command died after its entry
-    tally = _to_open(opened, node, root)
-    guest = open_guest(network, tally.said.root)
-    rounds = []
-    for look in tally.looks:
-        if (shown := guest.look(look.intent)) is None:
-            raise StateError(
-                f"The look of round {look.intent[:16]}… is not here.",
-                why="An opening shows every look of its guest holdout, or none of them counts.",
-                hint=f"Restore {guest.path} from a backup.",
-            )
-        rounds.append(OpenedRound(intent=look.intent, sums=shown.sums))
-    said = why or _why(tally, opened.now().date().isoformat())
-
-    def build(sequence: int, prev: str) -> OpeningStatement:
-        opening = Opening(
-            sequence=sequence,
-            prev=prev,
-            task=task,
-            root=guest.root,
-            key=guest.key.hex(),
-            examples=sha256_hex(guest.content),
-            count=len(guest.examples),
-            why=said,
-            rounds=rounds,
-            opened_at=opened.timestamp(),
-        )
-        subject = Subject(name=EXAMPLES, digest=Sha256Digest(sha256=sha256_hex(guest.content)))
-        return OpeningStatement(subject=[subject], predicate=opening)
-
-    opened.append(build)
-    show_opened(opened, task)
-    opened.published(binding=False)
-    return Retired(guest.root, len(rounds), tally.kept, network.openings / guest.root / EXAMPLES)
-
-
-def _to_open(opened: VersionsByHand, node: NodeState, root: str) -> GuestTally:
-    closed = [tally for tally in node.guests.values() if not tally.opened]
-    found = [tally for tally in closed if not root or tally.said.root.startswith(root)]
-    if not found:
-        raise UsageError(
-            "There is no guest holdout that could be opened.",
-            why="Every one that this log entered is open." if node.guests else "This log has entered none.",
-            hint=f"Enter one: cryoflux node init --guest FILE{opened.state.flag()}.",
-        )
-    return next((tally for tally in found if tally is node.guest), found[0])
-
-
-def _why(tally: GuestTally, today: str) -> WhyOpened:
-    if len(tally.looks) >= tally.said.max_looks:
-        return WhyOpened.LOOKS
-    if tally.budget.exhausted:
-        return WhyOpened.WORN
-    return WhyOpened.DATE if today >= tally.said.open_by else WhyOpened.ASKED
-
-
-def show_opened(opened: VersionsByHand, task: str) -> None:
-    """Put the examples of guest holdouts where others find them: of those that the log has opened alone.
-
-    Args:
-        opened: the state, locked.
-        task: whose offers they judged.
-
-    Raises:
-        StateTamperedError: one is not what the log names.
-        StorageError: the disk is full, read-only, or refuses.
-    """
-    network = NetworkFolder.of(opened.state.path)
-    for root, tally in _node(opened, task).guests.items():
-        place = network.openings / root / EXAMPLES
-        if tally.opened and not place.is_file():
-            content = open_guest(network, root).content
-            with storage_errors(place):
-                place.parent.mkdir(parents=True, exist_ok=True)
-                write_atomic(place, content)
-                sync_folder(place.parent)
-
-
-def _known(opened: VersionsByHand, task: str) -> TaskState:
     if (known := opened.memory.tasks.get(task)) is None:
         raise UsageError(
             f"The log of {opened.state.path} has no attempt of {task} yet.",
@@ -409,10 +191,12 @@ def _known(opened: VersionsByHand, task: str) -> TaskState:
     return known
 
 
-def _node(opened: VersionsByHand, task: str) -> NodeState:
+def node_of(opened: VersionsByHand, task: str) -> NodeState:
+    """What the log has come to as a node's."""
     return opened.memory.nodes.get(task) or NodeState()
 
 
-def _data(opened: VersionsByHand, known: TaskState, task: str) -> PreparedData:
+def data_of(opened: VersionsByHand, known: TaskState, task: str) -> PreparedData:
+    """The data set that a task is at work with."""
     origin = stored_origins(opened.state)[task]
     return open_prepared(opened.state.data(known.latest.digest), origin.data_name, origin.rules)

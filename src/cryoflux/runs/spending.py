@@ -301,6 +301,8 @@ def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
         return "time"
     if _runs_dry(run):
         return "budget"
+    if run.only_rounds:
+        return None
     if _waits(run):
         return "plateau"
     left_uj = _for_attempts_uj(run)
