@@ -111,12 +111,13 @@ def handler_of(served: Served) -> type[BaseHTTPRequestHandler]:
             for name, value in (("content-length", str(len(body))), ("etag", tag), ("link", link)):
                 if value:
                     self.send_header(name, value)
-            buffered = sum(map(len, self._headers_buffer)) + 2  # type: ignore[attr-defined]
+            before: list[bytes] = self._headers_buffer  # type: ignore[attr-defined]
+            served.requests += 1
+            served.wire += (
+                len(b"".join(before)) + len(body) + len(self.requestline) + len(str(self.headers)) + 6
+            )
             self.end_headers()
             self.wfile.write(body)
-            asked = len(self.raw_requestline) + len(bytes(self.headers)) + 2
-            served.requests += 1
-            served.wire += asked + buffered + len(body)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

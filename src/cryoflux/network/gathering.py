@@ -33,7 +33,7 @@ from cryoflux.network.peer_record import (
     PeerRecord,
 )
 from cryoflux.network.peers import PeerNode, Peers, is_url
-from cryoflux.network.pulling import PullOutcome, pull
+from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
 from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
 from cryoflux.receipts.checkpoint import Note
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, parse_heads
@@ -153,6 +153,7 @@ class _Gathering:
         self._folder, self._peers, self._now_s, self._said = folder, peers, now_s, said
         self._most = most_bytes
         self._rations = {node.name: Ration(fetcher, most_bytes, _WHOLE_S) for node in peers.nodes}
+        self._records = {node.name: PeerRecord.of(folder.path, node.key) for node in peers.nodes}
         self._grown: frozenset[str] | None = None
         self._new: Mapping[str, tuple[Note, ...]] = {}
         self._done = 0
@@ -160,7 +161,7 @@ class _Gathering:
 
     def record(self, node: PeerNode) -> PeerRecord:
         """What is remembered of a peer."""
-        return PeerRecord.of(self._folder.path, node.key)
+        return self._records[node.name]
 
     def witnessed(self, told: Asked | None) -> None:
         """Take what witnesses know of peers' logs."""
@@ -179,8 +180,8 @@ class _Gathering:
 
     def _judged(self, node: PeerNode, record: PeerRecord) -> PeerGathered:
         found = PeerGathered(node.name, node.origin, PullOutcome.SAME, record.mirror.size)
-        if record.mirror.evidence:
-            return replace(found, outcome=PullOutcome.DIFFERS, why="It has told two histories.", known=True)
+        if why := _two_histories(record.mirror):
+            return replace(found, outcome=PullOutcome.DIFFERS, why=why, known=True)
         heads = _Heads()
         if self._asks(node, record):
             found, heads = self._asked(node, record, found)
@@ -188,8 +189,7 @@ class _Gathering:
             return found
         seen = self._new.get(node.origin, ())
         facts = follow(record, receipt_key_of(record.node, node.key), (*heads.new, *seen))
-        if evidence := _evidence_of(record):
-            why = f"{check_equivocation(parse_equivocation(evidence))}."
+        if why := _two_histories(record.mirror):
             return replace(found, outcome=PullOutcome.DIFFERS, why=why)
         if heads.published:
             record.keep_published(heads.published, heads.etag)
@@ -252,7 +252,8 @@ class _Gathering:
         return replace(found, received=self._most - ration.left)
 
     def _fetch(self, node: PeerNode, due: list[OfferFact], configs: Mapping[str, str]) -> dict[str, Missing]:
-        record, before = self.record(node), self.record(node).missing
+        record = self.record(node)
+        before = record.missing
         others = [other for other in self._peers.nodes if other is not node][:_OTHERS]
         sources = [Source(one.url, self._rations[node.name]) for one in (node, *others)]
         collector = Collector(self._folder, sources, configs)
@@ -322,6 +323,12 @@ def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
     return _Heads(signed_heads(record, heads), continued(record.published, heads), etag)
 
 
+def _two_histories(mirror: MirrorFolder) -> str:
+    """Which two histories a peer told, by the evidence; empty where there is none."""
+    evidence = mirror.evidence
+    return f"{check_equivocation(parse_equivocation(evidence))}." if evidence else ""
+
+
 def _read(found: PeerGathered, facts: LogFacts) -> PeerGathered:
     """What was found of a peer, with what its entries come to."""
     if facts.fault:
@@ -340,7 +347,3 @@ def hints_of(document: bytes) -> tuple[str, ...]:
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()
 
-
-def _evidence_of(record: PeerRecord) -> bytes:
-    """What convicts a peer by now: heads that were followed may have."""
-    return record.mirror.evidence
