@@ -35,7 +35,7 @@ from cryoflux.network.offering import capsule_content
 from cryoflux.network.peers import read_peers
 from cryoflux.network.public_log import ShownLog, publish_log, require_log
 from cryoflux.network.public_tree import PublicTree
-from cryoflux.network.revealing import Commitments, Offered, RevealRule
+from cryoflux.network.revealing import Commitments, OwnOffer, RevealRule
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.reading import each_entry
 from cryoflux.registry.composition import Term, list_digest, parse_list
@@ -196,7 +196,7 @@ class _Revealing:
                 self._miss(adapter)
         return sum(self._offer(found, capsule_json) for found in offers)
 
-    def _offer(self, found: Offered, capsule_json: Callable[[str], bytes | None]) -> bool:
+    def _offer(self, found: OwnOffer, capsule_json: Callable[[str], bytes | None]) -> bool:
         adapter = found.offer.update.adapter
         name = f"capsules/{adapter}/{CAPSULE}"
         if self.tree.has(name):
