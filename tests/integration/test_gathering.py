@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
+import public_node
 from cryoflux.network.books import Confirmation, books_of
+from cryoflux.network.capsule import check_capsule
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import PeerGathered, gather
 from cryoflux.network.offers_found import OfferFound, found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, parse_peers
+from cryoflux.network.publishing import Publisher
 from cryoflux.network.pulling import PullOutcome
 from cryoflux.network.telling import LATER, own_record, told_by
 from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
+from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from node_log import GUEST_KEY, GUESTS
 from node_tree import CosigningWitness, Odd, TreeNode, serving_tree
@@ -465,3 +469,25 @@ def test_without_witnesses_what_came_first_counts(tmp_path: Path, north: TreeNod
         (south.origin, T + 1),
         (north.origin, T + 9),
     ]
+
+
+def test_what_a_node_publishes_is_what_a_pull_reads(tmp_path: Path) -> None:
+    """The tree as it is published, `capsule.json` and ``node.json`` too, and not one made for a test."""
+    node = public_node.PublicNode(tmp_path / "state")
+    node.publisher = Publisher(node.path)
+    receipt, adapter = node.trained()
+    node.node.introduce()
+    node.offered(receipt)
+    node.cosign()
+    node.publish()
+    network = tmp_path / "mine"
+    with serving_tree(node.public) as url:
+        lines = [public_node.POLICY, f"node north {log_key_of(node.path)} {url}\n"]
+        peers = parse_peers("".join(lines).encode())
+        (found,) = gather(network, peers).peers
+    assert (found.outcome, found.fetched, found.why) == (PullOutcome.NEW, 1, "")
+    (offer,) = found_offers(network, peers)
+    assert (offer.capsule, offer.fetched, offer.committed_s) == (adapter, True, node.time_s)
+    capsule = NetworkFolder(network).capsule(adapter) / "capsule.json"
+    checked = check_capsule(capsule.read_bytes(), peers.policy)
+    assert (checked.committed_s, checked.offer_leaf) == (offer.committed_s, offer.offer_leaf)

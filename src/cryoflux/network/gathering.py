@@ -153,6 +153,7 @@ class _Gathering:
         self._folder, self._peers, self._now_s, self._said = folder, peers, now_s, said
         self._most = most_bytes
         self._rations = {node.name: Ration(fetcher, most_bytes, _WHOLE_S) for node in peers.nodes}
+        self._records = {node.name: PeerRecord.of(folder.path, node.key) for node in peers.nodes}
         self._grown: frozenset[str] | None = None
         self._new: Mapping[str, tuple[Note, ...]] = {}
         self._done = 0
@@ -160,7 +161,7 @@ class _Gathering:
 
     def record(self, node: PeerNode) -> PeerRecord:
         """What is remembered of a peer."""
-        return PeerRecord.of(self._folder.path, node.key)
+        return self._records[node.name]
 
     def witnessed(self, told: Asked | None) -> None:
         """Take what witnesses know of peers' logs."""
@@ -251,7 +252,8 @@ class _Gathering:
         return replace(found, received=self._most - ration.left)
 
     def _fetch(self, node: PeerNode, due: list[OfferFact], configs: Mapping[str, str]) -> dict[str, Missing]:
-        record, before = self.record(node), self.record(node).missing
+        record = self.record(node)
+        before = record.missing
         others = [other for other in self._peers.nodes if other is not node][:_OTHERS]
         sources = [Source(one.url, self._rations[node.name]) for one in (node, *others)]
         collector = Collector(self._folder, sources, configs)
@@ -344,3 +346,4 @@ def hints_of(document: bytes) -> tuple[str, ...]:
         return tuple(one for one in named[:_MOST_HINTS] if isinstance(one, str) and is_url(one))
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()
+

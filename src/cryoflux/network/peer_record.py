@@ -56,6 +56,11 @@ class _Times(Struct):
     """SHA-256 of a head with its signatures → its size, and since when a quorum had seen it"""
 
 
+def _digest(policy: Policy) -> str:
+    """By which times that a policy gave are known: its logs have no part in them."""
+    return hashlib.sha256(repr((policy.witnesses, policy.groups, policy.quorum)).encode()).hexdigest()
+
+
 class PeerRecord:
     """What is remembered of one peer.
 
@@ -155,7 +160,7 @@ class PeerRecord:
         """
         if policy.reached(set()):
             return HeadTimes.of(self._arrivals())
-        digest = hashlib.sha256(repr(policy).encode()).hexdigest()
+        digest = _digest(policy)
         kept = self._kept_times(digest)
         size, found = self.mirror.size, dict[str, tuple[int, int | None]]()
         for note in together((*self.published, *self.seen)):

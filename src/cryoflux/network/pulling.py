@@ -71,6 +71,7 @@ class MirrorFolder:
 
     def __init__(self, path: Path, key: VerifierKey) -> None:
         self.path, self.key = path, key
+        self._verified: Note | None = None
 
     @classmethod
     def of(cls, network: Path, key: VerifierKey) -> MirrorFolder:
@@ -89,9 +90,11 @@ class MirrorFolder:
             content = read_regular(self.path / _HEAD, MAX_NOTE_BYTES)
         except FileNotFoundError:
             return None
-        note = parse_note(content)
-        verify_log(note, self.key)
-        return note
+        if self._verified is None or self._verified.content != content:
+            note = parse_note(content)
+            verify_log(note, self.key)
+            self._verified = note
+        return self._verified
 
     @property
     def size(self) -> int:
