@@ -92,8 +92,8 @@ class Commitments:
     """adapter → the receipt that made it"""
     offers: dict[str, OwnOffer] = field(default_factory=dict)
     """adapter → the first offer of it"""
-    openings: dict[str, tuple[Opening, int]] = field(default_factory=dict)
-    """root of a guest holdout → what opens it, and its position"""
+    openings: dict[str, tuple[Opening, Entry]] = field(default_factory=dict)
+    """root of a guest holdout → what opens it, and the entry that says so"""
     named: dict[str, int] = field(default_factory=dict)
     """digest of what an entry is about that is no attempt → position of the first one"""
     node_entry: Entry | None = None
@@ -117,7 +117,7 @@ class Commitments:
         if isinstance(said, Offer):
             self.offers.setdefault(said.update.adapter, OwnOffer(said, entry.index))
         elif isinstance(said, Opening):
-            self.openings.setdefault(said.root, (said, entry.index))
+            self.openings.setdefault(said.root, (said, entry))
         elif entry.kind is Kind.NODE:
             self.node_entry = entry
 
