@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
-from cryoflux.network.publishing import OPENING, Publication, Publisher
+from cryoflux.network.publishing import Publication, Publisher
 from cryoflux.network.revealing import RevealRule
 from cryoflux.receipts.checkpoint import KeyType, cosign, parse_note, verifier_key, with_signatures
 from cryoflux.receipts.entry import Entry
@@ -107,7 +107,6 @@ class PublicNode:
         folder = self.folder.openings / root
         folder.mkdir(parents=True)
         (folder / EXAMPLES).write_bytes(b"examples")
-        (folder / OPENING).write_bytes(b'{"opening":1}')
         self.node.open()
         return root
 
