@@ -23,18 +23,11 @@ from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
 from cryoflux.network_state import NodeState
 from cryoflux.receipts.composed_by import composed_by
+from cryoflux.receipts.contract_statement import ContractStatement
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.fork_parts import ForkedTask, JudgedHoldout
 from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import (
-    GuestHoldout,
-    NetworkStatement,
-    Node,
-    Opening,
-    Recall,
-    Round,
-    RoundIntent,
-)
+from cryoflux.receipts.network_statement import NetworkStatement, Recall, Round
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import (
@@ -128,8 +121,8 @@ class LogState:
             self._take_up(entry, fork)
         elif (judgement := entry.judgement) is not None:
             self._judge(judgement)
-        elif (network := entry.network) is not None:
-            self._network(entry, network)
+        elif (said := entry.network or entry.contract) is not None:
+            self._network(entry, said)
         self.size += 1
         self.last = entry.leaf_hash
 
@@ -200,27 +193,13 @@ class LogState:
         tally.looks += 1
         tally.kept += said.outcome is Outcome.ACCEPTED
 
-    def _network(self, entry: Entry, statement: NetworkStatement) -> None:
+    def _network(self, entry: Entry, statement: NetworkStatement | ContractStatement) -> None:
         said = statement.predicate
-        node = self.nodes.setdefault(said.task, NodeState())
-        match said:
-            case Node():
-                node.take_node(said, entry.leaf_hash)
-            case GuestHoldout():
-                node.enter(said, entry.index)
-            case RoundIntent():
-                node.announce(said, entry.leaf_hash, entry.index)
-            case Round():
-                node.close(said)
-                if said.outcome is RoundOutcome.ACCEPTED:
-                    self._adopt(entry, said, steps=tuple(said.steps))
-            case Recall():
-                node.recall(said)
-                self._adopt(entry, said, recalled=said.capsule)
-            case Opening():
-                node.retire(said)
-            case _:
-                node.offers.setdefault(said.update.adapter, entry.index)
+        self.nodes.setdefault(said.task, NodeState()).take(said, entry.index, entry.leaf_hash)
+        if isinstance(said, Recall):
+            self._adopt(entry, said, recalled=said.capsule)
+        elif isinstance(said, Round) and said.outcome is RoundOutcome.ACCEPTED:
+            self._adopt(entry, said, steps=tuple(said.steps))
 
     def _adopt(
         self, entry: Entry, said: Round | Recall, steps: tuple[ListStep, ...] = (), recalled: str = ""

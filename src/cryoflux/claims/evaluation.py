@@ -30,7 +30,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias
 
-from cryoflux.claims.expression import (
+from cryoflux.claims.readings import broken_line, count_readings, room_for_hits
+from cryoflux.errors import VerificationError
+from cryoflux.expression import (
     INTERVALS,
     ON_JOULES,
     Clause,
@@ -38,8 +40,6 @@ from cryoflux.claims.expression import (
     Operator,
     Quantity,
 )
-from cryoflux.claims.readings import broken_line, count_readings, room_for_hits
-from cryoflux.errors import VerificationError
 from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
 from cryoflux.receipts.charged import SETTLED_ELSEWHERE
 from cryoflux.receipts.entry import Entry

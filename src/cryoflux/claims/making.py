@@ -30,10 +30,10 @@ from cryoflux.claims.document import (
 )
 from cryoflux.claims.evaluation import EvaluatedClause, Told, add_up, judge, told_by
 from cryoflux.claims.evidence import IndexRange, outside, pack
-from cryoflux.claims.expression import ESTIMATES, Expression, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.wording import in_words, spelt
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
+from cryoflux.expression import ESTIMATES, Expression, parse_expression
 from cryoflux.files import read_beginning
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint, parse_checkpoint
 from cryoflux.receipts.entry import Entry

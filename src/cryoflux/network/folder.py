@@ -11,6 +11,9 @@ network/
   openings/<root>/         guest holdouts that retired, as everybody may see them
   contracts/<digest>       contracts, the exact bytes that both parties have signed for
   public/                  all that others may see, as a tree of files: any static server serves it
+  staging/                 what is about to be put there: nothing of it is served
+  no-witnesses             where it is there, the node states that it has none, and waits for nobody
+  hints/<origin>           which peers have said that their logs have grown, by the SHA-256 of their origin
 ```
 """
 
@@ -89,3 +92,18 @@ class NetworkFolder:
     def public(self) -> Path:
         """The tree that others may see."""
         return self.path / "public"
+
+    @property
+    def no_witnesses(self) -> Path:
+        """The file by which a node states that it has no witnesses."""
+        return self.path / "no-witnesses"
+
+    @property
+    def staging(self) -> Path:
+        """Where files are until they are whole."""
+        return self.path / "staging"
+
+    @property
+    def hints(self) -> Path:
+        """The folder of what peers have said of their logs: only a reason to look."""
+        return self.path / "hints"

@@ -38,8 +38,8 @@ _WORSE_NANO = NANO // 20
 _ONE_SIDED_95 = 1.645
 _MOST_GUARDS = 8
 
-Between = Callable[..., None]
-"""called with examples done, and of how many, before each batch; may raise to stop"""
+Between = Callable[[int], None]
+"""called with examples done before each batch; may raise to stop"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,9 @@ def look_at_guest(context: Context, looking: Looking, draft: Version, between: B
 def _losses(opened: Opened, version: Version, part: str, between: Between) -> Losses:
     count = opened.data.count(part)
 
-    def before(done: int) -> None:
-        between(done, count)
-
     try:
         scorer = opened.task.scorer(version, part)
-        found = score(scorer, list(range(count)), before, opened.task.largest)
+        found = score(scorer, list(range(count)), between, opened.task.largest)
     except EvaluationFailedError as error:
         raise AttemptStopped(Cause.FAILED, "failed", what=error.what) from error
     return Losses(tuple(found[0]), tuple(found[1]))

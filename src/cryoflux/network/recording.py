@@ -14,8 +14,8 @@ __all__ = [
     "unshown_end",
 ]
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.recording import figure_of
@@ -69,6 +69,10 @@ class RoundRecord:
     leaf_hash: str
     bucket_uj: int
     """what the bucket holds after it, µJ"""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """capsule → what it is called here"""
+    why: Mapping[str, str] = field(default_factory=dict)
+    """capsule → why it was no part of the search, in words"""
 
 
 def announce(

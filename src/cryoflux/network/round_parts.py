@@ -37,6 +37,8 @@ class OfferHere:
     """when a quorum of witnesses had seen its receipt, Unix seconds"""
     absent: str = ""
     """why its bytes, or those of its parents, are not here; empty where they are"""
+    name: str = ""
+    """what it is called here: ``north/1``; empty where it has no name"""
 
 
 @dataclass(frozen=True, slots=True)

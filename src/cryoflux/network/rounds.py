@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["NodePlace", "RoundRecord", "Walls", "run_round"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.data.prepared import SEARCH_SET
 from cryoflux.energy.interface import Reservation
-from cryoflux.errors import BudgetError, ModelError, UsageError
+from cryoflux.errors import BudgetError, CryoFluxError, ModelError, UsageError
 from cryoflux.files import MOST_FILE_BYTES, read_regular, storage_errors
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import GuestFolder, open_guest
@@ -46,6 +46,8 @@ from cryoflux.tasks.interface import Composing
 
 MOST_SEARCHED = 512
 """examples that a round searches with"""
+_CONTESTED_S = 600
+"""two commitments that are less apart are told so: whose is the original is not sure"""
 _LOOKS_ASIDE = 3
 """looks at the guest holdout that a reservation holds at least, in what one costs"""
 Admission = Callable[[OfferHere], tuple[MemberVerdict, str] | None]
@@ -103,19 +105,26 @@ class NodePlace:
         """The one of a task in a state.
 
         Raises:
-            UsageError: the log has no guest holdout that is in use.
+            UsageError: the log has entered no guest holdout.
+            BudgetError: all of them are worn out.
             StateTamperedError: it is not what the log names.
         """
         node = context.memory.nodes.get(opened.task.name) or NodeState()
         network = NetworkFolder.of(context.state.path)
         if (tally := node.guest) is None:
-            worn = "every guest holdout is worn out" if node.guests else "there is no guest holdout"
-            raise UsageError(
-                f"No round can be made: {worn}.",
-                why="What others offer is judged on examples that nobody has seen.",
-                hint=f"Enter one: cryoflux node init --guest FILE{context.state.flag()}.",
-            )
+            raise _no_guest(context, worn=bool(node.guests))
         return cls(network, tally, open_guest(network, tally.said.root), guards or {})
+
+
+def _no_guest(context: Context, *, worn: bool) -> CryoFluxError:
+    kind = BudgetError if worn else UsageError
+    return kind(
+        "No round can be made: the guest holdout is worn out." if worn else "There is no guest holdout.",
+        why="It has given as many verdicts as its error budget allows."
+        if worn
+        else "What others offer is judged on examples that nobody has seen.",
+        hint=f"Enter a fresh one: cryoflux node init --guest FILE{context.state.flag()}.",
+    )
 
 
 def run_round(
@@ -149,6 +158,7 @@ def run_round(
     started_at = context.timestamp()
     announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj)  # 1
     reservation = _reserve(context, opened, announced)  # 2
+    considered = Considered()
     trying = _Round(context, opened, composing, looking, search, reservation)
     try:
         considered = trying.consider(offers, walls)  # 3 admission and copies
@@ -164,7 +174,9 @@ def run_round(
     except AttemptStopped as stopped:
         context.versions.discard_drafts()
         end = stopped_end(stopped)
-    return record_round(context, opened, announced, reservation, started_at, end)  # 8, 9
+    record = record_round(context, opened, announced, reservation, started_at, end)  # 8, 9
+    names = {offer.update.adapter: offer.name for offer in offers if offer.name}
+    return replace(record, names=names, why=considered.why)
 
 
 def keep_look(
@@ -249,11 +261,20 @@ class _Round:
         """Whether the look can still be paid."""
         return self.spent_uj() + (_LOOKS_ASIDE - 1) * self.looking.cost_uj < self.reservation.reserved_uj
 
-    def between(self, done: int, count: int = 0) -> None:
-        """Called before each batch: somebody may want it to end."""
-        self.context.observer.evaluated(done, count or len(self.search_set.indices))
-        if self.context.stop():
-            raise AttemptStopped(Cause.INTERRUPTED, "interrupted.evaluating")
+    def between(self, what: str, count: int) -> Callable[[int], None]:
+        """What is called before each batch: somebody may want it to end.
+
+        Args:
+            what: is done, in words.
+            count: examples.
+        """
+
+        def before(done: int) -> None:
+            self.context.observer.checking(what, done, count)
+            if self.context.stop():
+                raise AttemptStopped(Cause.INTERRUPTED, "interrupted.evaluating")
+
+        return before
 
     def consider(self, offers: Sequence[OfferHere], walls: Walls) -> Considered:
         """Admission and copies: what of the offers may be composed."""
@@ -285,9 +306,11 @@ class _Round:
         known = [one for one in walls.known if one.update.genesis == genesis]
         broken: dict[str, Member] = {}
 
+        looking = self.between("looking for copies", len(texts.indices))
+
         def fits(one: Whose) -> bool:
             update = one.update
-            self.between(0)
+            looking(0)
             try:
                 screen.direction(update)
             except ModelError as error:
@@ -314,20 +337,24 @@ class _Round:
             unread = [considered.refused.get(o.update.adapter) or _unreached(o) for o in offers]
             return Screened(tuple(unread), (), head, None, 0)
 
+        composing = self.between("composing", len(texts.indices))
+
         def losses(composed: Composition, count: int) -> Sequence[int]:
-            return self.composing.losses(composed, texts.part, texts.indices[:count], self.between)
+            return self.composing.losses(composed, texts.part, texts.indices[:count], composing)
 
         found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search)
         guards: tuple[GuardResult, ...] = ()
         if found.steps:
-            guards = self.looking.guards(self.composing, head, found.composed, self.between)
+            guards = self.looking.guards(self.composing, head, found.composed, self.between("guard sets", 0))
         members = _members(offers, considered, left, found, safe=all(guard.passed for guard in guards))
         return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
 
     def look(self, screened: Screened) -> GuestReading:
         """Merge, save, read back, and read the whole guest holdout."""
         draft = self.composing.draft(screened.composed)
-        return look_at_guest(self.context, self.looking, draft, self.between)
+        return look_at_guest(
+            self.context, self.looking, draft, self.between("guest holdout", len(self.looking.guest.examples))
+        )
 
 
 def _barred(offer: OfferHere, genesis: str, walls: Walls) -> tuple[MemberVerdict, str] | None:
@@ -341,8 +368,9 @@ def _barred(offer: OfferHere, genesis: str, walls: Walls) -> tuple[MemberVerdict
 def _copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:
     if original is None:
         return f"a copy of {of[:16]}…, which was here before"
-    later = copy.committed_s - original.committed_s
-    return f"a copy of {of[:16]}… of {original.origin}, committed {later:,} s before it"
+    later_s = copy.committed_s - original.committed_s
+    contested = ", contested" if later_s < _CONTESTED_S else ""
+    return f"a copy of {original.name or of[:16] + '…'}, committed {later_s:,} s after it{contested}"
 
 
 def _unreached(offer: OfferHere) -> Member:

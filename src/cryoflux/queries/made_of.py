@@ -40,8 +40,8 @@ class MadeOf:
 
     entries: tuple[SignedEntry, ...]
     """in the order of the log: of each kept attempt its announcement and its receipt, with those of its chain
-    that paid for it; of a round that composed what others offer, both; a recall; the first entry, which vouches
-    for the key of the log; and what names its keys"""
+    that paid for it; of a round that composed what others offer, both; a recall; the first entry, which
+    vouches for the key of the log; and what names its keys"""
     updates: tuple[UpdateFiles, ...]
     """oldest first"""
     updates_missing: tuple[int, ...]

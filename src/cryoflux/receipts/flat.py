@@ -27,6 +27,7 @@ from cryoflux.quantities import MICRO, NANO, efficiency, efficiency_name
 from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.flat_contract import flat_contract
 from cryoflux.receipts.flat_network import flat_network
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.paid import Paid
@@ -300,6 +301,8 @@ def flat_view(
         found |= flat_key(entry.key)
     elif entry.network is not None:
         found |= flat_network(entry.network, unit) | _when(entry.at)
+    elif entry.contract is not None:
+        found |= flat_contract(entry.contract) | _when(entry.at)
     else:
         found |= _of_others(entry)
     return found

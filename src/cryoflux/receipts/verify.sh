@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=0433d47c966fbbb149eefeb26aa99cc6a6849996ac5f8e7d7b99a51688303ad6
+schema_digest=b4059bc86b6b0cfd918111121915ec8c281dc34c684168280e5aeb86428b45ee
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -535,10 +535,10 @@ def round_intent($log; $known; $node):
     need($known.list == null or $known.list == {genesis, digest: .composed};
       "names another list than that of the head"),
     # Whether one is worn out, and how high its bar is, takes a logarithm: one that has given no verdict is not.
-    need($found != null and ($found | (.opened | not) and (.looks | length) < .max
+    need($found != null and ($found | (.opened or .pledged | not) and (.looks | length) < .max
           and [.count, .alpha, (.looks | length), (.looks | kept_looks)]
             == ($guest | [.count, .alphaPpm, .looks, .kept]))
-        and all($node.guests[:$at][]; .opened or (.looks | length) > 0);
+        and all($node.guests[:$at][]; .opened or .pledged or (.looks | length) > 0);
       "names another guest holdout than the log gives, or counts its looks otherwise"),
     need($guest.neededMilli > ([$found.looks[]?.needed] | max // 0);
       "has a bar that did not rise with the look before"),
@@ -617,6 +617,7 @@ def recalled($log; $known; $node):
   need(.capsule as $one | any($node.adopted[]; . == $one); "recalls an update that its head has not adopted");
 
 def of_node($type): any("node", "guest-holdout", "offer", "round-intent", "round", "opening", "recall"; . == $type);
+def of_contract($type): any("contract", "contract-accept", "contract-look", "contract-result"; . == $type);
 def network($log; $type):
   $log.tasks[.task] as $known | ($log.nodes[.task] // no_node) as $node
   | if $known == null then "is about a task of which the log has no attempt yet"
@@ -679,6 +680,7 @@ def wrong($log; $said; $type; $two):
       elif of_node($type) then network($log; $type),
         need([$said | about($log)[].digest.sha256] == network_about($type);
           "is about another subject than it says")
+      elif of_contract($type) then empty  # both logs are needed for what they come to
       elif $type == "fork" then fork($log),
         need([$said | about($log)[].name] == ["checkpoint"];
           "its subject is not the head that it goes on from")
@@ -718,6 +720,10 @@ def took_network($p; $type; $leaf; $n):
       | if .tasks[$task] == null or ($type == "round" and $p.outcome != "accepted") then . else
           .tasks[$task].head = $p.result | .made[$n] = {$leaf, heads: {($task): $p.result}}
           | (if .tasks[$task].list == null then . else .tasks[$task].list.digest = $p.composed end) end end;
+def took_contract($p; $type):
+  if $p.terms == null then . else $p.task as $task
+    | .nodes[$task] |= (. // no_node)
+    | .nodes[$task].guests |= map(if .root == $p.terms.guestRoot then .pledged = true else . end) end;
 def took($p; $type; $leaf; $about):
   "\(.n)" as $n
   | if $type == "intent" then ($p | announced) as $a | $p.task.name as $task | $a.data.holdout as $h
@@ -741,6 +747,7 @@ def took($p; $type; $leaf; $about):
               | .tasks[$task].holdouts[$p.holdout.sha256] |= ((. // ($p.holdout | unused))
                 | .looks += 1 | .kept += (if $p.outcome == "accepted" then 1 else 0 end)) end) end
     elif of_node($type) then took_network($p; $type; $leaf; $n)
+    elif of_contract($type) then took_contract($p; $type)
     elif $type == "head" then if .tasks[$p.task] == null then . else
       (if $p.move == "prune" then . else .tasks[$p.task].list = null end) | .tasks[$p.task].head = $p.result end
     elif $type == "judgement" then .receipts += 1 | $p.decision.rule.alphaPpm as $alpha
@@ -1002,7 +1009,7 @@ while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
 echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, stakes,"
 echo "screens, early stops; whether a rollback was due, and looks at a monitor); what chains go on from; the choice"
 echo "of arms; sentences of the first form; losses against the model; the digest of its tensors; sections of a task;"
-echo "what a fork says of the log before it; what the meter signed; cosignatures of witnesses; joules."
+echo "what a fork says of the log before it; what the meter signed; cosignatures of witnesses; joules; contracts."
 [ "$rounds" = 0 ] || {
   echo "Nor, of rounds: how high their bars have to be, and so when a guest holdout is worn out; that lists of updates"
   echo "follow from their steps, and what a recall leaves; sums that are still sealed; those opened against the losses."

@@ -28,18 +28,21 @@ _WORDS = {
 _STEPS = {StepKind.ADD: "weight", StepKind.MIX: "mixed", StepKind.REWEIGHT: "times"}
 
 
-def round_lines(record: Round, names: Mapping[str, str] | None = None) -> list[str]:
+def round_lines(
+    record: Round, names: Mapping[str, str] | None = None, why: Mapping[str, str] | None = None
+) -> list[str]:
     """A round for people.
 
     Args:
         record: what was recorded.
         names: capsule → what it is called here; its first digits where it has no name.
+        why: capsule → why it was no part of the search, where that is known.
     """
-    names = names or {}
+    names, why = names or {}, why or {}
     steps = {step.update.adapter: step for step in record.steps}
     lines = [f"round    {say(record.reason)} Checking cost {record.energy.energy.text}."]
     lines += [
-        f"         {_called(member.capsule, names)}  {_verdict(member, steps, names)}"
+        f"         {_called(member.capsule, names)}  {_verdict(member, steps, names, why)}"
         for member in record.members[:_SHOWN]
     ]
     if (more := len(record.members) - _SHOWN) > 0:
@@ -54,10 +57,14 @@ def _called(capsule: str, names: Mapping[str, str]) -> str:
     return names.get(capsule, f"{capsule[:16]}…")
 
 
-def _verdict(member: Member, steps: Mapping[str, ListStep], names: Mapping[str, str]) -> str:
+def _verdict(
+    member: Member, steps: Mapping[str, ListStep], names: Mapping[str, str], why: Mapping[str, str]
+) -> str:
     if member.verdict is MemberVerdict.ADOPTED:
         step = steps[member.capsule]
         return f"adopted, {_STEPS[step.kind]} {step.amount}"
+    if (told := why.get(member.capsule)) is not None:
+        return f"{member.verdict.value}: {told}"
     if member.verdict is MemberVerdict.DUPLICATE:
         return f"duplicate of {_called(member.of, names)}, which was committed before it"
     return _WORDS[member.verdict]

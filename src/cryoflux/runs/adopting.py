@@ -81,7 +81,7 @@ class Adopting:
             BudgetError: what is left does not pay for a round.
         """
         node = self._node
-        if node.guest is None:
+        if node.guest is None and beside_attempts:
             return None
         offers = self._offers()
         due = due_offers(node, offers, self._opened.task.head.digest, self._context.log.origin)
@@ -134,7 +134,8 @@ def due_offers(node: NodeState, offers: Sequence[OfferHere], head: str, origin: 
             continue
         if _is_due(node, offer, head):
             found.setdefault(adapter, offer)
-    return list(found.values())
+    # Of what is withheld a round says so beside what it can compose, once; for that alone it is not made.
+    return list(found.values()) if any(not offer.absent for offer in found.values()) else []
 
 
 def _was_composable(node: NodeState, offer: OfferHere) -> bool:

@@ -25,10 +25,9 @@ from cryoflux.decision.reason import Reason
 from cryoflux.errors import StateError, UsageError
 from cryoflux.files import lock_exclusively
 from cryoflux.log_state import LogState
-from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.entry import AnyStatement, Entry
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.receipts.network_statement import NetworkStatement
-from cryoflux.receipts.statement import Base, HeadStatement, Move
+from cryoflux.receipts.statement import Base, Move
 from cryoflux.registry.aliases import set_alias
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
@@ -142,7 +141,11 @@ class VersionsByHand:
         """Of the log."""
         return self._log.origin
 
-    def append(self, build: Callable[[int, str], HeadStatement | NetworkStatement], /) -> Entry:
+    def entries(self) -> Iterator[Entry]:
+        """All that the log says, in order."""
+        return self._log.entries()
+
+    def append(self, build: Callable[[int, str], AnyStatement], /) -> Entry:
         """Write an entry, and remember it."""
         entry = self._log.append(build)
         self.memory.take(entry)

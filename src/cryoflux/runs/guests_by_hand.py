@@ -22,10 +22,11 @@ from cryoflux.digests import sha256_hex
 from cryoflux.errors import DataError, StateError, UsageError
 from cryoflux.files import storage_errors, sync_folder, write_atomic
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
-from cryoflux.network.guest import enter_guest, open_guest
+from cryoflux.network.guest import GuestFolder, enter_guest, open_guest
 from cryoflux.network.rounds import MOST_SEARCHED
 from cryoflux.network_state import GuestTally, NodeState
-from cryoflux.receipts.network_parts import OpenedRound
+from cryoflux.receipts.contract_parts import OpenedContractLook, look_name
+from cryoflux.receipts.network_parts import OpenedRound, SealedSums
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
     GuestHoldoutStatement,
@@ -180,15 +181,18 @@ def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened 
     show_opened(opened, task)  # of one whose command died after its entry
     tally = _to_open(opened, node, root)
     guest = open_guest(network, tally.said.root)
-    rounds = []
-    for look in tally.looks:
-        if (shown := guest.look(look.intent)) is None:
-            raise StateError(
-                f"The look of round {look.intent[:16]}… is not here.",
-                why="An opening shows every look of its guest holdout, or none of them counts.",
-                hint=f"Restore {guest.path} from a backup.",
-            )
-        rounds.append(OpenedRound(intent=look.intent, sums=shown.sums))
+    rounds = [
+        OpenedRound(intent=look.intent, sums=_sums(guest, look.intent, of_contract=False))
+        for look in tally.looks
+    ]
+    for_contracts = [
+        OpenedContractLook(
+            contract=terms.digest,
+            window=look.window,
+            sums=_sums(guest, look_name(terms.digest, look.window), of_contract=True),
+        )
+        for terms, look in node.contract_looks(guest.root)
+    ]
     said = why or _why(tally, opened.now().date().isoformat())
 
     def build(sequence: int, prev: str) -> OpeningStatement:
@@ -203,6 +207,7 @@ def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened 
             why=said,
             rounds=rounds,
             opened_at=opened.timestamp(),
+            contract_looks=for_contracts,
         )
         subject = Subject(name=EXAMPLES, digest=Sha256Digest(sha256=sha256_hex(guest.content)))
         return OpeningStatement(subject=[subject], predicate=opening)
@@ -211,6 +216,18 @@ def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened 
     show_opened(opened, task)
     opened.published(binding=False)
     return Retired(guest.root, len(rounds), tally.kept, network.openings / guest.root / EXAMPLES)
+
+
+def _sums(guest: GuestFolder, name: str, *, of_contract: bool) -> SealedSums:
+    shown = None if of_contract else guest.look(name)
+    sums = guest.sums(name) if of_contract else shown.sums if shown is not None else None
+    if sums is None:
+        raise StateError(
+            f"The look {name[:16]}… of a {'contract' if of_contract else 'round'} is not here.",
+            why="An opening shows every look of its guest holdout, or none of them counts.",
+            hint=f"Restore {guest.path} from a backup.",
+        )
+    return sums
 
 
 def _to_open(opened: VersionsByHand, node: NodeState, root: str) -> GuestTally:

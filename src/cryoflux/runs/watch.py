@@ -193,6 +193,11 @@ class Observers(RunObserver):
         for one in self._all:
             one.evaluated(done, count)
 
+    def checking(self, what: str, done: int, count: int) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.checking(what, done, count)
+
     def witnessed(self, found: Collected) -> None:
         """Tell all of them."""
         for one in self._all:

@@ -31,8 +31,9 @@ from cryoflux.receipts.network_statement import (
     Round,
     RoundIntent,
 )
+from cryoflux.receipts.offering import offer_complaints
 from cryoflux.receipts.sums import search_evidence
-from cryoflux.registry.composition import Composition, Term, list_digest
+from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import StepKind, after
 from cryoflux.task_state import TaskState
@@ -116,20 +117,7 @@ class Rounds(Fold):
             entry = parse_entry(said.receipt_at, row.envelope) if row is not None else None
         except (CryoFluxError, LookupError):
             entry = None
-        receipt = entry.receipt if entry is not None else None
-        if entry is None or receipt is None or entry.leaf_hash != said.receipt or receipt.training is None:
-            yield f"offers what entry {said.receipt_at} did not make"
-            return
-        subjects = [one.digest.sha256 for one in entry.statement.subject]
-        if subjects != [said.update.adapter, said.config] or receipt.task.name != said.task:
-            yield f"offers another update than entry {said.receipt_at} made"
-        fields, update = receipt.training.section.fields, said.update
-        due = Term(weight="1", adapter=update.adapter, parent=list_digest(update.parent))
-        if (fields.get("genesis"), fields.get("list")) != (
-            update.genesis,
-            list_digest((*update.parent, due)),
-        ):
-            yield "says that its update was trained on another version than its receipt does"
+        yield from offer_complaints(said, entry)
 
     def _announced(self, said: RoundIntent, known: TaskState, node: NodeState) -> Iterator[str]:
         self.tally.rounds += 1

@@ -6,7 +6,8 @@ const IN_TOTO = "application/vnd.in-toto+json";
 const TYPES = "https://cryoflux.dev/";
 const KNOWN = new Set(["intent/v1", "intent/v2", "receipt/v1", "receipt/v2", "head/v1", "session/v1", "fork/v1",
   "judgement/v1", "key-root/v1", "key-rotation/v1", "key-revocation/v1", "node/v1", "guest-holdout/v1", "offer/v1",
-  "round-intent/v1", "round/v1", "opening/v1", "recall/v1"]);
+  "round-intent/v1", "round/v1", "opening/v1", "recall/v1", "contract/v1", "contract-accept/v1", "contract-look/v1",
+  "contract-result/v1"]);
 const ZEROS = "0".repeat(64);
 const SPKI = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00]; // before a key (RFC 8410)
 const MOST_NAMED = 5;
