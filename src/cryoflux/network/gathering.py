@@ -346,4 +346,3 @@ def hints_of(document: bytes) -> tuple[str, ...]:
         return tuple(one for one in named[:_MOST_HINTS] if isinstance(one, str) and is_url(one))
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()
-
