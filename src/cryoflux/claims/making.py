@@ -205,7 +205,9 @@ def _straddling(entries: _Entries, span: IndexRange) -> str:
 
 
 def _named(said: Intent | RoundIntent | Receipt | Round) -> str:
-    return said.id if isinstance(said, RoundIntent | Round) else said.task.id
+    if isinstance(said, RoundIntent | Round):
+        return f"a round, {said.id}"
+    return f"an attempt, {said.task.id}"
 
 
 def _fitting(entries: _Entries, span: IndexRange) -> str:
