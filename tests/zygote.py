@@ -265,7 +265,9 @@ def _run(request: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     del sys.path[0]
+    gc.disable()
     _import_everything(trains="trains" in sys.argv)
+    gc.enable()
     gc.collect()
     gc.freeze()  # what is shared is not written to by a collection
     _become(_serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -16,6 +16,7 @@ from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.witness.cosigned import keep_cosigned, log_key_of, parse_heads
+from json_rule import complaints
 from node_process import NodeProcess, serving_node
 from offered import OfferedState, offered_state
 from running import cryoflux
@@ -61,6 +62,7 @@ def test_a_stranger_gets_log_and_capsule_and_can_check_both(
     cosign(made)
     with serving_node(made.path) as node, Fetcher() as fetcher:
         assert (node.hello["capsules"], node.hello["waiting"], node.hello["problems"]) == (1, 0, [])
+        assert complaints(node.hello) == []
         mirror = MirrorFolder.of(tmp_path / "stranger", log_key_of(made.path))
         assert pull(mirror, f"{node.url}/log", fetcher).outcome is PullOutcome.NEW
         assert list(mirror.entries()) == [entry.envelope for entry in made.log.entries]

@@ -19,6 +19,7 @@ from cryoflux.cli import (
     capsule,
     claim,
     config,
+    contract,
     dashboard,
     data,
     doctor,
@@ -77,6 +78,7 @@ app.command("judge", rich_help_panel=_CHECK)(judge.judge)
 app.command("verify", rich_help_panel=_CHECK)(verify.verify)
 app.add_typer(receipts.app, name="receipts", rich_help_panel=_CHECK)
 app.command("claim", rich_help_panel=_CHECK)(claim.claim)
+app.add_typer(contract.app, name="contract", rich_help_panel=_CHECK)
 app.add_typer(memory.app, name="memory", rich_help_panel=_CHECK)
 app.add_typer(capsule.app, name="capsule", rich_help_panel=_NETWORK)
 app.add_typer(node.app, name="node", rich_help_panel=_NETWORK)

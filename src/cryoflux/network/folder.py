@@ -6,6 +6,7 @@ network/
   peers/<origin>/          mirrors of peers' logs, by the SHA-256 of their origin
   incoming/<capsule>/      what was fetched of updates that are offered, by the SHA-256 of the adapter
   lists/<digest>           lists of updates that others' were trained on
+  search.jsonl             examples that the search of a round composes with, never trained on; secret
   guest/<root>/            guest holdouts: examples and key, and of each look its sums and losses; secret
   openings/<root>/         guest holdouts that retired, as everybody may see them
   contracts/<digest>       contracts, the exact bytes that both parties have signed for
@@ -67,6 +68,11 @@ class NetworkFolder:
     def guests(self) -> Path:
         """The folder of guest holdouts."""
         return self.path / "guest"
+
+    @property
+    def search(self) -> Path:
+        """The examples that the search of a round composes with."""
+        return self.path / "search.jsonl"
 
     def guest(self, root: str) -> Path:
         """A guest holdout, by its root."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import StateTamperedError, UsageError
 from cryoflux.files import read_regular, write_atomic
-from cryoflux.log_state import LogState, composed_by
+from cryoflux.log_state import LogState
 from cryoflux.network.capsule import (
     MOST_ADAPTER_BYTES,
     MOST_CAPSULE_BYTES,
@@ -26,6 +26,7 @@ from cryoflux.network.capsule import (
 )
 from cryoflux.network.folder import CAPSULE
 from cryoflux.receipts.checkpoint import Note, VerifierKey
+from cryoflux.receipts.composed_by import composed_by
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import Offer
 from cryoflux.receipts.proof import Proof, format_proof, prove

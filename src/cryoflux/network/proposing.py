@@ -55,16 +55,21 @@ class FoundSteps:
     """proposals that were looked at"""
     read: int
     """losses that were computed"""
+    helped: tuple[bool | None, ...]
+    """of each offer, whether a proposal of it ever had a sure gain; none where the search did not reach it"""
 
 
 @dataclass(slots=True)
 class _Search:
     losses: ScreenLosses
     count: int
+    goes_on: Callable[[], bool]
     known: dict[str, list[int]] = field(default_factory=dict)
     """list → losses on the examples that were read for it, from the first on"""
     tried: int = 0
     read: int = 0
+    helped: dict[int, bool] = field(default_factory=dict)
+    """number of an offer → whether it ever had a sure gain"""
 
     def of(self, composed: Composition, count: int) -> list[int]:
         """Losses of the first so many examples; those that are known are not computed again."""
@@ -92,7 +97,13 @@ class _Search:
 
 
 def search_round(
-    head: Composition, offers: Sequence[OfferedUpdate], losses: ScreenLosses, count: int, *, most: int = 16
+    head: Composition,
+    offers: Sequence[OfferedUpdate],
+    losses: ScreenLosses,
+    count: int,
+    *,
+    most: int = 16,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> FoundSteps:
     """Search for what to compose of the head and what is offered.
 
@@ -102,8 +113,9 @@ def search_round(
         losses: what evaluates on the screen.
         count: examples of the screen.
         most: steps.
+        goes_on: asked before each offer is tried; where it is false, what was found until then counts.
     """
-    search, at, steps = _Search(losses, count), head, list[ListStep]()
+    search, at, steps = _Search(losses, count, goes_on), head, list[ListStep]()
     waiting = [(math.inf, number, _proposals(offer)) for number, offer in enumerate(offers)]
     own = {term.adapter for term in head.terms}
     waiting += [
@@ -117,7 +129,8 @@ def search_round(
         steps.append(step)
         waiting = [one for one in waiting if one[1] != number]
     evidence = pair_losses(search.of(head, count), search.of(at, count))
-    return FoundSteps(tuple(steps), at, evidence, search.tried, search.read)
+    helped = tuple(search.helped.get(number) for number in range(len(offers)))
+    return FoundSteps(tuple(steps), at, evidence, search.tried, search.read, helped)
 
 
 def _best(
@@ -127,9 +140,10 @@ def _best(
     best: tuple[float, int, ListStep, Composition] | None = None
     waiting.sort(key=lambda one: (-one[0], one[1]))
     for place, (before, number, proposals) in enumerate(waiting):
-        if best is not None and best[0] >= before:
+        if (best is not None and best[0] >= before) or not search.goes_on():
             break
         found = _best_of(search, head, proposals)
+        search.helped[number] = search.helped.get(number, False) or found is not None
         waiting[place] = (found[0] if found is not None else 0.0, number, proposals)
         if found is not None and (best is None or found[0] > best[0]):
             best = (found[0], number, *found[1:])

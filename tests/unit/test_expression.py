@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.claims.expression import Operator, Quantity, parse_expression
 from cryoflux.errors import UsageError
+from cryoflux.expression import Operator, Quantity, parse_expression
 from cryoflux.quantities import Tier
 
 
