@@ -85,13 +85,13 @@ class NeededLists:
         """
         seen, found = set[str](), set[str]()
         level = [self._parent]
-        for _ in range(MOST_DEPTH + 1):
-            below = dict.fromkeys(term.parent for terms in level for term in terms)
+        for _ in range(MOST_DEPTH + 2):  # its own list, those below it, and the empty one
+            below = {term.parent for terms in level for term in terms} - seen
             found |= {term.adapter for terms in level for term in terms}
-            level = [self._list(digest) for digest in below if digest not in seen]
-            seen |= below.keys()
+            seen |= below
             if len(found) > _MOST_PARENTS or len(seen) > _MOST_LISTS:
                 raise _too_much("needs too many other updates")
+            level = [self._list(digest) for digest in sorted(below)]
             if not level:
                 yield from sorted(found)
                 return

@@ -204,8 +204,7 @@ class _Gathering:
         found = replace(found, outcome=pulled.outcome, size=pulled.size, came=pulled.came, why=pulled.why)
         if pulled.outcome not in _GOES_ON:
             return found, _Heads()
-        if pulled.came:
-            record.arrive(pulled.size, self._now_s)
+        record.arrive(self._now_s)
         try:
             if pulled.came or not record.node:
                 record.keep_node(ration.fetch(f"{node.url}/{NODE}", MOST_NODE_BYTES).content)
