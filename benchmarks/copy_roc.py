@@ -6,8 +6,9 @@
 Real updates of version 0 of a state (one that ``cryoflux run`` has begun on the embedded defaults). Of each
 federation five updates are trained: two on the same texts with other seeds, one on other texts, one on half
 of both, one on texts of its own. That makes ten honest pairs: one on the same data, three on half of it, six
-independent ones. Two more begin with the first one's seed, so with the same matrices, on other texts and on
-half of both: with the first one they make two more pairs. The first update is then copied in 24 ways.
+independent ones. Three more begin with the first one's seed, so with the same matrices, on other texts, on
+half and on three quarters of its own: with the first one they make three more pairs. The first update is then
+copied in 24 ways.
 
 Printed are the area under the ROC of each measure, what the rule flags of the honest pairs and misses of the
 copies, with exact bounds, and the kinds that it misses. A line of the file of pairs also has the loss of the
@@ -312,6 +313,7 @@ def federation(bench: Bench, number: int) -> Iterator[Pair]:
         "own": (parts[2], seed + 4),
         "other, same seed": (parts[1], seed),
         "half, same seed": (half, seed),
+        "most, same seed": ([*parts[0][: 3 * _SLICE // 4], *parts[1][: _SLICE // 4]], seed),
     }
     fresh = parts[3] if len(parts) > 3 else rest[-_SLICE:]
     before = bench.logits(None, private)
@@ -335,7 +337,8 @@ def _shared(one: str, other: str) -> str:
     if (one, other) == ("first", "again"):
         return "same data"
     if "same seed" in other:
-        return f"{'half the data' if 'half' in other else 'independent'}, same seed"
+        shared = {"half": "half the data", "most": "¾ of the data"}.get(other[:4], "independent")
+        return f"{shared}, same seed"
     return "half the data" if "half" in {one, other} and "own" not in {one, other} else "independent"
 
 

@@ -26,6 +26,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 
@@ -211,6 +212,10 @@ class Network:
         heapq.heappush(self._events, (when, self.told.events, what, who))
         self.told.events += 1
 
+    def look_around(self, now: float) -> None:
+        """What is praised now."""
+        self._hour(now, 0)
+
     @property
     def cheats(self) -> Array:
         """Which nodes offer what is of no worth."""
@@ -286,7 +291,7 @@ class Network:
         self._owed[node] += hours * _JOULES_A_DAY / _DAY * (_CHECKS - _STRANGERS) / _CHECK_J
         self._owed_strangers[node] += hours * _JOULES_A_DAY / _DAY * _STRANGERS / _CHECK_J
         most = int(self._owed[node])
-        chosen = self._chosen(now, node, most)
+        chosen = self.chosen(now, node, most)
         self._owed[node] = min(self._owed[node] - len(chosen), 100.0)
         self._check(now, node, chosen)
         self._draw_strangers(node)
@@ -304,24 +309,27 @@ class Network:
             for row in range(first, first + count):
                 log.enter("offer", int(now * 3600), row)
 
-    def _chosen(self, now: float, node: int, most: int) -> Array:
-        """Half by praise, half by chance; what one half has no candidates for goes to the other."""
-        if most < 1 or self.offers.count == self._first:
+    def chosen(self, now: float, node: int, most: int) -> Array:
+        """The offers that a node considers, as `network.choosing` orders them.
+
+        Of those that are not praised, as many are drawn by chance as leave enough that are new.
+        """
+        first, count, seen = self._first, self.offers.count, self._seen[node]
+        if most < 1 or count == first:
             return np.zeros(0, int)
-        seen, praised = self._seen[node], list[int]()
-        for row in self._praised[self._side[node]]:
-            if len(praised) == most // 2:
-                break
-            if row not in seen and self.offers.owner[row] != node:
-                praised.append(row)
-        drawn = np.unique(self._rng.integers(self._first, self.offers.count, 3 * most))
+        fine = (row for row in self._praised[self._side[node]] if row not in seen)
+        praised = list(islice((row for row in fine if self.offers.owner[row] != node), most))
+        drawn = np.arange(first, count)
+        if len(drawn) > 3 * most:
+            drawn = np.unique(self._rng.integers(first, count, 3 * most))
         drawn = self._rng.permutation(drawn[self._visible(now, node, drawn)])
-        drawn = drawn[~np.isin(drawn, praised)]
         if self.setting.quorum:
             side = self._side[node]
-            refused, heard = self.offers.refused[side, drawn], self.offers.praise[side, drawn]
-            fine = refused < self.setting.quorum
-            drawn = drawn[fine][np.argsort((refused + heard)[fine] > 0, kind="stable")]
+            refused, praise = self.offers.refused[side, drawn], self.offers.praise[side, drawn]
+            open_ = (refused < self.setting.quorum) & (praise < self.setting.quorum)
+            drawn, heard = drawn[open_], (refused + praise)[open_] > 0
+            drawn, new = drawn[np.argsort(heard, kind="stable")], int((~heard).sum())
+            praised = praised[: max(-(-most // 2), most - new)]
         return np.concatenate([np.array(praised, int), drawn[: most - len(praised)]])
 
     def _visible(self, now: float, node: int, rows: Array) -> Array:

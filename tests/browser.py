@@ -23,7 +23,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
 from running import python
-from waiting import CEILING_S
+from waiting import CEILING_S, PLAINLY
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 SIZES = (360, 768, 1440)
@@ -78,10 +78,10 @@ class Dashboard:
         return {"Authorization": f"Bearer {self.token}"}
 
     def get(self, path: str, **named: Any) -> httpx2.Response:
-        return httpx2.get(self.url + path, trust_env=False, timeout=CEILING_S, **named)
+        return httpx2.get(self.url + path, **PLAINLY, **named)
 
     def post(self, path: str, **named: Any) -> httpx2.Response:
-        return httpx2.post(self.url + path, trust_env=False, timeout=CEILING_S, **named)
+        return httpx2.post(self.url + path, **PLAINLY, **named)
 
     def end(self, how: int = signal.SIGTERM) -> int:
         self.process.send_signal(how)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -12,8 +12,8 @@ from cryoflux.digests import sha256_hex
 from cryoflux.network.contracts.due import ContractLogs, DueLook
 from cryoflux.network.contracts.evaluation import ContractVerdict, evaluate
 from cryoflux.network.contracts.logs import read_logs
-from cryoflux.network.contracts.looking import look_of
-from cryoflux.network.contracts.told import ContractTold, HeadTold, told_by
+from cryoflux.network.contracts.looking import look_of, sums_of
+from cryoflux.network.contracts.told import ContractTold, HeadTold, contract_told
 from cryoflux.quantities import Tier
 from cryoflux.receipts.checkpoint import (
     KeyType,
@@ -128,7 +128,7 @@ class Party:
         """Witnesses cosign the newest head."""
         self.heads.append(HeadTold(len(self.log.entries), time_s))
         if isinstance(self.log, StoredLog):
-            witnessed(self.log, time_s)
+            witnessed(self.log.path, time_s)
 
     def told(self, terms: AgreedTerms, size: int | None = None) -> ContractTold:
         """What a copy of the log says that has so many entries."""
@@ -137,7 +137,7 @@ class Party:
         entries = self.log.entries[:size]
         heads = [head for head in self.heads if head.size <= len(entries)]
         root = root_hash(bytes.fromhex(entry.leaf_hash) for entry in entries).hex()
-        return told_by(self.origin, entries, heads, terms, root=root)
+        return contract_told(self.origin, entries, heads, terms, root=root)
 
 
 @dataclass
@@ -218,15 +218,13 @@ class World:
     def look(self, window: int, gains: Sequence[int] | int | None = GAIN, **forged: object) -> ContractLook:
         """The buyer's look at what is due: by how much each example's loss fell; none where nothing came."""
         due = self.due(window)
-        losses = None
         if gains is not None:
             each = [gains] * COUNT if isinstance(gains, int) else list(gains)
             losses = [10**9] * COUNT, [10**9 - gain for gain in each]
-        compared = model(f"list {due.base}"), model(f"list {due.offer.result}")
-        now = datetime(2026, 11, 25, 1, tzinfo=UTC)
-        said, sums = look_of(self.terms, due, compared, losses, GUEST_KEY, now)
-        if sums is not None:
+            compared = model(f"list {due.base}"), model(f"list {due.offer.result}")
+            sums = sums_of(self.terms, compared, losses)
             self.sums.setdefault(window, sums)
+        said = look_of(self.terms, due, sums if gains is not None else None, GUEST_KEY, AT)
         said = said.but(**forged)
         fields = {name: getattr(said, name) for name in said.__struct_fields__}
         del fields["sequence"], fields["prev"]
@@ -263,9 +261,9 @@ class World:
         return evaluate(self.terms, [*told, *more])
 
 
-def witnessed(log: StoredLog, time_s: int) -> None:
+def witnessed(state: Path, time_s: int) -> None:
     """A witness cosigns the newest head of a state, which is published with those before."""
-    path = log.path / "log"
+    path = state / "log"
     note = parse_note((path / "checkpoint").read_bytes())
     line = cosign(note.checkpoint, WITNESS_KEY.name, WITNESS, time_s)
     heads = path / "heads"

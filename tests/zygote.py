@@ -164,6 +164,9 @@ def _import_everything(*, trains: bool) -> None:
     for module in pkgutil.walk_packages(cryoflux.__path__, "cryoflux."):
         if not module.name.endswith("__main__") and (trains or not module.name.startswith(_TRAINING)):
             importlib.import_module(module.name)
+    from cryoflux.cli.main import parser
+
+    parser()
 
 
 def _serve(connection: socket.socket) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The HTTP API of the JouleAgent, of a witness and of a node, from the tables that the routes are made from."""
+"""The HTTP API of the JouleAgent, of a witness and of a node, from the tables that routes are made from."""
 
 from __future__ import annotations
 

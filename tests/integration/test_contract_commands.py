@@ -17,12 +17,14 @@ from cryoflux.network.contracts.document import read_contract
 from cryoflux.receipts.contract_parts import AgreedTerms
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import log_key_of
+from json_rule import complaints, keys_of, parsed
 from node_log import TASK
 from plain_log import StoredLog
 from running import exit_code_of
 from verifying import verify_target
 
 HOUR = 3600
+PAGE = (Path(__file__).parents[2] / "docs/reference/json.md").read_text("utf-8")
 Said = Callable[..., tuple[int, str, str]]
 
 
@@ -31,7 +33,11 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     def run(*words: object) -> tuple[int, str, str]:
         capsys.readouterr()
         code = exit_code_of(monkeypatch, "contract", *words)
-        return code, *capsys.readouterr()
+        out, err = capsys.readouterr()
+        for document in parsed(out) if "--json" in words and code < 2 else []:
+            assert complaints(document) == []
+            assert [key for key in sorted(keys_of(document)) if f"`{key}`" not in PAGE] == []
+        return code, out, err
 
     return run
 
@@ -130,6 +136,8 @@ def test_from_the_proposal_to_two_results_that_are_the_same(deal: Deal, said: Sa
     assert len(same) == 1
     code, out, _ = said("result", terms.digest[:12], *logs, "--state", deal.buyer.path)
     assert (code, "nothing new to sign" in out) == (0, True)
+    for words in (("evaluate",), ("result",)):
+        assert said(*words, terms.digest, *logs, "--state", deal.buyer.path, "--json")[0] == 0
     for log in (deal.seller, deal.buyer):
         checks = verify_target(log.path).checks
         wrong = [check for check in checks if check.status is Status.FAIL and check.number != 9]

@@ -21,10 +21,12 @@ from cryoflux.cli.contract_options import (
     DeltaOption,
     ExamplesOption,
     JoulesOption,
+    LogOption,
     PointOption,
     PowerOption,
     SpreadOption,
     WindowsOption,
+    evaluator_of,
     joules_of,
     say_signed,
     settings_of,
@@ -122,18 +124,44 @@ def accept_contract(
     say_signed("accepted", terms, entry, path, as_json=as_json)
 
 
+@app.command("look")
+def look_at_contract(
+    contract: ContractArgument,
+    unavailable: Annotated[
+        bool, typer.Option("--unavailable", help="Say that the bytes of what was offered could not be had.")
+    ] = False,
+    log: LogOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """As the buyer, look at the window that is due, once, and publish a bit for each clause."""
+    from cryoflux.network.contracts.due import ContractLogs
+    from cryoflux.network.contracts.logs import read_logs
+    from cryoflux.runs.contract_look import look_at_window
+    from cryoflux.runs.contracting import contract_at, folders_of, refuse_stranger
+
+    _, path = settings_of(state)
+    terms = contract_at(path, contract)
+    logs = ContractLogs(terms, read_logs(terms, log or folders_of(path), strict=bool(log)))
+    with signing(state) as (hand, origin):
+        refuse_stranger(hand.memory, terms, origin)
+        found = look_at_window(hand, terms, logs, evaluator_of(terms), unavailable=unavailable)
+    bits = dict(zip(terms.clauses, found.said.kept, strict=True))
+    if as_json:
+        clauses = [{"clause": text, "kept": bit} for text, bit in bits.items()]
+        document = {"event": "looked", "contract": terms.digest, "number": found.said.window + 1}
+        emit_json("contract.look/1", {**document, "clauses": clauses, "entry": found.entry.index})
+        return
+    stdout.print(f"window {found.said.window + 1}, entry {found.entry.index}:", markup=False)
+    for text, bit in bits.items():
+        stdout.print(f"  {text}: {'kept' if bit else 'not kept'}", markup=False)
+    stdout.print("Δ is sealed until the guest holdout is opened (cryoflux node retire).", markup=False)
+
+
 @app.command("evaluate")
 def evaluate_contract(
     contract: ContractArgument,
-    log: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--log",
-            metavar="DIR",
-            help="State, public tree or mirror; repeatable.",
-            show_default="own, peers",
-        ),
-    ] = None,
+    log: LogOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -150,15 +178,7 @@ def evaluate_contract(
 @app.command("result")
 def sign_result(
     contract: ContractArgument,
-    log: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--log",
-            metavar="DIR",
-            help="State, public tree or mirror; repeatable.",
-            show_default="own, peers",
-        ),
-    ] = None,
+    log: LogOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "PowerOption",
     "SpreadOption",
     "WindowsOption",
+    "evaluator_of",
     "joules_of",
     "say_signed",
     "settings_of",
@@ -33,12 +34,13 @@ from cryoflux.cli.contract_words import NO_MONEY
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cryoflux.config import Settings
     from cryoflux.receipts.contract_parts import AgreedTerms, CountedJoules
     from cryoflux.receipts.entry import Entry
     from cryoflux.runs.by_hand import VersionsByHand
+    from cryoflux.runs.contract_look import Evaluate
 
 NANO, PPM = 1_000_000_000, 1_000_000
 SOME_CLAUSES = ("delta >= 0.05 nats",)
@@ -89,6 +91,24 @@ def signing(state: str | None) -> Iterator[tuple[VersionsByHand, str]]:
     settings, path = settings_of(state)
     with versions_by_hand(path, settings, "cryoflux contract") as hand:
         yield hand, hand.origin
+
+
+def evaluator_of(terms: AgreedTerms) -> Evaluate:
+    """What scores a model on examples, as the terms say."""
+    if not terms.max_tokens:
+        raise UsageError(
+            "The contract does not say how many tokens of a text are read.",
+            why="Without that the same model has many losses.",
+            hint="Ask for terms that do: the party that proposes says it with cryoflux node init.",
+        )
+
+    def evaluate(model: Path, examples: Path) -> Sequence[int]:
+        from cryoflux.tasks.lora.again import TorchRecomputer
+
+        recomputer = TorchRecomputer(max_tokens=terms.max_tokens, threads=1)
+        return recomputer.evaluate_some(model, examples, None, terms.profile)[0]
+
+    return evaluate
 
 
 def joules_of(most: str, estimate: str, tier: str) -> CountedJoules:

@@ -20,6 +20,7 @@ from cryoflux.files import MOST_FILE_BYTES, read_regular, storage_errors, sync_f
 from cryoflux.network.folder import EXAMPLES, GUEST_KEY, NetworkFolder
 from cryoflux.network.round_parts import Shown
 from cryoflux.receipts.guest_tree import KEY_BYTES, guest_root
+from cryoflux.receipts.network_parts import SealedSums
 from cryoflux.signing.canonical import canonical_bytes
 
 _SECRET = 0o600
@@ -54,6 +55,39 @@ class GuestFolder:
         """
         write_atomic(self.path / f"{shown.intent}.losses", losses, mode=_SECRET)
         write_atomic(self.path / f"{shown.intent}.json", canonical_bytes(shown), mode=_SECRET)
+
+    def keep_sums(self, name: str, sums: SealedSums) -> None:
+        """Keep what a look for a contract has shown, before anything of it is published.
+
+        Args:
+            name: of the look (`receipts.contract_parts.look_name`).
+            sums: that are sealed.
+
+        Raises:
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        write_atomic(self.path / f"{name}.sums", canonical_bytes(sums), mode=_SECRET)
+
+    def sums(self, name: str) -> SealedSums | None:
+        """What a look for a contract has shown; none where it has shown nothing.
+
+        Args:
+            name: of the look.
+
+        Raises:
+            StateTamperedError: what is here cannot be read.
+        """
+        path = self.path / f"{name}.sums"
+        if not path.exists():
+            return None
+        try:
+            return msgspec.json.decode(read_regular(path, _MOST_LOOK_BYTES), type=SealedSums)
+        except _UNREADABLE as error:
+            raise StateTamperedError(
+                f"The sums of a look for a contract cannot be read: {error}.",
+                why="A look is never made twice, and an opening shows every one of them.",
+                hint=f"Restore {path} from a backup.",
+            ) from error
 
     def look(self, intent: str) -> Shown | None:
         """The look of a round; none where it has shown nothing.

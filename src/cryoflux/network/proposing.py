@@ -10,7 +10,8 @@ Compositions are judged, never updates: updates that help alone may harm togethe
 may help in a mean. So each offer is proposed added, in three sizes, and mixed, in three shares, and each
 update of the head at other weights.
 
-The cheap comes first. All proposals are tried on few examples, and the best of each offer on all of them.
+The cheap comes first. All proposals are tried on few examples, and the best of each offer on all of them,
+if it shows any promise.
 After a step, offers are tried again in the order of what they showed last, and the search ends there as soon
 as one shows more than the next one did: what an offer adds to a composition is rarely more than what it added
 to a smaller one.
@@ -38,6 +39,8 @@ _ADDED = ("1", "1/2", "1/4")
 _MIXED = ("1/2", "1/3", "1/4")
 _REWEIGHTED = ("1/2", "3/4", "5/4")
 _FEW = 128
+_PROMISING = 1.0
+"""evidence on these from which on a proposal is tried on all: what is missed there is not seen again"""
 _CHANCE = 0.05
 
 
@@ -80,10 +83,12 @@ class _Search:
             self.known[composed.digest] = held
         return held[:count]
 
-    def gain(self, head: Composition, step: ListStep, count: int) -> tuple[float, Composition] | None:
-        """The sure gain of a step, nano-nats, and what it makes; none where it has none.
+    def gain(
+        self, head: Composition, step: ListStep, count: int, bar: float
+    ) -> tuple[float, Composition] | None:
+        """The sure gain of a step on the first so many examples, nano-nats, and what it makes.
 
-        On a part of the screen it is the one that all of it would show if it went on like that.
+        None where it has none: where its evidence is no larger than the bar.
         """
         try:
             composed = after(head, [step])
@@ -91,7 +96,6 @@ class _Search:
         except ModelError:
             return None
         shown = pair_losses(self.of(head, count), new)
-        bar = 2 * math.log(self.tried / _CHANCE) * count / self.count
         sure = shown.delta - math.sqrt(bar * shown.delta_squared)
         return (sure, composed) if sure > 0 else None
 
@@ -158,12 +162,12 @@ def _best_of(
     shown = []
     for step in proposals:
         search.tried += 1
-        if (found := search.gain(head, step, few)) is not None:
+        if (found := search.gain(head, step, few, _PROMISING)) is not None:
             shown.append((found[0], step))
     if not shown:
         return None
     step = max(shown, key=lambda one: one[0])[1]
-    found = search.gain(head, step, search.count)
+    found = search.gain(head, step, search.count, 2 * math.log(search.tried / _CHANCE))
     return (found[0], step, found[1]) if found is not None else None
 
 

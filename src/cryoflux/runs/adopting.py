@@ -134,7 +134,8 @@ def due_offers(node: NodeState, offers: Sequence[OfferHere], head: str, origin: 
             continue
         if _is_due(node, offer, head):
             found.setdefault(adapter, offer)
-    return list(found.values())
+    # Of what is withheld a round says so beside what it can compose, once; for that alone it is not made.
+    return list(found.values()) if any(not offer.absent for offer in found.values()) else []
 
 
 def _was_composable(node: NodeState, offer: OfferHere) -> bool:

@@ -5,7 +5,15 @@ Nothing is measured here, and no money moves.
 
 from __future__ import annotations
 
-__all__ = ["accept_terms", "contract_at", "folders_of", "propose_terms", "refuse_stranger", "write_result"]
+__all__ = [
+    "accept_terms",
+    "contract_at",
+    "folders_of",
+    "propose_terms",
+    "refuse_stranger",
+    "subject_of",
+    "write_result",
+]
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -58,7 +66,7 @@ def propose_terms(hand: VersionsByHand, terms: AgreedTerms, origin: str, now: da
         said = ProposedContract(
             sequence=sequence, prev=prev, task=terms.task, terms=terms, proposed_at=hand.timestamp()
         )
-        return ProposedContractStatement(subject=[_subject(terms)], predicate=said)
+        return ProposedContractStatement(subject=[subject_of(terms)], predicate=said)
 
     return _written(hand, build)
 
@@ -95,7 +103,7 @@ def accept_terms(hand: VersionsByHand, terms: AgreedTerms, origin: str, now: dat
         said = AcceptedContract(
             sequence=sequence, prev=prev, task=terms.task, terms=terms, accepted_at=hand.timestamp()
         )
-        return AcceptedContractStatement(subject=[_subject(terms)], predicate=said)
+        return AcceptedContractStatement(subject=[subject_of(terms)], predicate=said)
 
     return _written(hand, build)
 
@@ -122,7 +130,7 @@ def write_result(
             logs=verdict.logs[:16],
             evaluated_at=hand.timestamp(),
         )
-        return ContractResultStatement(subject=[_subject(terms)], predicate=said)
+        return ContractResultStatement(subject=[subject_of(terms)], predicate=said)
 
     return hand.append(build)
 
@@ -209,7 +217,8 @@ def _keep(hand: VersionsByHand, terms: AgreedTerms) -> None:
     write_atomic(NetworkFolder.of(hand.state.path).contracts / terms.digest, terms.content)
 
 
-def _subject(terms: AgreedTerms) -> Subject:
+def subject_of(terms: AgreedTerms) -> Subject:
+    """What an entry about a contract is about: its file."""
     return Subject(name=_NAME, digest=Sha256Digest(sha256=terms.digest))
 
 

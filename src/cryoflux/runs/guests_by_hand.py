@@ -182,14 +182,14 @@ def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened 
     tally = _to_open(opened, node, root)
     guest = open_guest(network, tally.said.root)
     rounds = [
-        OpenedRound(intent=look.intent, sums=_sums(guest, look.intent, f"round {look.intent[:16]}…"))
+        OpenedRound(intent=look.intent, sums=_sums(guest, look.intent, of_contract=False))
         for look in tally.looks
     ]
     for_contracts = [
         OpenedContractLook(
             contract=terms.digest,
             window=look.window,
-            sums=_sums(guest, look_name(terms.digest, look.window), f"contract {terms.digest[:16]}…"),
+            sums=_sums(guest, look_name(terms.digest, look.window), of_contract=True),
         )
         for terms, look in node.contract_looks(guest.root)
     ]
@@ -218,14 +218,16 @@ def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened 
     return Retired(guest.root, len(rounds), tally.kept, network.openings / guest.root / EXAMPLES)
 
 
-def _sums(guest: GuestFolder, name: str, of: str) -> SealedSums:
-    if (shown := guest.look(name)) is None:
+def _sums(guest: GuestFolder, name: str, *, of_contract: bool) -> SealedSums:
+    shown = None if of_contract else guest.look(name)
+    sums = guest.sums(name) if of_contract else shown.sums if shown is not None else None
+    if sums is None:
         raise StateError(
-            f"The look of {of} is not here.",
+            f"The look {name[:16]}… of a {'contract' if of_contract else 'round'} is not here.",
             why="An opening shows every look of its guest holdout, or none of them counts.",
             hint=f"Restore {guest.path} from a backup.",
         )
-    return shown.sums
+    return sums
 
 
 def _to_open(opened: VersionsByHand, node: NodeState, root: str) -> GuestTally:

@@ -6,7 +6,7 @@ a crash in between leaves files that nothing names, and never an entry without t
 
 from __future__ import annotations
 
-__all__ = ["NodeWishes", "Recalled", "data_of", "join", "known_of", "node_of", "recall"]
+__all__ = ["NodeWishes", "Recalled", "composed_draft", "data_of", "join", "known_of", "node_of", "recall"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,6 +161,20 @@ def _version_of(opened: VersionsByHand, composed: Composition) -> Version:
     """The version that a list makes, kept under its name."""
     if not composed.terms:
         return opened.versions.open(composed.genesis)
+    return opened.versions.keep(composed_draft(opened, composed))
+
+
+def composed_draft(opened: VersionsByHand, composed: Composition) -> Version:
+    """The version that a list makes, as a draft.
+
+    Args:
+        opened: the state, locked.
+        composed: the list, of one update or more.
+
+    Raises:
+        ModelError: an update of it, or a list that one was trained on, is not here.
+        StorageError: the disk is full, read-only, or refuses.
+    """
     import torch
 
     state = opened.state
@@ -173,7 +187,7 @@ def _version_of(opened: VersionsByHand, composed: Composition) -> Version:
         parent_lists(state.path),
     )
     changed = {name: torch.from_numpy(value) for name, value in sums.rounded().items()}
-    return opened.versions.keep(opened.versions.derive(genesis, changed))
+    return opened.versions.derive(genesis, changed)
 
 
 def known_of(opened: VersionsByHand, task: str) -> TaskState:

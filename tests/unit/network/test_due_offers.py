@@ -62,6 +62,9 @@ def test_what_was_not_read_is_considered_once_it_is_here() -> None:
     node = considered(MemberVerdict.UNAVAILABLE)
     assert due_offers(node, [offer(1, absent="404")], "a", OWN) == []
     assert due_offers(node, [offer(1)], "a", OWN) == [offer(1)]
+    assert due_offers(NodeState(), [offer(1, absent="404")], "a", OWN) == []
+    withheld = [offer(1, absent="404"), offer(2)]
+    assert due_offers(NodeState(), withheld, "a", OWN) == withheld
     assert due_offers(considered(MemberVerdict.UNREACHED), [offer(1)], "a", OWN) == [offer(1)]
 
 

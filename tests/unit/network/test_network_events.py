@@ -1,10 +1,13 @@
 """The simulated network keeps its bounds, can be made again by its seed, and is whole again after a cut."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from cryoflux.network.choosing import StandingOffer, chosen_offers
 from network_events import Network, RealLog, Setting, found_table
 
 SMALL = Setting("small", nodes=40, days=2, cheats=0.2, newcomers=5, sybils=200)
@@ -61,6 +64,37 @@ def test_a_cut_network_sees_its_own_side_and_catches_up() -> None:
 def test_praise_finds_what_is_of_worth_among_many_cheats() -> None:
     praised, blind = (Network(replace(SMALL, quorum=quorum), 1).lived() for quorum in (1, 0))
     assert praised.adopted / praised.checks > 1.3 * blind.adopted / blind.checks
+
+
+@pytest.mark.parametrize(("most", "quorum"), [(4, 1), (9, 2), (14, 2), (40, 3)])
+def test_a_node_chooses_as_the_real_choice_does(most: int, quorum: int) -> None:
+    network = Network(replace(SMALL, quorum=quorum), 3)
+    offers, rng = network.offers, np.random.default_rng(most)
+    offers.add(0.0, 1, np.zeros(most * 2), -1)
+    count = offers.count
+    for said in (offers.praise, offers.refused):
+        said[:, :count] = rng.integers(0, 5, count) * (rng.random(count) < 0.4)
+    network.look_around(1.0)
+    told = [
+        StandingOffer(str(row), "log", row, int(offers.praise[0, row]), int(offers.refused[0, row]))
+        for row in range(count)
+    ]
+
+    def kinds(rows: Iterable[int]) -> Counter[str]:
+        return Counter(
+            "praised"
+            if told[row].praised_by >= quorum
+            else "heard"
+            if told[row].praised_by or told[row].refused_by
+            else "new"
+            for row in rows
+        )
+
+    real = [int(one.capsule) for one in chosen_offers(told, most, quorum, 5)]
+    simulated = network.chosen(1.0, 0, most).tolist()
+    assert kinds(simulated) == kinds(real)
+    by_praise = sorted(told[row].praised_by for row in real if told[row].praised_by >= quorum)
+    assert by_praise == sorted(told[row].praised_by for row in simulated if told[row].praised_by >= quorum)
 
 
 def test_a_log_that_was_rewritten_is_not_consistent() -> None:

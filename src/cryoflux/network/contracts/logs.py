@@ -7,7 +7,7 @@ do two copies of which neither continues the other.
 
 from __future__ import annotations
 
-__all__ = ["HEADS", "read_logs"]
+__all__ = ["read_logs"]
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,12 @@ from pathlib import Path
 from cryoflux.errors import UsageError, VerificationError
 from cryoflux.files import read_regular
 from cryoflux.network.contracts.document import policy_of
-from cryoflux.network.contracts.told import ContractTold, HeadTold, told_by
+from cryoflux.network.contracts.told import ContractTold, HeadTold, contract_told
+from cryoflux.network.head_times import heads_in, reached_by
 from cryoflux.network.pulling import MirrorFolder
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
     Note,
-    VerifierKey,
-    cosigned_at,
     parse_note,
     verify_log,
 )
@@ -30,13 +29,9 @@ from cryoflux.receipts.contract_parts import AgreedTerms
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import CompactRange, leaf_hash
-from cryoflux.witness.cosigned import WITNESSED
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from cryoflux.witness.policy import Policy
-
-HEADS = "heads"
-"""beside a log's checkpoint: all heads that witnesses cosigned, oldest first, an empty line between two"""
-_MOST_HEADS_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +120,8 @@ def _notes(log: MirrorFolder) -> Iterator[Note]:
     """Heads that a log has published, in their order; what it did not sign is passed over."""
     for name in (HEADS, WITNESSED, CHECKPOINT):
         path = log.path / name
-        if not path.is_file():
-            continue
-        parts = read_regular(path, _MOST_HEADS_BYTES).split(b"\n\n")
-        for text, signatures in zip(parts[::2], parts[1::2], strict=False):
+        for note in heads_in(read_regular(path, MOST_HEADS_BYTES)) if path.is_file() else ():
             try:
-                note = parse_note(text + b"\n\n" + signatures.rstrip(b"\n") + b"\n")
                 verify_log(note, log.key)
             except VerificationError:
                 continue
@@ -141,18 +132,10 @@ def _timed(notes: Iterable[Note], policy: Policy) -> Iterator[HeadTold]:
     """The heads that a quorum has seen, and when; one that comes after a larger one is passed over."""
     largest = 0
     for note in notes:
-        times = {line.name: _time(note, line.key) for line in policy.witnesses}
-        seen_s = policy.seen_by({name: time_s for name, time_s in times.items() if time_s is not None})
+        seen_s = reached_by(note, policy)
         if seen_s is not None and note.checkpoint.size >= largest:
             largest = note.checkpoint.size
             yield HeadTold(largest, seen_s)
-
-
-def _time(note: Note, witness: VerifierKey) -> int | None:
-    try:
-        return cosigned_at(note, witness)
-    except VerificationError:
-        return None
 
 
 def _told(origin: str, copies: Sequence[_Copy], terms: AgreedTerms) -> ContractTold:
@@ -163,4 +146,4 @@ def _told(origin: str, copies: Sequence[_Copy], terms: AgreedTerms) -> ContractT
         convicted = "it has told two histories"
     heads = sorted({head for one in copies for head in one.heads}, key=lambda one: (one.size, one.time_s))
     entries = [parse_entry(index, content) for index, content in enumerate(longest.entries)]
-    return told_by(origin, entries, heads, terms, root=longest.root.hex(), convicted=convicted)
+    return contract_told(origin, entries, heads, terms, root=longest.root.hex(), convicted=convicted)

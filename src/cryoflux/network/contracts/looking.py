@@ -6,10 +6,9 @@ was, whoever offers learns the holdout.
 
 from __future__ import annotations
 
-__all__ = ["look_of"]
+__all__ = ["look_of", "sums_of"]
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from cryoflux.decision.evidence import pair_losses
 from cryoflux.decision.promised import needed_of_windows, promised
@@ -20,50 +19,27 @@ from cryoflux.receipts.contract_statement import ContractLook
 from cryoflux.receipts.network_parts import SealedSums
 from cryoflux.receipts.parts import Base
 
+_NOT_YET = "0" * 64
+"""in place of what the log puts there"""
 
-def look_of(
-    terms: AgreedTerms,
-    due: DueLook,
-    compared: tuple[Base, Base],
-    losses: tuple[Sequence[int], Sequence[int]] | None,
-    key: bytes,
-    now: datetime,
-) -> tuple[ContractLook, SealedSums | None]:
-    """The look at a window, to be put at the end of the buyer's log, and the sums that it seals.
+
+def sums_of(
+    terms: AgreedTerms, compared: tuple[Base, Base], losses: tuple[Sequence[int], Sequence[int]]
+) -> SealedSums:
+    """What is sealed of a look.
 
     Args:
         terms: of the contract.
-        due: what the window is about.
-        compared: what the two lists are composed to.
-        losses: of both on every example of the guest holdout, nano-nats, in its order; none where the bytes
-            of what was offered could not be had.
-        key: of the guest holdout.
-        now: wall time, UTC; a label.
+        compared: what base and result are composed to.
+        losses: of both on every example of the guest holdout, nano-nats, in its order.
 
     Raises:
         ValueError: there are not as many losses as examples.
     """
-    said = ContractLook(
-        sequence=0,
-        prev="0" * 64,
-        task=terms.task,
-        contract=terms.digest,
-        window=due.window,
-        base=due.base,
-        result=due.offer.result,
-        offer=due.offer.leaf,
-        available=losses is not None,
-        kept=(False,) * len(terms.clauses),
-        upper_microjoules=due.paid.known_uj,
-        sealed="",
-        looked_at=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-    )
-    if losses is None:
-        return said, None
     evidence = pair_losses(*losses)
     if evidence.count != terms.count:
         raise ValueError(f"{evidence.count} losses, of a guest holdout of {terms.count} examples")
-    sums = SealedSums(
+    return SealedSums(
         base=compared[0],
         candidate=compared[1],
         profile=terms.profile,
@@ -71,10 +47,41 @@ def look_of(
         new_loss_sum=evidence.new_loss,
         delta_squared_sum=str(evidence.delta_squared),
     )
+
+
+def look_of(
+    terms: AgreedTerms, due: DueLook, sums: SealedSums | None, key: bytes, looked_at: str
+) -> ContractLook:
+    """The look at a window, to be put at the end of the buyer's log.
+
+    Args:
+        terms: of the contract.
+        due: what the window is about.
+        sums: of the look; none where the bytes of what was offered could not be had.
+        key: of the guest holdout.
+        looked_at: wall time, as an entry writes it.
+    """
+    said = ContractLook(
+        sequence=0,
+        prev=_NOT_YET,
+        task=terms.task,
+        contract=terms.digest,
+        window=due.window,
+        base=due.base,
+        result=due.offer.result,
+        offer=due.offer.leaf,
+        available=sums is not None,
+        kept=(False,) * len(terms.clauses),
+        upper_microjoules=due.paid.known_uj,
+        sealed="",
+        looked_at=looked_at,
+    )
+    if sums is None:
+        return said
+    evidence = sums.evidence(terms.count)
     needed = needed_of_windows(terms.alpha_ppm, terms.windows.count)
     bits = (
         clause is None or promised(clause, evidence, needed, due.paid.known_uj)
         for clause in clauses_of(terms)
     )
-    sealed = sums.seal(key, look_name(terms.digest, due.window))
-    return said.but(kept=tuple(bits), sealed=sealed), sums
+    return said.but(kept=tuple(bits), sealed=sums.seal(key, look_name(terms.digest, due.window)))

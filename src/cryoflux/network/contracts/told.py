@@ -14,14 +14,13 @@ __all__ = [
     "LookTold",
     "OfferTold",
     "TrialTold",
-    "told_by",
+    "contract_told",
 ]
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass
 
+from cryoflux.network.head_times import HeadTimes
 from cryoflux.quantities import Tier
 from cryoflux.receipts.charged import SETTLED_ELSEWHERE, EnergyFigure
 from cryoflux.receipts.contract_parts import AgreedTerms, look_name
@@ -35,7 +34,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import MemberVerdict, SealedSums
 from cryoflux.receipts.network_statement import Offer, Opening, Round, RoundIntent
 from cryoflux.receipts.statement import ReceiptStatement
-from cryoflux.registry.composition import list_digest
+from cryoflux.registry.composition import Term, list_digest
 
 _HAD = frozenset(MemberVerdict) - {MemberVerdict.UNAVAILABLE, MemberVerdict.UNREACHED}
 
@@ -59,9 +58,13 @@ class OfferTold:
     result: str
     """digest of the list: what it was trained on, and it"""
     genesis: str
-    adapters: frozenset[str]
-    """of that list"""
+    of_list: tuple[Term, ...]
     committed_s: int
+
+    @property
+    def adapters(self) -> frozenset[str]:
+        """Of that list."""
+        return frozenset(term.adapter for term in self.of_list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,29 +128,17 @@ class ContractTold:
     """why it is known to have told two histories; empty where it is not"""
 
 
-@dataclass(slots=True)
-class _Clock:
-    """Position of an entry → when a quorum had seen it."""
-
-    sizes: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    """the earliest of any head that is at least as large"""
-
-    @classmethod
-    def of(cls, heads: Iterable[HeadTold]) -> _Clock:
-        inorder: list[HeadTold] = []
-        for head in heads:
-            if not inorder or head.size >= inorder[-1].size:
-                inorder.append(head)
-        earliest = [*accumulate((head.time_s for head in reversed(inorder)), min)][::-1]
-        return cls([head.size for head in inorder], earliest)
-
-    def of_entry(self, index: int) -> int | None:
-        at = bisect_left(self.sizes, index + 1)
-        return self.times[at] if at < len(self.sizes) else None
+def _times(heads: Iterable[HeadTold]) -> HeadTimes:
+    """Since when a quorum had seen how much; a head that comes after a larger one is passed over."""
+    counted, largest = [], 0
+    for head in heads:
+        if head.size >= largest:
+            largest = head.size
+            counted.append((head.size, head.time_s))
+    return HeadTimes.of(counted)
 
 
-def told_by(
+def contract_told(
     origin: str,
     entries: Sequence[Entry],
     heads: Iterable[HeadTold],
@@ -167,7 +158,7 @@ def told_by(
         convicted: why the log is known to have told two histories; empty where it is not.
     """
     heads = list(heads)
-    found = _Reader(terms, _Clock.of(heads))
+    found = _Reader(terms, _times(heads))
     for entry in entries:
         found.take(entry)
     return ContractTold(
@@ -190,8 +181,8 @@ def told_by(
 class _Reader:
     """One pass over a log."""
 
-    def __init__(self, terms: AgreedTerms, clock: _Clock) -> None:
-        self._terms, self._clock, self._digest = terms, clock, terms.digest
+    def __init__(self, terms: AgreedTerms, times: HeadTimes) -> None:
+        self._terms, self._times, self._digest = terms, times, terms.digest
         self.agreed_s: int | None = None
         self.offers: list[OfferTold] = []
         self.attempts: dict[str, AttemptTold] = {}
@@ -203,7 +194,7 @@ class _Reader:
 
     def take(self, entry: Entry) -> None:
         """Go on by an entry that witnesses have seen."""
-        if (at_s := self._clock.of_entry(entry.index)) is None:
+        if (at_s := self._times.at(entry.index)) is None:
             return
         statement, said = entry.statement, entry.statement.predicate
         if isinstance(said, ProposedContract | AcceptedContract):
@@ -224,8 +215,7 @@ class _Reader:
         match entry.statement.predicate:
             case Offer(update=update):
                 terms = (*update.parent, update.term)
-                adapters = frozenset(one.adapter for one in terms)
-                of_list = update.adapter, list_digest(terms), update.genesis, adapters
+                of_list = update.adapter, list_digest(terms), update.genesis, terms
                 self.offers.append(OfferTold(entry.leaf_hash, *of_list, at_s))
             case ContractLook() as look if look.contract == self._digest:
                 self.looks.append(LookTold(look, entry.leaf_hash, at_s))
