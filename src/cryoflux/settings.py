@@ -102,7 +102,7 @@ class ModelSettings(SettingsSection):
     none is named: ``SmolLM2-135M-Instruct``"""
     new_head: Literal["frequencies", "zero"] = "frequencies"
     """what a new classification head scores before anything is learned: how often each class is in ``train``,
-    or ``zero``: then all who name the same classes begin with the same version, as nodes of a network have to"""
+    or ``zero``: then all who name the same classes begin with one version, as nodes of a network have to"""
     max_tokens: Annotated[int, Field(ge=0, le=8192), AfterValidator(_tokens)] = 0
     """texts are cut to so many tokens; 0 for what their lengths say when a state begins"""
     reading: Literal["head", "head-tail"] = "head"

@@ -17,7 +17,7 @@ from running import Outcome, cryoflux
 from verifying import verify_target
 
 pytestmark = pytest.mark.process
-RECIPE = ["--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--new-head", "zero"]
+RECIPE = ["--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "60"]
 
 
 class States:
@@ -40,7 +40,16 @@ class States:
         return found
 
     def train(self, state: Path) -> None:
-        self.ran("run", "--state", state, "--budget", "80J", "--attempts", 1, *self.inputs, *RECIPE)
+        self.ran("run", "--state", state, "--budget", "160J", "--attempts", 1, *self.inputs, *RECIPE)
+
+    def judged(self, state: Path) -> str:
+        """The number of the next attempt that is shown to the holdout."""
+        for _ in range(6):
+            self.train(state)
+            entries = json.loads(self.ran("receipts", "list", "--state", state, "--json").stdout)["entries"]
+            if entries[-1]["delta"] is not None:
+                return f"#{entries[-1]['attempt']}"
+        raise AssertionError("no attempt was judged")
 
     def seen(self, time_s: int) -> None:
         for state in (self.seller, self.buyer):
@@ -64,8 +73,7 @@ def test_a_buyer_looks_once_at_what_was_offered_and_opens_it(tmp_path: Path, inp
     (contract,) = (buyer / "network/contracts").iterdir()
     states.ran("contract", "accept", contract, "--state", seller)
     states.seen(first - 60)
-    states.train(seller)
-    states.ran("capsule", "offer", "#2", "--state", seller)
+    states.ran("capsule", "offer", states.judged(seller), "--state", seller)
     witnessed(seller, first + 60)
     states.seen(first + 3660)
     logs = ["--log", seller, "--log", buyer]

@@ -14,6 +14,7 @@ import typer
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.node_books import show_books
+from cryoflux.cli.node_demo import demonstrate
 from cryoflux.cli.node_pull import peers_app, pull_peers
 from cryoflux.cli.node_serve import serve_node
 from cryoflux.errors import UsageError
@@ -33,6 +34,7 @@ app.command("serve")(serve_node)
 app.command("pull")(pull_peers)
 app.command("books")(show_books)
 app.add_typer(peers_app, name="peers")
+app.command("demo")(demonstrate)
 TaskOption = Annotated[str, typer.Option("--task", metavar="NAME", help="Whose head is composed.")]
 _TASK = "lora_delta"
 _MOST_URLS = 4

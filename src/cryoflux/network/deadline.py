@@ -24,7 +24,8 @@ class DeadlineTransport(httpx2.HTTPTransport):
         super().__init__(trust_env=False)
         self._until = _Until()
         # The one place of it that sees every read; no public way leads there.
-        self._pool._network_backend = _Backend(self._pool._network_backend, self._until)  # noqa: SLF001
+        bounded: Any = _Backend(self._pool._network_backend, self._until)  # noqa: SLF001
+        self._pool._network_backend = bounded  # noqa: SLF001
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = ["Evaluate", "LookedAt", "due_look", "look_at_window"]
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +42,13 @@ class LookedAt:
     said: ContractLook
 
 
-def due_look(terms: AgreedTerms, logs: ContractLogs) -> DueLook:
+def due_look(terms: AgreedTerms, logs: ContractLogs, looked: Collection[int]) -> DueLook:
     """The first window that is over, was offered something, and was not looked at.
 
     Args:
         terms: of the contract.
         logs: of both parties.
+        looked: windows that the buyer has looked at, also where no witness has seen that yet.
 
     Raises:
         UsageError: there is none.
@@ -56,7 +57,7 @@ def due_look(terms: AgreedTerms, logs: ContractLogs) -> DueLook:
     for window, due in logs.windows():
         over = windows.end_s(window) <= logs.seller.seen_s
         late = logs.buyer.seen_s > windows.due_s(window)
-        if due is not None and over and not late and window not in logs.first_looks:
+        if due is not None and over and not late and window not in looked:
             return due
     raise UsageError(
         "No window of the contract is to be looked at now.",
@@ -94,7 +95,8 @@ def look_at_window(
             why="Only the buyer has the examples that decide.",
             hint=f"The buyer is {terms.buyer}.",
         )
-    due = due_look(terms, logs)
+    tally = hand.memory.nodes[terms.task].contracts[terms.digest]
+    due = due_look(terms, logs, {look.window for look in tally.looks})
     guest = open_guest(NetworkFolder.of(hand.state.path), terms.guest_root)
     name = look_name(terms.digest, due.window)
     sums = None if unavailable else guest.sums(name)

@@ -6,7 +6,17 @@ a crash in between leaves files that nothing names, and never an entry without t
 
 from __future__ import annotations
 
-__all__ = ["NodeWishes", "Recalled", "composed_draft", "data_of", "join", "known_of", "node_of", "recall"]
+__all__ = [
+    "NodeWishes",
+    "Recalled",
+    "adopted_named",
+    "composed_draft",
+    "data_of",
+    "join",
+    "known_of",
+    "node_of",
+    "recall",
+]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,6 +107,24 @@ def join(opened: VersionsByHand, wishes: NodeWishes) -> bool:
     opened.append(build)
     opened.published(binding=False)
     return True
+
+
+def adopted_named(opened: VersionsByHand, text: str, task: str) -> str:
+    """The adopted update that somebody means by its first digits.
+
+    Raises:
+        UsageError: none or several begin so.
+    """
+    adopted = node_of(opened, task).adopted
+    found = [capsule for capsule in adopted if text and capsule.startswith(text.lower())]
+    if len(found) == 1:
+        return found[0]
+    said = ", ".join(f"{capsule[:16]}…" for capsule in list(adopted)[:4]) or "nothing"
+    raise UsageError(
+        f"{len(found)} adopted updates begin with {text[:64]!r}.",
+        why=f"The head of {task} has adopted {said}.",
+        hint="Name one of them by its first digits.",
+    )
 
 
 def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidence: str = "") -> Recalled:

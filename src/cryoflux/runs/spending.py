@@ -299,14 +299,17 @@ def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
         return "attempts"
     if limits.seconds is not None and time.monotonic() - began >= limits.seconds:
         return "time"
+    return None if run.only_rounds else _ended_for_attempts(run)
+
+
+def _ended_for_attempts(run: _Run) -> Ended | None:
+    """Why no attempt can be made, where one was asked for."""
     if _runs_dry(run):
         return "budget"
-    if run.only_rounds:
-        return None
     if _waits(run):
         return "plateau"
     left_uj = _for_attempts_uj(run)
-    return None if left_uj >= least_reserve_uj(context, left_uj) else "budget"
+    return None if left_uj >= least_reserve_uj(run.context, left_uj) else "budget"
 
 
 def _waits(run: _Run) -> bool:
