@@ -15,7 +15,7 @@ import public_node
 from cryoflux.errors import StorageError
 from cryoflux.files import write_atomic
 from cryoflux.network.books import Confirmation, books_of
-from cryoflux.network.capsule import check_capsule
+from cryoflux.network.capsule import check_capsule, parse_capsule
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import PeerGathered, gather
 from cryoflux.network.offers_found import OfferFound, found_offers
@@ -207,6 +207,22 @@ def test_who_offers_bytes_of_another_with_other_settings_displaces_nothing(
     (config,) = NetworkFolder(network).incoming.rglob("adapter_config.json")
     assert config.read_bytes() == b"config"
     rogue.close()
+
+
+def test_the_capsule_of_who_committed_first_is_kept_whoever_came_first(
+    tmp_path: Path, north: TreeNode
+) -> None:
+    """Somebody offers the very same files later."""
+    copier = TreeNode(tmp_path / "copier")
+    copier.offer()
+    copier.publish({W1: T + 50, W2: T + 50})
+    network = tmp_path / "mine"
+    gathered(network, copier)
+    _, peers = gathered(network, copier, north)
+    (capsule,) = NetworkFolder(network).incoming.rglob("capsule.json")
+    assert parse_capsule(capsule.read_bytes()).origin == north.origin
+    assert [one.origin for one in found_offers(network, peers)] == [north.origin, copier.origin]
+    copier.close()
 
 
 def test_a_head_that_was_published_and_is_gone_goes_back(tmp_path: Path, north: TreeNode) -> None:
