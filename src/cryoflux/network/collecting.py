@@ -28,7 +28,7 @@ from cryoflux.network.log_facts import OfferFact
 from cryoflux.registry.composition import MOST_DEPTH, MOST_TERMS, Term, list_digest, parse_list
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.envelope import decode_base64
-from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 
 _MOST_LIST_BYTES = MOST_TERMS * 160
 _MOST_LISTS = 256
@@ -55,8 +55,9 @@ def lacking(folder: NetworkFolder, update: OfferedUpdate) -> str:
 
 
 def _is_here(folder: NetworkFolder, adapter: str) -> bool:
-    place = folder.capsule(adapter)
-    return (place / ADAPTER).is_file() and (place / ADAPTER_CONFIG).is_file()
+    """Whether the files of an update are here: of the node's own making, adopted, or fetched."""
+    places = (StateFolder(folder.path.parent).capsule(adapter), folder.capsule(adapter))
+    return any((place / ADAPTER).is_file() and (place / ADAPTER_CONFIG).is_file() for place in places)
 
 
 class NeededLists:

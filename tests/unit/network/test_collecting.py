@@ -62,7 +62,7 @@ def files() -> Files:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> NetworkFolder:
-    return NetworkFolder(tmp_path)
+    return NetworkFolder.of(tmp_path)
 
 
 def offer(files: Files, *parent: Term) -> OfferFact:
@@ -136,6 +136,20 @@ def test_an_adapter_whose_settings_no_log_says_is_not_taken(folder: NetworkFolde
     unknown = Term(weight="1", adapter=sha256_hex(b"nobody's"), parent=list_digest(()))
     with pytest.raises(ModelError, match="no log that is here has made"):
         collect(folder, files, offer(files, unknown))
+
+
+def test_what_was_trained_on_ones_own_update_needs_nobody_to_have_it(
+    folder: NetworkFolder, files: Files
+) -> None:
+    own = sha256_hex(b"made here")
+    place = folder.path.parent / "capsules" / own
+    place.mkdir(parents=True)
+    (place / "adapter_model.safetensors").write_bytes(b"made here")
+    (place / "adapter_config.json").write_bytes(b"config")
+    one = offer(files, Term(weight="1", adapter=own, parent=list_digest(())))
+    collect(folder, files, one)
+    assert lacking(folder, one.update) == ""
+    assert not any(own in url for url in files.asked)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=6), st.integers(0, 100))
