@@ -182,10 +182,12 @@ class PeerRecord:
         pairs = (line.split() for line in self._read(_ARRIVED, MOST_HEADS_BYTES).splitlines())
         return [(int(size), int(time_s)) for size, time_s in pairs]
 
-    def arrive(self, size: int, now_s: int) -> None:
-        """Remember when so many entries of it were here."""
-        line = b"%d %d\n" % (size, now_s)
-        write_atomic(self.folder / _ARRIVED, self._read(_ARRIVED, MOST_HEADS_BYTES) + line)
+    def arrive(self, now_s: int) -> None:
+        """Remember since when as many entries of it are here as there are, if that is not known."""
+        size = self.mirror.size
+        if size > max((known for known, _ in self._arrivals()), default=0):
+            line = b"%d %d\n" % (size, now_s)
+            write_atomic(self.folder / _ARRIVED, self._read(_ARRIVED, MOST_HEADS_BYTES) + line)
 
     @property
     def node(self) -> bytes:
