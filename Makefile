@@ -72,6 +72,8 @@ bench: .venv-bench/stamp bench/trl/stamp
 	.venv-bench/bin/python benchmarks/version_storage.py
 	.venv-bench/bin/python benchmarks/false_accepts.py
 	.venv-bench/bin/python benchmarks/monitor_power.py
+	.venv-bench/bin/python benchmarks/adversaries.py --seeds 1000
+	.venv-bench/bin/python benchmarks/network_events.py
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --seeds 0,1,2 --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data bbc --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data reviews --seeds 0,1,2 --out bench

@@ -110,12 +110,11 @@ class NodeLog:
 
     def introduce(self) -> Entry:
         state = self.log.state
-        head = state.tasks[TASK].head
         node = state.nodes.get(TASK)
         return self.say(
             NodeStatement,
             Node,
-            head.digest,
+            state.tasks[TASK].start.files,
             name="north",
             log_key=f"{origin(self.log)}+00000000+AAAA",
             task=TASK,
@@ -173,7 +172,7 @@ class NodeLog:
         return self.say(
             RoundIntentStatement,
             RoundIntent,
-            known.head.digest,
+            known.head.files,
             id=f"round_1764000000_{len(self.log.entries)}",
             task=TASK,
             base=known.head,
@@ -222,7 +221,7 @@ class NodeLog:
         return self.say(
             RoundStatement,
             Round,
-            candidate.digest,
+            candidate.files if kept else known.head.files,
             intent=announced.leaf_hash,
             id=intent.id,
             task=TASK,
@@ -261,7 +260,7 @@ class NodeLog:
         return self.say(
             RecallStatement,
             Recall,
-            result.digest,
+            result.files,
             task=TASK,
             capsule=capsule,
             base=base,

@@ -278,13 +278,18 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int = 0o644, by_way_of: Path | None = None) -> Iterator[BinaryIO]:
     """A stream whose content becomes the file once all of it is written: never half a file.
+
+    Args:
+        path: of the file.
+        mode: of the file, where it is new.
+        by_way_of: folder on the same file system that has it until then; the file's own where it is none.
 
     Raises:
         StorageError: the disk is full, read-only, or refuses.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = (by_way_of or path.parent) / f".{path.name}.{secrets.token_hex(4)}"
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -300,13 +305,19 @@ def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644, by_way_of: Path | None = None) -> None:
     """Write ``content`` so that readers see the old file or the new one, never a part.
+
+    Args:
+        path: of the file.
+        content: its bytes.
+        mode: of the file, where it is new.
+        by_way_of: folder on the same file system that has it until then; the file's own where it is none.
 
     Raises:
         StorageError: the disk is full, read-only, or refuses.
     """
-    with replacing(path, mode=mode) as stream:
+    with replacing(path, mode=mode, by_way_of=by_way_of) as stream:
         stream.write(content)
 
 

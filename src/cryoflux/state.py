@@ -70,6 +70,11 @@ class StateFolder:
         return self.log / "witnessed"
 
     @property
+    def cosigned(self) -> Path:
+        """All heads of the log that a quorum of witnesses cosigned, oldest first."""
+        return self.log / "heads"
+
+    @property
     def account(self) -> Path:
         """The joule account."""
         return self.path / "account.db"

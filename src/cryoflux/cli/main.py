@@ -17,8 +17,10 @@ import typer
 from cryoflux import __version__
 from cryoflux.cli import (
     agent,
+    capsule,
     claim,
     config,
+    contract,
     dashboard,
     data,
     doctor,
@@ -31,6 +33,7 @@ from cryoflux.cli import (
     measure,
     memory,
     models,
+    node,
     receipts,
     replay,
     report,
@@ -45,7 +48,7 @@ from cryoflux.cli.groups import CommandGroup, SettingsCommand
 from cryoflux.errors import CryoFluxError, ExitCode, StorageError, UsageError
 
 _LEARN, _MEASURE, _CHECK = "Learn", "Measure", "Check and prove"
-_KEYS, _SETTINGS = "Keys and witnesses", "Settings"
+_NETWORK, _KEYS, _SETTINGS = "Share with others", "Keys and witnesses", "Settings"
 app = typer.Typer(
     cls=CommandGroup,
     name="cryoflux",
@@ -76,7 +79,10 @@ app.command("judge", rich_help_panel=_CHECK)(judge.judge)
 app.command("verify", rich_help_panel=_CHECK)(verify.verify)
 app.add_typer(receipts.app, name="receipts", rich_help_panel=_CHECK)
 app.command("claim", rich_help_panel=_CHECK)(claim.claim)
+app.add_typer(contract.app, name="contract", rich_help_panel=_CHECK)
 app.add_typer(memory.app, name="memory", rich_help_panel=_CHECK)
+app.add_typer(capsule.app, name="capsule", rich_help_panel=_NETWORK)
+app.add_typer(node.app, name="node", rich_help_panel=_NETWORK)
 app.add_typer(keys.app, name="keys", rich_help_panel=_KEYS)
 app.add_typer(witness.app, name="witness", rich_help_panel=_KEYS)
 app.add_typer(config.app, name="config", rich_help_panel=_SETTINGS)

@@ -23,11 +23,13 @@ from cryoflux.cli.console import emit_json, stderr, stdout
 from cryoflux.cli.witness_words import WitnessWords, witness_document
 from cryoflux.energy.derived import Rates, derived_line
 from cryoflux.energy.interface import Sample
+from cryoflux.network.recording import RoundRecord
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.arrival_words import joined_document, joined_line, waiting_line
 from cryoflux.report.attempt_words import attempt_document, attempt_text
 from cryoflux.report.monitor_words import monitored_document, monitored_line
+from cryoflux.report.round_words import round_document, round_lines
 from cryoflux.report.version_words import byte_text
 from cryoflux.report.words import (
     choice_document,
@@ -138,6 +140,11 @@ class RunView(RunObserver):
         )
         self.lines([text], indent=5)
 
+    def adopted(self, record: RoundRecord) -> None:
+        """What a round came to, and what became of each candidate."""
+        self.spent_uj += record.record.energy.microjoules
+        self.lines(round_lines(record.record, record.names, record.why))
+
     def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
         """One line on how far the two sets have drifted apart."""
         self.lines([milestone_line(task, looks, holdout, audit)])
@@ -240,6 +247,11 @@ class JsonView(RunView):
         """How far the two sets have drifted apart."""
         unit = self._units.get(task)
         self.emit({"event": "milestone", "unit": unit, **milestone_document(task, looks, holdout, audit)})
+
+    def adopted(self, record: RoundRecord) -> None:
+        """What a round came to."""
+        self.spent_uj += record.record.energy.microjoules
+        self.emit({"event": "round", **round_document(record.record, record.leaf_hash)})
 
     def rotated(self, task: str, part: str) -> None:
         """Another holdout judges from here on."""
@@ -363,6 +375,11 @@ class LiveView(PlainView):
         """Name how much of the holdout is done."""
         whose = "" if self._step is Step.EVALUATE else " for the base"
         self._doing = self._where(f"{done} of {count} holdout examples{whose}")
+        self._draw()
+
+    def checking(self, what: str, done: int, count: int) -> None:
+        """Name what a round does."""
+        self._doing = f"round · {what} · {done} of {count} examples"
         self._draw()
 
     def preparing(self, what: str, done: int, total: int) -> None:

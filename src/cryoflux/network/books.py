@@ -11,6 +11,10 @@ nowhere, because nobody names it. Bounds, never "always": of 59 that held of 59 
 An update is *confirmed* by a verifier that adopted it in a round of its own (one candidate) on a guest
 holdout that was entered before the update was committed, and *refuted* by one that tried it alone and did not
 take it. A member of a larger round is used, and no more is known of it alone. Times are those of witnesses.
+What a verifier found of an update it found of the offer of one log: whoever offers the same bytes in another
+log earns nothing by it.
+
+What an update *pays* is the level that a quorum certifies of it alone over the upper joules of its receipt.
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ __all__ = [
     "SHARES",
     "CapsuleRecord",
     "CapsuleTold",
+    "CertifiedValue",
     "Confirmation",
     "LogTold",
     "NodeBook",
     "RoundTold",
+    "ShareBound",
     "books_of",
     "share_that_holds",
 ]
@@ -50,6 +56,24 @@ class CapsuleTold:
     capsule: str
     committed_s: int
     """when a quorum of witnesses had seen its receipt, Unix seconds"""
+    upper_uj: int = 0
+    """that its receipt was charged at most, µJ"""
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedValue:
+    """What a round certified, and what that cost: a claim about one list and one guest holdout, no coin."""
+
+    nano: int
+    """mean Δ, nano-nats"""
+    root: str
+    """of the guest holdout that judged it"""
+    composed: str
+    """digest of the list that was judged"""
+    upper_uj: int
+    """that the round was charged at most, µJ"""
+    tier: str
+    """how its joules came about"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +90,23 @@ class RoundTold:
     """capsule → what became of it"""
     level: int
     """mean Δ that was certified, nano-nats; 0 where nothing was accepted"""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """capsule → the log whose offer was considered"""
+    composed: str = ""
+    """digest of the list of the head afterwards"""
+    upper_uj: int = 0
+    """that the round was charged at most, µJ"""
+    tier: str = ""
+
+    @property
+    def value(self) -> CertifiedValue | None:
+        """What it certified; none where it accepted nothing."""
+        value = CertifiedValue(self.level, self.root, self.composed, self.upper_uj, self.tier)
+        return value if self.level else None
+
+    def of(self, capsule: str, owner: str) -> MemberVerdict | None:
+        """What became of an update as one log offers it; none where another's offer was considered."""
+        return self.members.get(capsule) if self.origins.get(capsule, owner) == owner else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +124,20 @@ class LogTold:
     """root of a guest holdout that was opened → whether all its verdicts were reproduced"""
     convicted: bool = False
     """whether it told two histories: its verdicts are void"""
+    broken: int = 0
+    """rounds that do not follow their rule, as the log itself shows: its verdicts are void"""
+    tiers: frozenset[str] = frozenset()
+    """how its joules came about"""
+
+
+@dataclass(frozen=True, slots=True)
+class ShareBound:
+    """How many of some held, and the share of which one can be sure by that."""
+
+    decided: int
+    held: int
+    share_ppm: int
+    """the largest of `SHARES` that holds, 95 %, parts per million; 0 where none does"""
 
 
 class Confirmation(StrEnum):
@@ -103,6 +158,12 @@ class CapsuleRecord:
     refuted_by: int
     used_by: int
     """nodes that adopted it, alone or with others, verifiers or not"""
+    level: int = 0
+    """the largest mean Δ that a quorum certifies of it alone, nano-nats; 0 where none does"""
+    upper_uj: int = 0
+    """that its receipt was charged at most, µJ"""
+    counted: bool = False
+    """whether it was decided, and committed in the last 30 days"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +186,21 @@ class NodeBook:
     reproduced: int
     """of these, those whose verdicts were all reproduced"""
     void: bool
-    """whether it told two histories, or a verdict was contradicted: what it says of others counts nothing"""
+    """whether it told two histories, a verdict was contradicted, or a round breaks its rule: what it says of
+    others counts nothing"""
+    tiers: tuple[str, ...] = ()
+    """how its joules came about"""
+
+    def paying(self, least: Fraction) -> ShareBound:
+        """Of its decided updates, those that paid more than so many nats a joule, and the share that does.
+
+        Args:
+            least: nats per joule.
+        """
+        counted = [one for one in self.capsules if one.counted][-_MOST_COUNTED:]
+        # nano-nats over µJ are thousandths of nats over joules
+        held = sum(one.upper_uj > 0 and one.level > least * one.upper_uj * 1000 for one in counted)
+        return ShareBound(len(counted), held, share_that_holds(len(counted), held))
 
 
 def share_that_holds(decided: int, confirmed: int) -> int:
@@ -167,7 +242,7 @@ def books_of(
 
 
 def _void(log: LogTold) -> bool:
-    return log.convicted or not all(log.opened.values())
+    return log.convicted or log.broken > 0 or not all(log.opened.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,48 +251,57 @@ class _Found:
 
     alone: Mapping[str, list[tuple[str, RoundTold]]]
     """capsule → verifiers that tried it alone, and how, the earliest first"""
-    users: Mapping[str, set[str]]
-    """capsule → nodes that adopted it"""
+    users: Mapping[tuple[str, str], set[str]]
+    """capsule, and the log that offered it → nodes that adopted it"""
 
     @classmethod
     def of(cls, logs: Iterable[LogTold], verifiers: set[str]) -> _Found:
         alone: dict[str, list[tuple[str, RoundTold]]] = {}
-        users: dict[str, set[str]] = {}
+        users: dict[tuple[str, str], set[str]] = {}
         for log in logs:
             believed = log.origin in verifiers and not _void(log)
             for one in sorted(log.rounds, key=lambda found: (found.recorded_s, found.root)):
                 for capsule, verdict in one.members.items():
                     if verdict is MemberVerdict.ADOPTED:
-                        users.setdefault(capsule, set()).add(log.origin)
+                        users.setdefault((capsule, one.origins.get(capsule, "")), set()).add(log.origin)
                     if believed and len(one.members) == 1:
                         alone.setdefault(capsule, []).append((log.origin, one))
         return cls(alone, users)
 
-    def standing(self, offer: CapsuleTold, owner: LogTold, quorum: int) -> CapsuleRecord:
+    def standing(self, offer: CapsuleTold, owner: LogTold, quorum: int, now_s: int) -> CapsuleRecord:
         """What verifiers found of an update; the first word of each counts."""
-        said: dict[str, bool] = {}
+        said: dict[str, int] = {}
         for verifier, one in self.alone.get(offer.capsule, ()):
-            verdict = one.members[offer.capsule]
+            verdict = one.of(offer.capsule, owner.origin)
             in_time = one.entered_s < offer.committed_s <= one.recorded_s
             if in_time and verifier != owner.origin and verdict in _DECIDED:
-                said.setdefault(verifier, verdict is MemberVerdict.ADOPTED)
-        confirmed = sum(said.values())
-        refuted = len(said) - confirmed
+                said.setdefault(verifier, one.level if verdict is MemberVerdict.ADOPTED else -1)
+        levels = sorted((level for level in said.values() if level >= 0), reverse=True)
+        confirmed, refuted = len(levels), len(said) - len(levels)
         standing = Confirmation.REFUTED if refuted >= quorum else Confirmation.OPEN
         if confirmed >= quorum and not owner.convicted:
             standing = Confirmation.CONFIRMED
-        used = len(self.users.get(offer.capsule, set()) - {owner.origin})
-        return CapsuleRecord(offer.capsule, standing, confirmed, refuted, used)
+        recent = now_s - _WINDOW_S < offer.committed_s <= now_s
+        return CapsuleRecord(
+            capsule=offer.capsule,
+            standing=standing,
+            confirmed_by=confirmed,
+            refuted_by=refuted,
+            used_by=len(self._using(offer.capsule, owner.origin)),
+            level=levels[quorum - 1] if standing is Confirmation.CONFIRMED else 0,
+            upper_uj=offer.upper_uj,
+            counted=recent and standing is not Confirmation.OPEN,
+        )
+
+    def _using(self, capsule: str, owner: str) -> set[str]:
+        named = (self.users.get((capsule, origin), set()) for origin in (owner, ""))
+        return set[str]().union(*named) - {owner}
 
 
 def _book(log: LogTold, found: _Found, quorum: int, now_s: int) -> NodeBook:
     offers = sorted(log.offers, key=lambda one: (one.committed_s, one.capsule))
-    standings = tuple(found.standing(offer, log, quorum) for offer in offers)
-    counted = [
-        standing
-        for offer, standing in zip(offers, standings, strict=True)
-        if now_s - _WINDOW_S < offer.committed_s <= now_s and standing.standing is not Confirmation.OPEN
-    ][-_MOST_COUNTED:]
+    standings = tuple(found.standing(offer, log, quorum, now_s) for offer in offers)
+    counted = [one for one in standings if one.counted][-_MOST_COUNTED:]
     confirmed = sum(one.standing is Confirmation.CONFIRMED for one in counted)
     return NodeBook(
         origin=log.origin,
@@ -230,4 +314,5 @@ def _book(log: LogTold, found: _Found, quorum: int, now_s: int) -> NodeBook:
         opened=len(log.opened),
         reproduced=sum(log.opened.values()),
         void=_void(log),
+        tiers=tuple(sorted(log.tiers)),
     )

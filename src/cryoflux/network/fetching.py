@@ -6,16 +6,17 @@ time is over. What came is not trusted here.
 
 from __future__ import annotations
 
-__all__ = ["Fetched", "Fetcher", "PeerUnreachableError"]
+__all__ = ["Fetched", "Fetcher", "Fetches", "PeerUnreachableError", "Ration"]
 
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import httpx2
 
 from cryoflux.errors import CryoFluxError
+from cryoflux.network.deadline import DeadlineTransport
 
 _PLAIN = {"accept-encoding": "identity"}
 """what is unpacked may be a thousand times as large as what came"""
@@ -29,6 +30,9 @@ _OK, _NOT_MODIFIED = 200, 304
 class PeerUnreachableError(CryoFluxError):
     """A peer did not answer, or not with what was asked for: nothing follows from that."""
 
+    received = 0
+    """bytes that came all the same"""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -40,6 +44,15 @@ class Fetched:
     """by which the server knows it; empty where it gave none"""
     same: bool = False
     """whether the server says that it is what came with that tag"""
+    link: str = ""
+    """where it says that it goes on; empty where it says nothing"""
+
+
+class Fetches(Protocol):
+    """Whatever gets files of peers."""
+
+    def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
+        """As `Fetcher.fetch`."""
 
 
 class Fetcher:
@@ -51,8 +64,14 @@ class Fetcher:
     """
 
     def __init__(self, *, between_s: float = _BETWEEN_S, whole_s: float = _WHOLE_S) -> None:
-        self._whole_s = whole_s
-        self._http = httpx2.Client(timeout=between_s, trust_env=False, follow_redirects=False, headers=_PLAIN)
+        self._whole_s, self._sending = whole_s, DeadlineTransport()
+        self._http = httpx2.Client(
+            timeout=between_s,
+            trust_env=False,
+            follow_redirects=False,
+            headers=_PLAIN,
+            transport=self._sending,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -73,11 +92,10 @@ class Fetcher:
         Raises:
             PeerUnreachableError: it is not there, is too large, too slow, or somewhere else.
         """
-        until_s = time.monotonic() + self._whole_s
         content = bytearray()
         headers = {"if-none-match": etag} if etag else {}
         try:
-            with self._http.stream("GET", url, headers=headers) as reply:
+            with self._sending.within(self._whole_s), self._http.stream("GET", url, headers=headers) as reply:
                 if reply.status_code == _NOT_MODIFIED and etag:
                     return Fetched(b"", etag, same=True)
                 if reply.status_code != _OK:
@@ -87,17 +105,53 @@ class Fetcher:
                 for part in reply.iter_raw():
                     content += part
                     if len(content) > most:
-                        raise _unreachable(url, f"has more than {most:,} bytes")
-                    if time.monotonic() > until_s:
-                        raise _unreachable(url, f"took longer than {self._whole_s:g} s")
-                return Fetched(bytes(content), reply.headers.get("etag", "")[:200])
+                        raise _unreachable(url, f"has more than {most:,} bytes", len(content))
+                tag, link = (reply.headers.get(name, "")[:200] for name in ("etag", "link"))
+                return Fetched(bytes(content), tag, link=link)
+        except TimeoutError as error:
+            raise _unreachable(url, f"took longer than {self._whole_s:g} s", len(content)) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError, UnicodeError) as error:
-            raise _unreachable(url, f"cannot be had ({str(error)[:200] or type(error).__name__})") from error
+            why = f"cannot be had ({str(error)[:200] or type(error).__name__})"
+            raise _unreachable(url, why, len(content)) from error
 
 
-def _unreachable(url: str, why: str) -> PeerUnreachableError:
-    return PeerUnreachableError(
+class Ration:
+    """What one peer gets of a pull: so many bytes and seconds for all its files.
+
+    Args:
+        fetcher: gets them.
+        most_bytes: of all together.
+        whole_s: for all together, s.
+    """
+
+    def __init__(self, fetcher: Fetches, most_bytes: int, whole_s: float) -> None:
+        self._fetcher, self._until_s = fetcher, time.monotonic() + whole_s
+        self.left = most_bytes
+
+    def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
+        """What lies at a URL, as long as there is something left.
+
+        Raises:
+            PeerUnreachableError: as `Fetcher.fetch`; or nothing is left.
+        """
+        if self.left <= 0:
+            raise _unreachable(url, "is left for the next pull: this one has brought all that it may")
+        if time.monotonic() > self._until_s:
+            raise _unreachable(url, "is left for the next pull: this one has taken too long")
+        try:
+            found = self._fetcher.fetch(url, min(most, self.left), etag=etag)
+        except PeerUnreachableError as error:
+            self.left -= error.received
+            raise
+        self.left -= len(found.content)
+        return found
+
+
+def _unreachable(url: str, why: str, received: int = 0) -> PeerUnreachableError:
+    error = PeerUnreachableError(
         f"{url[:200]} {why}.",
         why="A peer that cannot be read proves nothing, neither good nor bad.",
         hint="Ask again later.",
     )
+    error.received = received
+    return error

@@ -44,6 +44,7 @@ from msgspec import Meta
 
 from cryoflux.decision.reason import Reason
 from cryoflux.receipts.charged import EnergyFigure
+from cryoflux.receipts.contract_parts import OpenedContractLook
 from cryoflux.receipts.network_parts import (
     MOST_CANDIDATES,
     GuardResult,
@@ -240,6 +241,10 @@ class Opening(Document, frozen=True):
     rounds: Annotated[list[OpenedRound], at_most(MOST_LOOKS)]
     """its looks, in order"""
     opened_at: Timestamp
+    contract_looks: Annotated[list[OpenedContractLook], at_most(MOST_LOOKS)] = msgspec.field(
+        default_factory=list
+    )
+    """looks that it gave for contracts, in order"""
 
 
 class Recall(Document, frozen=True):

@@ -93,8 +93,13 @@ def parse_proof(content: bytes) -> Proof:
     return Proof(int(found["index"]), hashes, found["checkpoint"].encode(), extra)
 
 
-def prove(state: Path, index: int) -> Proof:
+def prove(state: Path, index: int, note: bytes = b"") -> Proof:
     """The proof of one entry of a state's log, checked before it is handed out.
+
+    Args:
+        state: the state directory.
+        index: position of the entry.
+        note: a signed head of that log that covers it; the newest one where it is empty.
 
     Raises:
         UsageError: the signed checkpoint does not cover such an entry.
@@ -102,7 +107,8 @@ def prove(state: Path, index: int) -> Proof:
         VerificationError: its checkpoint is not signed by its key.
     """
     folder = state / LOG_FOLDER
-    note = read_beginning(folder / CHECKPOINT, MAX_NOTE_BYTES + 1) if (folder / CHECKPOINT).is_file() else b""
+    if not note and (folder / CHECKPOINT).is_file():
+        note = read_beginning(folder / CHECKPOINT, MAX_NOTE_BYTES + 1)
     head = parse_checkpoint(note, load_public_key(state / KEYS_FOLDER / f"{LOG_KEY}.pub"))
     if index >= head.size:
         raise UsageError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["read_adapter"]
+__all__ = ["parse_adapter", "read_adapter"]
 
 import io
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cryoflux.digests import read_tensor_header, sha256_hex
+from cryoflux.errors import ModelError
 from cryoflux.files import read_regular
 from cryoflux.registry.compose import Adapter, LowRank
 from cryoflux.registry.composition import cannot_compose
@@ -34,44 +35,59 @@ def read_adapter(capsule: Path, digest: str = "") -> Adapter:
     Raises:
         ModelError: it is another file, no such adapter, or of a kind that is merged in another way.
     """
-    (scale, transposed), saved = _scale(capsule), _tensors(capsule, digest)
-    matrices = {name for name in saved if name.endswith((_A, _B))}
-    modules = {name.removesuffix(_A).removesuffix(_B) for name in matrices}
+    settings = adapter_settings(capsule)
+    try:
+        content = read_regular(capsule / ADAPTER, _MOST_BYTES)
+    except OSError as error:
+        raise _unreadable(capsule.name, error) from error
+    if digest and sha256_hex(content) != digest:
+        raise cannot_compose(f"{capsule.name[:16]}… holds another adapter than its name says.")
+    return parse_adapter(content, settings, capsule.name)
+
+
+def parse_adapter(content: bytes, settings: Mapping[str, Any], name: str) -> Adapter:
+    """An adapter from the bytes of its file; their number bounds what is allocated.
+
+    Args:
+        content: the file.
+        settings: what `plain_adapter` has read of its settings.
+        name: what a message calls it.
+
+    Raises:
+        ModelError: it is no such adapter.
+    """
+    saved = _tensors(content, name)
+    matrices = {one for one in saved if one.endswith((_A, _B))}
+    modules = {one.removesuffix(_A).removesuffix(_B) for one in matrices}
     if alone := {module for module in modules if not {module + _A, module + _B} <= matrices}:
-        raise cannot_compose(f"The adapter {capsule.name[:16]}… has one matrix of {min(alone)} alone.")
+        raise cannot_compose(f"The adapter {name[:16]}… has one matrix of {min(alone)[:200]!a} alone.")
+    rank, transposed = settings["r"], settings.get("fan_in_fan_out") is True
+    scale = float(settings["lora_alpha"]) / float(rank)
     low_rank = {}
     for module in modules:
         a, b = saved[module + _A], saved[module + _B]
-        scaled = scale(len(a))
+        if len(a.shape) != 2 or len(a) != rank:
+            raise cannot_compose(f"The adapter {name[:16]}… says rank {rank} and has {a.shape[:1]}.")
         # a weight that is kept as (inputs, outputs) changes by the transposed product
-        low_rank[f"{module}.weight"] = LowRank(b.T, a.T, scaled) if transposed else LowRank(a, b, scaled)
-    return Adapter(low_rank, {name: tensor for name, tensor in saved.items() if name not in matrices})
+        low_rank[f"{module}.weight"] = LowRank(b.T, a.T, scale) if transposed else LowRank(a, b, scale)
+    return Adapter(low_rank, {one: tensor for one, tensor in saved.items() if one not in matrices})
 
 
-def _tensors(capsule: Path, digest: str) -> dict[str, Any]:
+def _tensors(content: bytes, name: str) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        content = read_regular(capsule / ADAPTER, _MOST_BYTES)
         # A header that is none is refused before a library sees it.
         read_tensor_header(io.BytesIO(content), len(content))
         stored = load(content)
-    except (OSError, SafetensorError, *_MALFORMED) as error:
-        raise cannot_compose(f"The adapter {capsule.name[:16]}… cannot be read: {error}") from error
-    if digest and sha256_hex(content) != digest:
-        raise cannot_compose(f"{capsule.name[:16]}… holds another adapter than its name says.")
-    return {name.removeprefix(_PREFIX): tensor for name, tensor in stored.items()}
+    except (SafetensorError, *_MALFORMED) as error:
+        raise _unreadable(name, error) from error
+    found = {one.removeprefix(_PREFIX): tensor for one, tensor in stored.items()}
+    if len(found) != len(stored):
+        raise cannot_compose(f"The adapter {name[:16]}… has a tensor under two names.")
+    return found
 
 
-def _scale(capsule: Path) -> tuple[Callable[[int], float], bool]:
-    """What an adapter's settings scale a product of some rank by, and whether weights are transposed."""
-    settings = adapter_settings(capsule)
-    alpha, said = settings["lora_alpha"], settings["r"]
-
-    def scale(rank: int) -> float:
-        if rank != said:
-            raise cannot_compose(f"The adapter {capsule.name[:16]}… says rank {said} and has {rank}.")
-        return float(alpha) / float(said)
-
-    return scale, settings.get("fan_in_fan_out") is True
+def _unreadable(name: str, error: Exception) -> ModelError:
+    return cannot_compose(f"The adapter {name[:16]}… cannot be read: {error}")

@@ -7,14 +7,14 @@ than a plain one is refused, and PEFT never reads one.
 
 from __future__ import annotations
 
-__all__ = ["adapter_settings"]
+__all__ = ["adapter_settings", "parse_adapter_settings"]
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cryoflux.errors import ModelError
-from cryoflux.registry.plain_json import read_object
+from cryoflux.registry.plain_json import parse_object, read_object
 from cryoflux.state import ADAPTER_CONFIG
 
 _MAX_BYTES = 1_000_000
@@ -49,7 +49,19 @@ def adapter_settings(capsule: Path, task_type: str = "") -> dict[str, Any]:
     Raises:
         ModelError: the file cannot be read, or asks for more than plain LoRA.
     """
-    found = read_object(capsule / ADAPTER_CONFIG, _MAX_BYTES, _refused)
+    return _plain(read_object(capsule / ADAPTER_CONFIG, _MAX_BYTES, _refused), task_type)
+
+
+def parse_adapter_settings(content: bytes, task_type: str = "") -> dict[str, Any]:
+    """The same from the bytes of the file, of which there may be no more than memory has room for.
+
+    Raises:
+        ModelError: as for `adapter_settings`.
+    """
+    return _plain(parse_object(content, _refused), task_type)
+
+
+def _plain(found: Mapping[str, Any], task_type: str) -> dict[str, Any]:
     if not task_type:
         task_type = CAUSAL_LM if found.get("task_type") == CAUSAL_LM else "SEQ_CLS"
     for name, value in found.items():

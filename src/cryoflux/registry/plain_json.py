@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["read_object"]
+__all__ = ["parse_object", "read_object"]
 
 import json
 from collections.abc import Callable
@@ -26,8 +26,20 @@ def read_object(path: Path, most: int, unusable: Callable[[str], CryoFluxError])
     """
     try:
         content = read_regular(path, most)
+    except OSError as error:
+        raise unusable(f"cannot be read: {error}") from error
+    return parse_object(content, unusable)
+
+
+def parse_object(content: bytes, unusable: Callable[[str], CryoFluxError]) -> dict[str, Any]:
+    """The same from the bytes of such a file, of which there may be no more than memory has room for.
+
+    Raises:
+        CryoFluxError: as for `read_object`.
+    """
+    try:
         found = json.loads(content, object_pairs_hook=_once, parse_constant=_no_number)
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise unusable(f"cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise unusable("is no object")

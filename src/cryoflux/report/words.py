@@ -34,6 +34,7 @@ from cryoflux.quantities import (
     format_nats,
     hit_words,
 )
+from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_document, cut_line
@@ -268,6 +269,8 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         "undecided": summary.undecided,
         "carried": summary.carried,
         "aborted": summary.aborted,
+        "rounds": len(summary.rounds),
+        "rounds_kept": sum(one.outcome is RoundOutcome.ACCEPTED for one in summary.rounds),
         "joules": spent.uj / MICRO if spent else 0.0,
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
         "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
@@ -340,6 +343,10 @@ def summary_lines(summary: Summary) -> list[str]:
     more = {"carried": summary.carried, "undecided": summary.undecided}
     counts += "".join(f", {count} {word}" for word, count in more.items() if count)
     lines = ["", f"attempts {summary.attempts}: {counts}; {spent}"]
+    if summary.rounds:
+        kept = sum(one.outcome is RoundOutcome.ACCEPTED for one in summary.rounds)
+        lines[1] = f"attempts {summary.attempts}: {counts}"
+        lines.append(f"rounds   {len(summary.rounds)}: {kept} kept; with the attempts {spent}")
     if summary.overhead:
         lines.append(f"besides  {energy_text(summary.overhead)}, for start-up, data and the audit set")
     if summary.all_in:
@@ -370,7 +377,7 @@ def _advice(summary: Summary) -> list[str]:
     """What to do where nothing could be done, or nothing more pays."""
     if summary.exhausted and summary.exhausted == summary.attempts:
         return ["         no attempt had joules enough: raise --reserve, or lower --max-tokens"]
-    if summary.ended == "plateau":
+    if summary.ended == "plateau" and (summary.attempts or not summary.rounds):
         left = format_energy(summary.unspent_uj)
         indexes = all(task.metric.unit == MRR for task in summary.tasks)
         more = "go on with other --recipes, or regardless: --policy uniform/v1"

@@ -25,9 +25,9 @@ from cryoflux.decision.reason import Reason
 from cryoflux.errors import StateError, UsageError
 from cryoflux.files import lock_exclusively
 from cryoflux.log_state import LogState
-from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.entry import AnyStatement, Entry
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.receipts.statement import Base, HeadStatement, Move
+from cryoflux.receipts.statement import Base, Move
 from cryoflux.registry.aliases import set_alias
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
@@ -136,7 +136,16 @@ class VersionsByHand:
         """What the log has come to."""
         return self.catalogue.memory
 
-    def append(self, build: Callable[[int, str], HeadStatement], /) -> Entry:
+    @property
+    def origin(self) -> str:
+        """Of the log."""
+        return self._log.origin
+
+    def entries(self) -> Iterator[Entry]:
+        """All that the log says, in order."""
+        return self._log.entries()
+
+    def append(self, build: Callable[[int, str], AnyStatement], /) -> Entry:
         """Write an entry, and remember it."""
         entry = self._log.append(build)
         self.memory.take(entry)
@@ -150,6 +159,10 @@ class VersionsByHand:
         """
         if self._witnessing is not None:
             self._witnessing.published(binding=binding)
+
+    def now(self) -> datetime:
+        """Wall time, UTC; a label."""
+        return self._now()
 
     def timestamp(self) -> str:
         """Wall time as an entry writes it."""
@@ -213,9 +226,9 @@ def refuse_open(memory: LogState, state: StateFolder) -> None:
     Raises:
         StateError: one is.
     """
-    if memory.open:
+    if memory.open or any(node.open for node in memory.nodes.values()):
         raise StateError(
-            "An attempt of this state has no receipt yet: the run that announced it has died.",
+            "An attempt or a round of this state has no receipt yet: the run that announced it has died.",
             why="Its receipt has to come before anything else is written.",
             hint=f"The next run writes it: type cryoflux run{state.flag()} once, then this again.",
         )

@@ -44,7 +44,10 @@ def _versions(entry: Entry) -> set[str]:
         return {receipt.base.digest, receipt.result.digest}
     if (fork := entry.fork) is not None:
         return {version.digest for said in fork.tasks for version in (said.head, said.first)}
-    return {entry.move.base.digest, entry.move.result.digest} if entry.move is not None else set()
+    if (planned := entry.round_intent) is not None:
+        return {planned.base.digest}
+    moved = entry.move or entry.round or entry.recall
+    return {moved.base.digest, moved.result.digest} if moved is not None else set()
 
 
 def recover(context: Context, named: set[str]) -> list[Receipt]:

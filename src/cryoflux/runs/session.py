@@ -45,6 +45,7 @@ from cryoflux.runs.inputs import (
     too_small,
 )
 from cryoflux.runs.monitoring import Monitoring
+from cryoflux.runs.node_offers import adopting_of
 from cryoflux.runs.open_session import OpenSession, Started, end_failed
 from cryoflux.runs.opening import opening_of
 from cryoflux.runs.recovery import read_log, recover
@@ -112,11 +113,19 @@ def run(
         opens = partial(_first, context, limits, started, observer)
         session = first_session(context, opens, observer, waits)
         monitoring = _monitoring(context, settings, observer, partial(_reopen, at_work, open_task))
-        spending = partial(spend, context, limits, observer, began, session, monitoring)
+        adopting = adopting_of(context, settings, only_rounds=limits.only_rounds)
+        spending = partial(spend, context, limits, observer, began, session, monitoring, adopting=adopting)
         if watching is not None:
             again = partial(_again, context, observer)
             keeping = partial(keep_watching, context, at_work, limits, observer, watching)
-            spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
+            spending = partial(
+                keeping,
+                session=session,
+                again=again,
+                reopen=open_task,
+                monitoring=monitoring,
+                adopting=adopting,
+            )
         return activity.ended(_spend(context, spending, observer, session, origins))
 
 

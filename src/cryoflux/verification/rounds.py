@@ -13,14 +13,14 @@ __all__ = ["ROUNDS", "Rounds"]
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.levels import LEVELS, certified_level
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.network_state import Look, NodeState
 from cryoflux.receipts.checkpoint import origin_of
-from cryoflux.receipts.entry import parse_entry
-from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums, Search
+from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.log_key import other_subjects
+from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
     NetworkStatement,
@@ -31,7 +31,9 @@ from cryoflux.receipts.network_statement import (
     Round,
     RoundIntent,
 )
-from cryoflux.registry.composition import Composition, Term, list_digest
+from cryoflux.receipts.offering import offer_complaints
+from cryoflux.receipts.sums import search_evidence
+from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import StepKind, after
 from cryoflux.task_state import TaskState
@@ -82,15 +84,19 @@ class Rounds(Fold):
         """Look at the next entry, if it is a node's."""
         if seen.entry is None or (statement := seen.entry.network) is None:
             return
-        self.findings.fail(seen, self._complaints(statement, memory))
+        self.findings.fail(seen, self._complaints(seen.entry, statement, memory))
 
-    def _complaints(self, statement: NetworkStatement, memory: LogState) -> Iterator[str]:
+    def _complaints(self, entry: Entry, statement: NetworkStatement, memory: LogState) -> Iterator[str]:
         said = statement.predicate
         known, node = memory.tasks.get(said.task), memory.nodes.get(said.task) or NodeState()
         if known is None:
             if self._past:
                 yield f"is about the task {said.task}, of which the log has no attempt yet"
             return
+        if isinstance(said, GuestHoldout) and said.root in memory.guests_handed_on():
+            yield "enters a guest holdout again, perhaps one of the log that it goes on from"
+        if [one.digest.sha256 for one in other_subjects(entry)] != _subjects(said):
+            yield "is about another subject than it says"
         yield from self._of[type(said)](said, known, node)
 
     def _node(self, said: Node, known: TaskState, node: NodeState) -> Iterator[str]:
@@ -111,20 +117,7 @@ class Rounds(Fold):
             entry = parse_entry(said.receipt_at, row.envelope) if row is not None else None
         except (CryoFluxError, LookupError):
             entry = None
-        receipt = entry.receipt if entry is not None else None
-        if entry is None or receipt is None or entry.leaf_hash != said.receipt or receipt.training is None:
-            yield f"offers what entry {said.receipt_at} did not make"
-            return
-        subjects = [one.digest.sha256 for one in entry.statement.subject]
-        if subjects != [said.update.adapter, said.config] or receipt.task.name != said.task:
-            yield f"offers another update than entry {said.receipt_at} made"
-        fields, update = receipt.training.section.fields, said.update
-        due = Term(weight="1", adapter=update.adapter, parent=list_digest(update.parent))
-        if (fields.get("genesis"), fields.get("list")) != (
-            update.genesis,
-            list_digest((*update.parent, due)),
-        ):
-            yield "says that its update was trained on another version than its receipt does"
+        yield from offer_complaints(said, entry)
 
     def _announced(self, said: RoundIntent, known: TaskState, node: NodeState) -> Iterator[str]:
         self.tally.rounds += 1
@@ -150,6 +143,8 @@ class Rounds(Fold):
         intent = opened.intent
         if (said.id, said.base) != (intent.id, intent.base):
             yield "records another round than was announced"
+        if said.energy.reserved_microjoules != intent.reserved_microjoules:
+            yield "reserved something else than was announced"
         self.tally.sealed += said.look is not None
         self.tally.adopted += sum(one.verdict is MemberVerdict.ADOPTED for one in said.members)
         yield from _members(said, intent)
@@ -211,9 +206,25 @@ class Rounds(Fold):
         return self.findings.conclude(ROUNDS, "; ".join(parts))
 
 
-def _entered(said: GuestHoldout, known: TaskState, node: NodeState) -> Iterator[str]:
-    if said.root in node.guests:
-        yield "enters a guest holdout again"
+def _subjects(
+    said: Node | GuestHoldout | Offer | RoundIntent | Round | Opening | Recall,
+) -> list[str]:
+    """The digests that an entry is about."""
+    match said:
+        case Node():
+            return [said.genesis.files]
+        case GuestHoldout():
+            return [said.root]
+        case Offer():
+            return [said.update.adapter, said.config]
+        case Opening():
+            return [said.examples]
+        case RoundIntent():
+            return [said.base.files]
+    return [said.result.files]
+
+
+def _entered(said: GuestHoldout, known: TaskState, _node: NodeState) -> Iterator[str]:
     if said.root in known.holdouts:
         yield "enters a holdout that decides on the node's own updates"
 
@@ -270,7 +281,7 @@ def _searched(said: Round, intent: RoundIntent) -> Iterator[str]:
         return
     if search.count != intent.screened_with:
         yield f"searched with {search.count} examples, and announced {intent.screened_with}"
-    if said.steps and _evidence(search).delta <= 0:
+    if said.steps and search_evidence(search).delta <= 0:
         yield "composed what did not help on the node's own training side"
 
 
@@ -296,13 +307,11 @@ def _opened(said: Opening, sums: SealedSums, look: Look) -> Iterator[str]:
     if sums.seal(bytes.fromhex(said.key), look.intent) != look.sealed:
         yield f"opens the look of {look.intent[:16]}… to other sums than were sealed"
         return
+    found = sums.evidence(said.count)
+    if found.count * found.delta_squared < found.delta**2:
+        yield f"opens the look of {look.intent[:16]}… to sums that no losses have"
     level = certified_level(sums.evidence(said.count), look.needed_milli)
     if level != look.level:
         yield f"published a level of {look.level} for {look.intent[:16]}…, and its sums certify {level}"
     if sums.base != look.base:
         yield f"opens the look of {look.intent[:16]}… to another base than its round had"
-
-
-def _evidence(search: Search) -> Evidence:
-    sums = (search.base_loss_sum, search.new_loss_sum, int(search.delta_squared_sum))
-    return Evidence(search.count, *sums, 0, 0, 0, 0, hits=False)

@@ -2,13 +2,26 @@
 
 The last head that a quorum cosigned is kept as ``log/witnessed``, because ``log/checkpoint`` is replaced with
 every entry. Where it is still the newest, ``checkpoint`` carries the cosignatures too: there others look.
+
+All of them are kept in ``log/heads``, oldest first, an empty line between two: the first that covers an entry
+says by when the entry was there. So none of them ever goes, and none changes but the last, to which further
+cosignatures come. States that were begun before have it from their next cosigned head on.
 """
 
 from __future__ import annotations
 
-__all__ = ["WITNESSED", "keep_cosigned", "log_key_of"]
+__all__ = [
+    "HEADS",
+    "MOST_HEADS_BYTES",
+    "WITNESSED",
+    "keep_cosigned",
+    "log_key_of",
+    "parse_heads",
+    "with_head",
+]
 
-from itertools import islice
+from collections.abc import Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 
 from cryoflux.errors import UsageError, VerificationError
@@ -28,6 +41,62 @@ from cryoflux.receipts.store import DATABASE
 from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, load_public_key
 
 WITNESSED = "witnessed"
+HEADS = "heads"
+MOST_HEADS_BYTES = 64 * 2**20
+"""of all heads of one log: of three witnesses more than 100,000"""
+_EMPTY_LINE = b"\n\n"
+
+
+def parse_heads(content: bytes) -> tuple[Note, ...]:
+    """The cosigned heads of one log, oldest first; no signature is verified.
+
+    Raises:
+        VerificationError: they are not notes of one log with an empty line between two, or do not grow.
+    """
+    if len(content) > MOST_HEADS_BYTES:
+        raise VerificationError(f"Cosigned heads of a log have at most {MOST_HEADS_BYTES:,} bytes.")
+    notes = tuple(_each_note(content))
+    for older, newer in pairwise(note.checkpoint for note in notes):
+        if newer.origin != older.origin or newer.size <= older.size:
+            raise VerificationError(
+                f"A head of {newer.origin} with {newer.size} entries stands behind one of {older.origin} "
+                f"with {older.size}.",
+                why="The heads of a log stand in the order in which they were cosigned.",
+            )
+    return notes
+
+
+def _each_note(content: bytes) -> Iterator[Note]:
+    *before, last = content.split(_EMPTY_LINE)
+    parts = [*(part + b"\n" for part in before), last] if content else []
+    for at in range(0, len(parts), 2):
+        yield parse_note(b"\n".join(parts[at : at + 2]))
+
+
+def with_head(content: bytes, new: Note) -> bytes:
+    """Cosigned heads, with one more; of the last one again, with what has come to its signatures.
+
+    A signature that is there stays, also where its witness has cosigned the same head later once more.
+
+    Args:
+        content: the heads so far.
+        new: the head. An older one than the last changes nothing.
+
+    Raises:
+        VerificationError: the last head is no note, or would become too long.
+    """
+    if not content:
+        return new.content
+    rest, _, lines = content.rpartition(_EMPTY_LINE)
+    before, between, text = rest.rpartition(_EMPTY_LINE)
+    last = parse_note(text + _EMPTY_LINE + lines)
+    if last.checkpoint.size < new.checkpoint.size:
+        return content + b"\n" + new.content
+    if last.checkpoint != new.checkpoint:
+        return content
+    signed = {(one.name, one.key_id) for one in last.signatures}
+    further = tuple(one for one in new.signatures if (one.name, one.key_id) not in signed)
+    return before + between + parse_note(Note(last.checkpoint, last.signatures + further).content).content
 
 
 def keep_cosigned(folder: Path, cosigned: bytes) -> None:
@@ -43,11 +112,31 @@ def keep_cosigned(folder: Path, cosigned: bytes) -> None:
     """
     new = parse_note(cosigned)
     before = _stored(folder / WITNESSED)
+    _keep_among_all(folder / HEADS, [note for note in (before, new) if note is not None])
     if before is None or before.checkpoint.size <= new.checkpoint.size:
         write_atomic(folder / WITNESSED, _joined(before, new))
     newest = _stored(folder / CHECKPOINT)
     if newest is not None and newest.checkpoint == new.checkpoint:
         write_atomic(folder / CHECKPOINT, _joined(newest, new))
+
+
+def _keep_among_all(path: Path, notes: list[Note]) -> None:
+    with storage_errors(path):
+        kept = read_beginning(path, MOST_HEADS_BYTES + 1) if path.is_file() else b""
+    try:
+        heads = _with_all(kept, notes)
+    except VerificationError:  # not by us; what it once said is not thrown away
+        with storage_errors(path):
+            path.replace(path.with_name(f"{HEADS}.damaged"))
+        heads = _with_all(b"", notes)
+    if heads != kept and len(heads) <= MOST_HEADS_BYTES:
+        write_atomic(path, heads)
+
+
+def _with_all(heads: bytes, notes: list[Note]) -> bytes:
+    for note in notes:
+        heads = with_head(heads, note)
+    return heads
 
 
 def log_key_of(state: Path) -> VerifierKey:

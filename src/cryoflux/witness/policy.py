@@ -13,18 +13,30 @@ specification leaves open is closed here: a log cannot be its own witness.
 
 from __future__ import annotations
 
-__all__ = ["MAX_CLOCK_SKEW_S", "Group", "LogLine", "Policy", "WitnessLine", "parse_policy", "read_policy"]
+__all__ = [
+    "MAX_CLOCK_SKEW_S",
+    "MOST_POLICY_BYTES",
+    "Group",
+    "LogLine",
+    "Policy",
+    "PolicyReader",
+    "WitnessLine",
+    "parse_policy",
+    "read_policy",
+    "split_items",
+]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from cryoflux.errors import UsageError, VerificationError
 from cryoflux.files import read_beginning
 from cryoflux.receipts.checkpoint import KeyType, VerifierKey, parse_verifier_key
 
-_MAX_BYTES = 256 * 1024
-_MAX_LINES = 1024
+MOST_POLICY_BYTES = 256 * 1024
+"""of a policy's file"""
 _NONE = "none"
 MAX_CLOCK_SKEW_S = 300
 """how far the clock of an honest witness may be ahead of ours, s"""
@@ -90,6 +102,23 @@ class Policy:
                 return time_s
         return None
 
+    def seen_by(self, times: Mapping[str, int]) -> int | None:
+        """The earliest time by which a quorum had cosigned: when its last member had.
+
+        That of a commitment: fewer witnesses than a quorum cannot date one back. `reached_at` is for a
+        head that has to be fresh: fewer than a quorum cannot date one forward.
+
+        Args:
+            times: witness name → when it cosigned, POSIX seconds.
+
+        Returns:
+            That time; none where there is no quorum, or nobody is needed for one.
+        """
+        for time_s in sorted(set(times.values())):
+            if self.reached({name for name, said in times.items() if said <= time_s}):
+                return time_s
+        return None
+
     def describe(self) -> str:
         """The quorum in words, as far as one level of groups goes."""
         for group in self.groups:
@@ -99,15 +128,54 @@ class Policy:
 
 
 @dataclass(slots=True)
-class _Reader:
+class PolicyReader:
+    """What the lines of a policy have said so far. Who knows further words adds them to `words`."""
+
+    most_bytes: ClassVar[int] = MOST_POLICY_BYTES
+    most_lines: ClassVar[int] = 1024
     logs: list[LogLine] = field(default_factory=list)
     witnesses: list[WitnessLine] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     quorum: str | None = None
     members: set[str] = field(default_factory=set)
 
+    def words(self) -> dict[str, Callable[[Sequence[str]], None]]:
+        """What a line may begin with → what takes its other items.
+
+        Each raises a `ValueError` or a `VerificationError` where it cannot take them.
+        """
+        return {"log": self.log, "witness": self.witness, "group": self.group, "quorum": self.choose}
+
+    def read(self, content: bytes, where: str) -> Policy:
+        """Take every line of a file.
+
+        Raises:
+            UsageError: a line cannot be taken, or none names the quorum.
+        """
+        fits = len(content) <= self.most_bytes
+        lines = content.decode("utf-8", "surrogateescape").split("\n") if fits else []
+        if not lines or len(lines) > self.most_lines or _controls(content):
+            raise _unusable(where, "it is too long, or holds control characters")
+        words = self.words()
+        for number, line in enumerate(lines, start=1):
+            keyword, *items = [item for item in line.replace("\t", " ").split(" ") if item] or ["#"]
+            if keyword.startswith("#"):
+                continue
+            if keyword not in words:
+                raise _unusable(where, f"line {number}: {keyword[:40]!r} is not known")
+            try:
+                words[keyword](items)
+            except VerificationError as error:
+                raise _unusable(where, f"line {number}: {error.what}") from error
+            except ValueError as error:
+                raise _unusable(where, f"line {number}: {error}") from error
+        if self.quorum is None:
+            raise _unusable(where, "it has no quorum line")
+        return Policy(tuple(self.logs), tuple(self.witnesses), tuple(self.groups), self.quorum)
+
     @property
     def names(self) -> set[str]:
+        """Those of witnesses and groups."""
         return {*(line.name for line in self.witnesses), *(group.name for group in self.groups)}
 
     def _new(self, name: str) -> str:
@@ -115,7 +183,13 @@ class _Reader:
             raise ValueError(f"the name {name!r} is taken")
         return name
 
-    def _key(self, text: str, kind: KeyType) -> VerifierKey:
+    def key(self, text: str, kind: KeyType) -> VerifierKey:
+        """A key of a kind that no line above lists.
+
+        Raises:
+            ValueError: it is of another kind, or listed.
+            VerificationError: it is no key.
+        """
         key = parse_verifier_key(text)
         if key.kind is not kind:
             raise ValueError(f"{key.name} is not the key of a {kind.name.lower()}")
@@ -125,14 +199,17 @@ class _Reader:
         return key
 
     def log(self, items: Sequence[str]) -> None:
-        vkey, url = _split(items, 1, 2)
-        self.logs.append(LogLine(self._key(vkey, KeyType.LOG), url))
+        """Accept a log."""
+        vkey, url = split_items(items, 1, 2)
+        self.logs.append(LogLine(self.key(vkey, KeyType.LOG), url))
 
     def witness(self, items: Sequence[str]) -> None:
-        name, vkey, url = _split(items, 2, 3)
-        self.witnesses.append(WitnessLine(self._new(name), self._key(vkey, KeyType.WITNESS), url))
+        """Know a witness."""
+        name, vkey, url = split_items(items, 2, 3)
+        self.witnesses.append(WitnessLine(self._new(name), self.key(vkey, KeyType.WITNESS), url))
 
     def group(self, items: Sequence[str]) -> None:
+        """Make a group of what stands above."""
         if len(items) < 3:
             raise ValueError("a group has a name, a threshold and members")
         name, threshold, *members = items
@@ -143,7 +220,8 @@ class _Reader:
         self.groups.append(Group(self._new(name), _needed(threshold, len(members)), tuple(members)))
 
     def choose(self, items: Sequence[str]) -> None:
-        (name,) = _split(items, 1, 1)
+        """Name the quorum."""
+        (name,) = split_items(items, 1, 1)
         if self.quorum is not None:
             raise ValueError("there is more than one quorum line")
         if name not in {*self.names, _NONE}:
@@ -151,7 +229,12 @@ class _Reader:
         self.quorum = name
 
 
-def _split(items: Sequence[str], least: int, most: int) -> list[str]:
+def split_items(items: Sequence[str], least: int, most: int) -> list[str]:
+    """The items of a line, as many as it may have; those that it leaves out are empty.
+
+    Raises:
+        ValueError: there are fewer or more.
+    """
     if not least <= len(items) <= most:
         raise ValueError(f"{len(items)} items; {least} are needed")
     return [*items, *[""] * (most - len(items))]
@@ -175,31 +258,7 @@ def parse_policy(content: bytes, where: str = "The policy") -> Policy:
     Raises:
         UsageError: it is not a policy, or names keys that are not known here.
     """
-    lines = content.decode("utf-8", "surrogateescape").split("\n") if len(content) <= _MAX_BYTES else []
-    if not lines or len(lines) > _MAX_LINES or _controls(content):
-        raise _unusable(where, "it is too long, or holds control characters")
-    reader = _Reader()
-    known: dict[str, Callable[[Sequence[str]], None]] = {
-        "log": reader.log,
-        "witness": reader.witness,
-        "group": reader.group,
-        "quorum": reader.choose,
-    }
-    for number, line in enumerate(lines, start=1):
-        keyword, *items = [item for item in line.replace("\t", " ").split(" ") if item] or ["#"]
-        if keyword.startswith("#"):
-            continue
-        if keyword not in known:
-            raise _unusable(where, f"line {number}: {keyword[:40]!r} is not known")
-        try:
-            known[keyword](items)
-        except VerificationError as error:
-            raise _unusable(where, f"line {number}: {error.what}") from error
-        except ValueError as error:
-            raise _unusable(where, f"line {number}: {error}") from error
-    if reader.quorum is None:
-        raise _unusable(where, "it has no quorum line")
-    return Policy(tuple(reader.logs), tuple(reader.witnesses), tuple(reader.groups), reader.quorum)
+    return PolicyReader().read(content, where)
 
 
 def _controls(content: bytes) -> bool:
@@ -221,7 +280,7 @@ def read_policy(path: Path) -> Policy:
         UsageError: it cannot be read, or is not a policy.
     """
     try:
-        content = read_beginning(path, _MAX_BYTES + 1)
+        content = read_beginning(path, MOST_POLICY_BYTES + 1)
     except OSError as error:
         raise UsageError(
             f"The policy {path} cannot be read: {error.strerror}.", hint="Name a tlog-policy file."

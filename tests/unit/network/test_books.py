@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from cryoflux.network.books import (
     SHARES,
     CapsuleTold,
+    CertifiedValue,
     Confirmation,
     LogTold,
     RoundTold,
+    ShareBound,
     books_of,
     share_that_holds,
 )
@@ -23,6 +25,8 @@ from cryoflux.receipts.network_parts import MemberVerdict
 NOW, DAY = 100 * 86_400, 86_400
 VERDICTS = st.sampled_from(list(MemberVerdict))
 NAMES = [f"log{number}" for number in range(6)]
+LEAST = Fraction(1, 5)
+"""nats a joule"""
 VERIFIERS = ["log0", "log1", "log2", "nobody"]
 
 
@@ -37,17 +41,26 @@ def networks(draw: st.DrawFn) -> list[LogTold]:
             draw(st.dictionaries(st.sampled_from(every), VERDICTS, min_size=1, max_size=2)) if every else {}
         )
         level = draw(st.sampled_from([0, 2_000_000, 50_000_000]))
-        return RoundTold(f"root{draw(st.integers(0, 2))}", draw(moment), draw(moment), members, level)
+        origins = {one: draw(st.sampled_from([one.partition("-")[0], "log5"])) for one in members}
+        root = f"root{draw(st.integers(0, 2))}"
+        return RoundTold(root, draw(moment), draw(moment), members, level, origins)
 
     return [
         LogTold(
             name,
-            tuple(CapsuleTold(one, draw(moment)) for one in capsules[name]),
+            tuple(
+                CapsuleTold(one, draw(moment), draw(st.integers(0, 10**9)))
+                for one in {
+                    *capsules[name],
+                    *draw(st.lists(st.sampled_from(every), max_size=1) if every else st.just([])),
+                }
+            ),
             tuple(one_round() for _ in range(draw(st.integers(0, 4)))),
             upper_uj=draw(st.integers(0, 10**12)),
             unrecorded=draw(st.integers(0, 1)),
             opened=draw(st.dictionaries(st.sampled_from(["r0", "r1"]), st.booleans(), max_size=2)),
             convicted=draw(st.booleans()),
+            broken=draw(st.integers(0, 3)) // 3,
         )
         for name in NAMES
     ]
@@ -55,21 +68,26 @@ def networks(draw: st.DrawFn) -> list[LogTold]:
 
 _SQL = """
 WITH believed AS (
-    SELECT log FROM logs WHERE verifier AND NOT convicted
+    SELECT log FROM logs WHERE verifier AND NOT convicted AND NOT broken
     AND NOT EXISTS (SELECT 1 FROM opened WHERE opened.log = logs.log AND NOT reproduced)
 ), sizes AS (SELECT log, number, COUNT(*) AS size FROM members GROUP BY log, number),
 words AS (
-    SELECT o.log AS owner, o.capsule, m.log AS verifier, m.verdict,
+    SELECT o.log AS owner, o.capsule, m.log AS verifier, m.verdict, r.level,
            ROW_NUMBER() OVER
            (PARTITION BY o.log, o.capsule, m.log ORDER BY r.recorded, r.root, r.number) AS word
     FROM offers o JOIN members m ON m.capsule = o.capsule
     JOIN rounds r ON r.log = m.log AND r.number = m.number
     JOIN sizes s ON s.log = m.log AND s.number = m.number
     WHERE s.size = 1 AND m.log IN (SELECT log FROM believed) AND m.log <> o.log
-    AND m.verdict IN ('adopted', 'not-chosen', 'screened')
+    AND m.origin = o.log AND m.verdict IN ('adopted', 'not-chosen', 'screened')
     AND r.entered < o.committed AND o.committed <= r.recorded
+), levels AS (
+    SELECT owner, capsule, level, ROW_NUMBER() OVER (PARTITION BY owner, capsule ORDER BY level DESC) AS place
+    FROM words WHERE word = 1 AND verdict = 'adopted'
 ), counts AS (
-    SELECT o.log, o.capsule, o.committed,
+    SELECT o.log, o.capsule, o.committed, o.upper,
+           COALESCE((SELECT level FROM levels v WHERE v.owner = o.log AND v.capsule = o.capsule
+                     AND v.place = :quorum), 0) AS level,
            (SELECT COUNT(*) FROM words w WHERE w.owner = o.log AND w.capsule = o.capsule AND word = 1
             AND verdict = 'adopted') AS yes,
            (SELECT COUNT(*) FROM words w WHERE w.owner = o.log AND w.capsule = o.capsule AND word = 1
@@ -83,24 +101,31 @@ SELECT l.log,
        (SELECT COUNT(*) FROM counts c WHERE c.log = l.log
         AND :now - 2592000 < c.committed AND c.committed <= :now
         AND c.yes >= :quorum AND NOT l.convicted),
+       (SELECT COUNT(*) FROM counts c WHERE c.log = l.log
+        AND :now - 2592000 < c.committed AND c.committed <= :now
+        AND NOT l.convicted AND c.upper > 0 AND 5 * c.level > c.upper * 1000),
+       (SELECT COUNT(DISTINCT m.log || m.capsule) FROM offers o JOIN members m ON m.capsule = o.capsule
+        WHERE o.log = l.log AND m.origin = o.log AND m.verdict = 'adopted' AND m.log <> o.log),
        (SELECT COALESCE(SUM(level), 0) FROM rounds r WHERE r.log = l.log)
 FROM logs l ORDER BY l.log
 """
 
 
-def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[str, int, int, int]]:
+def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[str, int, int, int, int, int]]:
     """The same by another road: tables and one query."""
     db = sqlite3.connect(":memory:")
     db.executescript(
-        "CREATE TABLE logs (log, verifier, convicted); CREATE TABLE offers (log, capsule, committed);"
+        "CREATE TABLE logs (log, verifier, convicted, broken);"
+        "CREATE TABLE offers (log, capsule, committed, upper);"
         "CREATE TABLE rounds (log, number, root, entered, recorded, level);"
-        "CREATE TABLE members (log, number, capsule, verdict); CREATE TABLE opened (log, reproduced);"
+        "CREATE TABLE members (log, number, capsule, verdict, origin); CREATE TABLE opened (log, reproduced);"
     )
     for log in logs:
-        db.execute("INSERT INTO logs VALUES (?, ?, ?)", (log.origin, log.origin in VERIFIERS, log.convicted))
+        row = (log.origin, log.origin in VERIFIERS, log.convicted, log.broken > 0)
+        db.execute("INSERT INTO logs VALUES (?, ?, ?, ?)", row)
         db.executemany(
-            "INSERT INTO offers VALUES (?, ?, ?)",
-            [(log.origin, o.capsule, o.committed_s) for o in log.offers],
+            "INSERT INTO offers VALUES (?, ?, ?, ?)",
+            [(log.origin, o.capsule, o.committed_s, o.upper_uj) for o in log.offers],
         )
         db.executemany(
             "INSERT INTO opened VALUES (?, ?)", [(log.origin, held) for held in log.opened.values()]
@@ -109,9 +134,10 @@ def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[str, int, int, int]]:
             row = (log.origin, number, one.root, one.entered_s, one.recorded_s, one.level)
             db.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?)", row)
             members = [
-                (log.origin, number, capsule, verdict.value) for capsule, verdict in one.members.items()
+                (log.origin, number, capsule, verdict.value, one.origins[capsule])
+                for capsule, verdict in one.members.items()
             ]
-            db.executemany("INSERT INTO members VALUES (?, ?, ?, ?)", members)
+            db.executemany("INSERT INTO members VALUES (?, ?, ?, ?, ?)", members)
     return db.execute(_SQL, {"now": NOW, "quorum": quorum}).fetchall()
 
 
@@ -123,7 +149,17 @@ def test_the_same_integers_in_any_order_and_by_sql(
     shuffled = [*logs]
     chance.shuffle(shuffled)
     assert books_of(shuffled, reversed(VERIFIERS), quorum, NOW) == found
-    told = [(book.origin, book.decided, book.confirmed, book.certified_nano) for book in found.values()]
+    told = [
+        (
+            book.origin,
+            book.decided,
+            book.confirmed,
+            book.paying(LEAST).held,
+            sum(one.used_by for one in book.capsules),
+            book.certified_nano,
+        )
+        for book in found.values()
+    ]
     assert told == by_sql(logs, quorum)
 
 
@@ -198,3 +234,37 @@ def test_a_member_of_a_larger_round_is_used_and_no_more() -> None:
 def test_efficiency_is_not_known_where_a_record_is_missing() -> None:
     node = LogTold("log0", rounds=(adopted_alone("c"),), upper_uj=7, unrecorded=1)
     assert books_of([node], VERIFIERS, 1, NOW)["log0"].upper_uj is None
+
+
+def test_who_offers_the_same_bytes_in_a_log_of_its_own_earns_nothing_by_it() -> None:
+    first, copy = (LogTold(name, (CapsuleTold("c", NOW - DAY),)) for name in ("seller", "rogue"))
+    round_ = replace(adopted_alone("c"), origins={"c": "seller"})
+    books = books_of([first, copy, LogTold("log0", rounds=(round_,))], VERIFIERS, 1, NOW)
+    assert [books[name].capsules[0].standing for name in ("seller", "rogue")] == [
+        Confirmation.CONFIRMED,
+        Confirmation.OPEN,
+    ]
+    assert [books[name].capsules[0].used_by for name in ("seller", "rogue")] == [1, 0]
+
+
+def test_a_round_that_breaks_its_rule_voids_all_that_a_verifier_says() -> None:
+    seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),))
+    assert standing([seller, LogTold("log0", rounds=(adopted_alone("c"),), broken=1)]) is Confirmation.OPEN
+
+
+@pytest.mark.parametrize(("paid", "refused", "share"), [(59, 0, 950_000), (58, 1, 900_000), (4, 0, 0)])
+def test_what_always_pays_is_said_as_a_share(paid: int, refused: int, share: int) -> None:
+    names = [f"c{n}" for n in range(paid + refused)]
+    seller = LogTold("seller", tuple(CapsuleTold(name, NOW - DAY, 9_000_000) for name in names))
+    tried = [
+        RoundTold("root", 1, NOW - n, {name: verdict}, level, {name: "seller"})
+        for n, name in enumerate(names)
+        for verdict, level in [
+            (MemberVerdict.ADOPTED, 2_000_000) if n < paid else (MemberVerdict.NOT_CHOSEN, 0)
+        ]
+    ]
+    book = books_of([seller, LogTold("log0", rounds=tuple(tried))], VERIFIERS, 1, NOW)["seller"]
+    # 0.002 nats over 9 J
+    assert book.paying(Fraction(2, 10_000)) == ShareBound(paid + refused, paid, share)
+    assert book.paying(Fraction(2, 9_000)).held == 0
+    assert tried[0].value == CertifiedValue(2_000_000, "root", "", 0, "")

@@ -63,6 +63,7 @@ def test_the_time_of_a_quorum_is_that_of_its_kth_newest_member(times: dict[str, 
     newest_first = sorted(times.values(), reverse=True)
     expected = newest_first[needed - 1] if len(times) >= needed else None
     assert policy.reached_at(times) == expected
+    assert policy.seen_by(times) == (sorted(times.values())[needed - 1] if len(times) >= needed else None)
 
 
 @pytest.mark.parametrize(

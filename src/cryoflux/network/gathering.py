@@ -1,0 +1,348 @@
+"""Pulls every peer: its log, the heads that witnesses cosigned of it, and what it offers.
+
+Nodes that the file of peers does not name are never asked. All are asked at once, a few at a time, and each
+on its own: what comes of one depends on no other, so the end does not depend on who answers first. Then what
+is offered, and covered by a quorum of witnesses, is fetched, from whoever offers it or else has it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MOST_BYTES", "Gathered", "PeerGathered", "gather", "hints_of"]
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import repeat
+from pathlib import Path
+
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import ModelError, VerificationError
+from cryoflux.network.collecting import Collector, Source, lacking
+from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration
+from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
+from cryoflux.network.following import follow, signed_heads
+from cryoflux.network.head_times import continued, not_there
+from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
+from cryoflux.network.peer_record import (
+    MOST_EXAMPLES_BYTES,
+    MOST_NODE_BYTES,
+    Missing,
+    PeerRecord,
+)
+from cryoflux.network.peers import PeerNode, Peers, is_url
+from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
+from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
+from cryoflux.receipts.checkpoint import Note
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, parse_heads
+from cryoflux.witness.evidence import check_equivocation, parse_equivocation
+
+MOST_BYTES = 256 * 2**20
+"""that one peer may bring in one pull"""
+_WHOLE_S = 300.0
+_AT_ONCE = 8
+_OTHERS = 4
+"""peers that are asked for what an offer needs, beside the one that offers it"""
+_MOST_HINTS = 16
+_GOES_ON = frozenset({PullOutcome.NEW, PullOutcome.SAME})
+_READ_ON = _GOES_ON | {PullOutcome.UNREACHABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class PeerGathered:
+    """What a pull found of one peer."""
+
+    name: str
+    origin: str
+    outcome: PullOutcome
+    size: int = 0
+    """entries that are here now"""
+    came: int = 0
+    """entries that are new"""
+    witnessed: int = 0
+    """entries that a quorum has seen"""
+    offers: int = 0
+    fetched: int = 0
+    """offers that are here, with all that they need"""
+    waiting: int = 0
+    """offers that no quorum has seen the commitment of"""
+    unavailable: Mapping[str, Missing] = field(default_factory=dict)
+    """capsule → how often it was asked for in vain, and why it is not here"""
+    received: int = 0
+    """bytes that came"""
+    why: str = ""
+    """what was wrong; empty where nothing was"""
+    known: bool = False
+    """whether that was known before this pull"""
+    hints: tuple[str, ...] = ()
+    """addresses of nodes that it names; nobody pulls them by that"""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a pull found of all peers."""
+
+    peers: tuple[PeerGathered, ...]
+    """in the order of the file"""
+    witnesses: int = 0
+    """that were asked for all heads at once"""
+    heads: int = 0
+    """that they brought"""
+    received: int = 0
+    """bytes that they brought"""
+
+    @property
+    def accuses(self) -> bool:
+        """Whether a peer was found that does what no log may, and had not been found to before."""
+        wrong = {PullOutcome.GOES_BACK, PullOutcome.DIFFERS, PullOutcome.NOT_SIGNED}
+        return any(one.outcome in wrong and not one.known for one in self.peers)
+
+
+def gather(
+    network: Path,
+    peers: Peers,
+    *,
+    most_bytes: int = MOST_BYTES,
+    ask_witnesses: bool = False,
+    said: Callable[[str], None] = lambda _: None,
+    now: Callable[[], float] = time.time,
+    at_once: int = _AT_ONCE,
+) -> Gathered:
+    """Pull every peer.
+
+    Args:
+        network: folder of the node's network.
+        peers: whom it knows.
+        most_bytes: that one peer may bring.
+        ask_witnesses: ask the witnesses of the policy for all heads first; a peer of whose log they know no
+            newer one is not asked.
+        said: is told how far it is, in one line.
+        now: wall time, Unix seconds.
+        at_once: peers that are asked at the same time.
+
+    Raises:
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    with Fetcher() as fetcher, ThreadPoolExecutor(at_once) as threads:
+        going = _Gathering(NetworkFolder(network), peers, fetcher, most_bytes, int(now()), said)
+        told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None
+        going.witnessed(told)
+        found = list(threads.map(going.log, peers.nodes))
+        configs = going.configs()
+        ended = tuple(threads.map(going.capsules, peers.nodes, found, repeat(configs)))
+    if told is None:
+        return Gathered(ended)
+    told.keep()
+    return Gathered(ended, told.witnesses, told.heads, told.received)
+
+
+class _Gathering:
+    """One pull of all peers."""
+
+    def __init__(
+        self,
+        folder: NetworkFolder,
+        peers: Peers,
+        fetcher: Fetches,
+        most_bytes: int,
+        now_s: int,
+        said: Callable[[str], None],
+    ) -> None:
+        self._folder, self._peers, self._now_s, self._said = folder, peers, now_s, said
+        self._most = most_bytes
+        self._rations = {node.name: Ration(fetcher, most_bytes, _WHOLE_S) for node in peers.nodes}
+        self._records = {node.name: PeerRecord.of(folder.path, node.key) for node in peers.nodes}
+        self._grown: frozenset[str] | None = None
+        self._new: Mapping[str, tuple[Note, ...]] = {}
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def record(self, node: PeerNode) -> PeerRecord:
+        """What is remembered of a peer."""
+        return self._records[node.name]
+
+    def witnessed(self, told: Asked | None) -> None:
+        """Take what witnesses know of peers' logs."""
+        if told is not None:
+            self._grown, self._new = told.grown, told.new
+
+    def log(self, node: PeerNode) -> PeerGathered:
+        """Bring the mirror of a peer up to date, and all that follows from it."""
+        record = self.record(node)
+        found = self._judged(node, record)
+        with self._lock:
+            self._done += 1
+            came = f", {found.came:,} new" if found.came else ""
+            self._said(f"{self._done} of {len(self._peers.nodes)} peers: {node.name} {found.outcome}{came}")
+        return found
+
+    def _judged(self, node: PeerNode, record: PeerRecord) -> PeerGathered:
+        found = PeerGathered(node.name, node.origin, PullOutcome.SAME, record.mirror.size)
+        if why := _two_histories(record.mirror):
+            return replace(found, outcome=PullOutcome.DIFFERS, why=why, known=True)
+        heads = _Heads()
+        if self._asks(node, record):
+            found, heads = self._asked(node, record, found)
+        if found.outcome not in _READ_ON:
+            return found
+        seen = self._new.get(node.origin, ())
+        facts = follow(record, receipt_key_of(record.node, node.key), (*heads.new, *seen))
+        if why := _two_histories(record.mirror):
+            return replace(found, outcome=PullOutcome.DIFFERS, why=why)
+        if heads.published:
+            record.keep_published(heads.published, heads.etag)
+        if seen:
+            record.keep_seen(seen)
+        return _read(found, facts)
+
+    def _asked(self, node: PeerNode, record: PeerRecord, found: PeerGathered) -> tuple[PeerGathered, _Heads]:
+        """Ask a peer for its log, its cosigned heads, and who it is."""
+        ration = self._rations[node.name]
+        pulled = pull(record.mirror, f"{node.url}/log", ration)
+        found = replace(found, outcome=pulled.outcome, size=pulled.size, came=pulled.came, why=pulled.why)
+        if pulled.outcome not in _GOES_ON:
+            return found, _Heads()
+        if pulled.came:
+            record.arrive(pulled.size, self._now_s)
+        try:
+            if pulled.came or not record.node:
+                record.keep_node(ration.fetch(f"{node.url}/{NODE}", MOST_NODE_BYTES).content)
+            heads = _published(node, record, ration)
+        except PeerUnreachableError as error:
+            return replace(found, outcome=PullOutcome.UNREACHABLE, why=error.what), _Heads()
+        except VerificationError as error:
+            return replace(found, outcome=PullOutcome.NOT_SIGNED, why=error.what), _Heads()
+        if heads.gone is not None:
+            size = heads.gone.checkpoint.size
+            why = f"It has published a cosigned head of {size} entries, and does not any more."
+            return replace(found, outcome=PullOutcome.GOES_BACK, why=why), _Heads()
+        return found, heads
+
+    def _asks(self, node: PeerNode, record: PeerRecord) -> bool:
+        """Whether a peer is asked: not where witnesses know that there is nothing new."""
+        return self._grown is None or not record.mirror.size or node.origin in self._grown
+
+    def configs(self) -> dict[str, str]:
+        """Adapter → digest of its settings, as the log says it that committed to the adapter first."""
+        claims: dict[str, tuple[int, str, str]] = {}
+        for node in self._peers.nodes:
+            record = self.record(node)
+            facts, times = record.facts, record.times(self._peers.policy)
+            said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
+            said += [(adapter, *made) for adapter, made in facts.made.items()]
+            for adapter, config, index in said:
+                if (time_s := times.at(index)) is not None:
+                    claim = (time_s, node.origin, config)
+                    claims[adapter] = min(claims.get(adapter, claim), claim)
+        return {adapter: config for adapter, (_, _, config) in claims.items()}
+
+    def capsules(self, node: PeerNode, found: PeerGathered, configs: Mapping[str, str]) -> PeerGathered:
+        """Fetch what a peer offers."""
+        record, ration = self.record(node), self._rations[node.name]
+        facts, times = record.facts, record.times(self._peers.policy)
+        found = replace(found, hints=hints_of(record.node), witnessed=times.size, offers=len(facts.offers))
+        if found.outcome in _READ_ON:
+            due = [one for one in facts.offers if times.at(one.receipt_index) is not None]
+            missing = {} if found.outcome is PullOutcome.UNREACHABLE else self._fetch(node, due, configs)
+            fetched = sum(not lacking(self._folder, one.update) for one in due)
+            found = replace(found, fetched=fetched, waiting=len(facts.offers) - len(due), unavailable=missing)
+            self._openings(node, record, facts)
+        return replace(found, received=self._most - ration.left)
+
+    def _fetch(self, node: PeerNode, due: list[OfferFact], configs: Mapping[str, str]) -> dict[str, Missing]:
+        record = self.record(node)
+        before = record.missing
+        others = [other for other in self._peers.nodes if other is not node][:_OTHERS]
+        sources = [Source(one.url, self._rations[node.name]) for one in (node, *others)]
+        collector = Collector(self._folder, sources, configs)
+        missing: dict[str, Missing] = {}
+        # What was asked for in vain least often comes first, so that nothing keeps others from being had.
+        for offer in sorted(due, key=lambda one: _tries(before, one)):
+            capsule = offer.update.adapter
+            if not lacking(self._folder, offer.update):
+                continue
+            try:
+                mirror = record.mirror
+                collector.collect(offer, (mirror.entry(offer.index), mirror.entry(offer.receipt_index)))
+            except (PeerUnreachableError, VerificationError, ModelError) as error:
+                missing[capsule] = Missing(_tries(before, offer) + 1, error.what)
+        if missing != before:
+            record.keep_missing(missing)
+        return missing
+
+    def _openings(self, node: PeerNode, record: PeerRecord, facts: LogFacts) -> None:
+        """Fetch the examples of guest holdouts that a peer has opened."""
+        for one in facts.openings:
+            if record.examples(one.root):
+                continue
+            url = f"{node.url}/openings/{one.root}/{EXAMPLES}"
+            try:
+                content = self._rations[node.name].fetch(url, MOST_EXAMPLES_BYTES).content
+            except PeerUnreachableError:
+                continue
+            if sha256_hex(content) == one.examples:
+                record.keep_examples(one.root, content)
+
+
+def _tries(missing: Mapping[str, Missing], offer: OfferFact) -> int:
+    known = missing.get(offer.update.adapter)
+    return known.tries if known is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """The cosigned heads that a peer publishes."""
+
+    new: tuple[Note, ...] = ()
+    """that are not known yet; its key signed them"""
+    published: tuple[Note, ...] = ()
+    """all of them, as far as the mirror goes; none where they are the same as before"""
+    etag: str = ""
+    gone: Note | None = None
+    """one that it has published before, and does not any more"""
+
+
+def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
+    """The heads that a peer publishes.
+
+    Raises:
+        PeerUnreachableError: it publishes none.
+        VerificationError: they are not what its log signed.
+    """
+    came = fetcher.fetch(f"{node.url}/log/{HEADS}", MOST_HEADS_BYTES, etag=record.heads_tag)
+    if came.same:
+        return _Heads()
+    size, every = record.mirror.size, parse_heads(came.content)
+    # Sizes rise, so what the mirror has got to is a beginning of what is published.
+    heads = tuple(note for note in every if note.checkpoint.size <= size)
+    etag = came.etag if len(heads) == len(every) else ""
+    if (gone := not_there(record.published, heads)) is not None:
+        return _Heads(gone=gone)
+    return _Heads(signed_heads(record, heads), continued(record.published, heads), etag)
+
+
+def _two_histories(mirror: MirrorFolder) -> str:
+    """Which two histories a peer told, by the evidence; empty where there is none."""
+    evidence = mirror.evidence
+    return f"{check_equivocation(parse_equivocation(evidence))}." if evidence else ""
+
+
+def _read(found: PeerGathered, facts: LogFacts) -> PeerGathered:
+    """What was found of a peer, with what its entries come to."""
+    if facts.fault:
+        return replace(found, outcome=PullOutcome.NOT_SIGNED, why=f"Of its log, {facts.fault}.")
+    if facts.size < found.size and found.outcome in _GOES_ON:
+        why = f"Its {NODE} brings no receipt key that its log is named after, so it cannot be read."
+        return replace(found, outcome=PullOutcome.UNREACHABLE, why=why)
+    return found
+
+
+def hints_of(document: bytes) -> tuple[str, ...]:
+    """Addresses of nodes that a ``node.json`` names; nobody is pulled by that."""
+    try:
+        named = json.loads(document or b"{}").get("peers", [])
+        return tuple(one for one in named[:_MOST_HINTS] if isinstance(one, str) and is_url(one))
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return ()

@@ -1,0 +1,121 @@
+"""What a peer's log says that others need: its offers, rounds and guest holdouts, and what all of it cost.
+
+It is kept beside the mirror, so that the next pull reads what is new and books read nothing again. How it is
+read is `log_walk`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LogFacts", "OfferFact", "OpeningFact", "RoundFact", "receipt_key_of"]
+
+import base64
+import json
+
+from msgspec import Struct, field
+
+from cryoflux.network_state import NodeState
+from cryoflux.receipts.checkpoint import VerifierKey, named_after
+from cryoflux.receipts.network_parts import MemberVerdict
+from cryoflux.receipts.revocation import Reign
+from cryoflux.receipts.statement import ZERO_HASH
+from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.signing.ed25519 import is_sound_key
+from cryoflux.signing.keys import raw_key_id
+
+_FORM = 1
+"""of the facts: others are made anew"""
+
+
+class OfferFact(Struct, frozen=True):
+    """An update that a log offers, made by a receipt of it."""
+
+    update: OfferedUpdate
+    index: int
+    """of the entry that offers it"""
+    leaf: str
+    receipt_index: int
+    """of the entry that committed to it"""
+    receipt_leaf: str
+    config: str
+    adapter_bytes: int
+    upper_uj: int
+    """that its receipt was charged at most, µJ"""
+
+
+class RoundFact(Struct, frozen=True):
+    """A round that a log records."""
+
+    index: int
+    guest_index: int
+    """of the entry that entered the guest holdout"""
+    root: str
+    level: int
+    members: dict[str, MemberVerdict]
+    origins: dict[str, str]
+    """capsule → the log that offered it, as the announcement says"""
+    composed: str
+    upper_uj: int
+    tier: str
+
+
+class OpeningFact(Struct, frozen=True):
+    """A guest holdout that a log opened."""
+
+    root: str
+    key: str
+    examples: str
+    """SHA-256 of the file of its examples"""
+    count: int
+    follows: bool
+    """whether each seal opens to its sums, and each level follows from them"""
+
+
+class LogFacts(Struct):
+    """What a log has come to, as far as it was read."""
+
+    form: int = _FORM
+    size: int = 0
+    """entries"""
+    last: str = ZERO_HASH
+    peaks: list[bytes] = field(default_factory=list)
+    fault: str = ""
+    """what is wrong with the entry behind them; nothing is read on"""
+    receipt_key: bytes = b""
+    """that signs the next entry; empty before the first, and after a revocation"""
+    root_key: bytes = b""
+    reigns: list[Reign] = field(default_factory=list)
+    nodes: dict[str, NodeState] = field(default_factory=dict)
+    """task → what it has come to"""
+    offers: list[OfferFact] = field(default_factory=list)
+    rounds: list[RoundFact] = field(default_factory=list)
+    openings: list[OpeningFact] = field(default_factory=list)
+    open: set[str] = field(default_factory=set)
+    """leaf hashes of what was announced and has no record"""
+    made: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """adapter of an update that was kept → digest of its settings, and the entry that says so"""
+    upper_uj: int = 0
+    tiers: set[str] = field(default_factory=set)
+    broken: int = 0
+    """rounds that do not follow their rule: another bar than is due, or verdicts that do not fit together"""
+    unread: int = 0
+    """entries of a newer form"""
+
+    @property
+    def current(self) -> bool:
+        """Whether they are of today's form."""
+        return self.form == _FORM
+
+
+def receipt_key_of(document: bytes, log: VerifierKey) -> bytes:
+    """The receipt key that a peer brings, if its log can be named after it; else nothing.
+
+    Args:
+        document: its ``node.json``.
+        log: the key of its log.
+    """
+    try:
+        said = json.loads(document)
+        raw = base64.b64decode(said["receipt_key"], validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return b""
+    return raw if is_sound_key(raw) and named_after(raw_key_id(raw)) == log.name else b""

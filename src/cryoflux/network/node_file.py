@@ -1,0 +1,57 @@
+"""``node.json``: who a node says it is, as its log has it, so that a stranger can check it offline."""
+
+from __future__ import annotations
+
+__all__ = ["NodeFile", "node_file"]
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from cryoflux.receipts.checkpoint import Note
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.network_statement import Url
+from cryoflux.receipts.proof import Proof, format_proof, prove
+from cryoflux.signing.canonical import canonical_bytes
+from cryoflux.signing.fields import Document, RawKey, at_most
+from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
+
+_MOST_PEERS = 256
+
+
+class NodeFile(Document, frozen=True):
+    """What ``node.json`` says; nothing about it has been verified."""
+
+    v: Literal[1]
+    entry: str
+    """the signed envelope of the newest entry about the node, base64"""
+    proof: str
+    """a C2SP tlog-proof of it that leaves the entry out"""
+    peers: Annotated[list[Url], at_most(_MOST_PEERS)]
+    """addresses of other nodes: hints, nobody has to follow them"""
+    receipt_key: RawKey = msgspec.field(name="receipt_key")
+    """that the log began under, and is named after: whoever mirrors the log reads it by that"""
+
+
+def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[str]) -> bytes:
+    """The bytes of ``node.json``.
+
+    Args:
+        state: whose log the entry is in.
+        entry: the newest one in which the node says who it is.
+        note: a head of that log that covers it.
+        peers: addresses of other nodes.
+
+    Raises:
+        StateTamperedError: the published log is damaged.
+    """
+    proof = prove(state, entry.index, note.content)
+    shown = format_proof(Proof(proof.index, proof.hashes, proof.checkpoint, b"")).decode()
+    encoded = base64.b64encode(entry.envelope).decode()
+    first = raw_public_key(load_first_public(state / KEYS_FOLDER, create=False))
+    key = base64.b64encode(first).decode()
+    said = NodeFile(v=1, entry=encoded, proof=shown, peers=list(peers[:_MOST_PEERS]), receipt_key=key)
+    return canonical_bytes(said)

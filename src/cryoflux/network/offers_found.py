@@ -1,0 +1,100 @@
+"""What peers offer, in the order in which witnesses saw it committed: the candidates of a node's rounds."""
+
+from __future__ import annotations
+
+__all__ = ["CONTESTED_S", "OfferFound", "found_offers"]
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryoflux.network.collecting import lacking
+from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.peer_record import PeerRecord
+from cryoflux.network.peers import PeerNode, Peers
+from cryoflux.registry.mixture import OfferedUpdate
+
+CONTESTED_S = 600
+"""two commitments within so many seconds: whose was first, clocks of witnesses do not decide"""
+_MOST_NEAR = 16
+
+
+@dataclass(frozen=True, slots=True)
+class OfferFound:
+    """An update that a peer offers, and whose commitment a quorum has seen."""
+
+    origin: str
+    """of the log that offers it"""
+    capsule: str
+    """SHA-256 of its adapter's file"""
+    offer_leaf: str
+    update: OfferedUpdate
+    receipt_leaf: str
+    committed_s: int
+    """when a quorum had seen its receipt, Unix seconds"""
+    fetched: bool
+    """whether it is here, with all that it needs"""
+    why: str
+    """why it is not; empty where it is"""
+    tries: int = 0
+    """how often it was asked for in vain"""
+    near: tuple[str, ...] = ()
+    """capsules of other logs that were committed within ten minutes of it, the nearest first, at most 16:
+    where one of the two is a copy of the other, whose it is is contested, and what was seen first counts"""
+
+
+def found_offers(network: Path, peers: Peers) -> list[OfferFound]:
+    """What peers offer, the earliest commitment first; of equally early ones by the capsule's digest.
+
+    An offer is not among them before a quorum has seen its receipt. One of a log that has told two histories,
+    or that is not what was signed, is, but never as one that is here.
+
+    Args:
+        network: folder of the node's network.
+        peers: whom it knows.
+    """
+    found = [one for node in peers.nodes for one in _of(network, node, peers)]
+    found.sort(key=lambda one: (one.committed_s, one.capsule, one.origin))
+    return [replace(one, near=_near(found, place)) for place, one in enumerate(found)]
+
+
+def _of(network: Path, node: PeerNode, peers: Peers) -> Iterator[OfferFound]:
+    record = PeerRecord.of(network, node.key)
+    facts, missing = record.facts, record.missing
+    times = record.times(peers.policy)
+    void = "its log has told two histories" if record.mirror.evidence else facts.fault
+    folder = NetworkFolder(network)
+    for one in facts.offers:
+        committed_s = times.at(one.receipt_index)
+        if committed_s is None:
+            continue
+        known = missing.get(one.update.adapter)
+        lacks = lacking(folder, one.update)
+        why = void or (known.why if lacks and known is not None else lacks)
+        yield OfferFound(
+            origin=node.origin,
+            capsule=one.update.adapter,
+            offer_leaf=one.leaf,
+            update=one.update,
+            receipt_leaf=one.receipt_leaf,
+            committed_s=committed_s,
+            fetched=not why,
+            why=why,
+            tries=known.tries if known is not None else 0,
+        )
+
+
+def _near(found: list[OfferFound], place: int) -> tuple[str, ...]:
+    """What others committed within ten minutes of an offer, among offers in the order of commitment."""
+    here = found[place]
+    near: list[tuple[int, str]] = []
+    for way in (range(place - 1, -1, -1), range(place + 1, len(found))):
+        counted = 0
+        for at in way:
+            apart = abs(found[at].committed_s - here.committed_s)
+            if apart > CONTESTED_S or counted == _MOST_NEAR:
+                break
+            if found[at].origin != here.origin:
+                near.append((apart, found[at].capsule))
+                counted += 1
+    return tuple(capsule for _, capsule in sorted(near)[:_MOST_NEAR])

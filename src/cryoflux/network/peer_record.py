@@ -1,0 +1,211 @@
+"""What a node remembers of a peer beside the mirror of its log.
+
+```text
+peers/<origin>/
+  heads        all heads that the peer published, that witnesses cosigned
+  seen         heads of it that witnesses published themselves
+  facts        what its entries come to (`log_facts`)
+  times        since when a quorum had seen which head, and by which policy that was computed
+  node.json    who it says it is
+  arrived      how many entries were here, and since when
+  missing      capsules of it that could not be had, how often that was tried, and why
+```
+
+Each follows from what peers and witnesses sent: a file that is damaged or of an older form is made anew.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MOST_EXAMPLES_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord"]
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from cryoflux.errors import VerificationError
+from cryoflux.files import IrregularFileError, read_regular, write_atomic
+from cryoflux.network.folder import NODE
+from cryoflux.network.head_times import HeadTimes, all_heads, heads_in, reached_by, together
+from cryoflux.network.log_facts import LogFacts
+from cryoflux.network.pulling import MirrorFolder
+from cryoflux.receipts.checkpoint import Note, VerifierKey
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES
+from cryoflux.witness.policy import Policy
+
+_MOST_FACTS_BYTES = 2**30
+MOST_NODE_BYTES = 256 * 1024
+MOST_EXAMPLES_BYTES = 64 * 2**20
+_HEADS_TAG, _SEEN, _FACTS, _TIMES = "heads-tag", "seen", "facts", "times"
+_MISSING, _ARRIVED = "missing", "arrived"
+_FACTS_DECODER = msgspec.json.Decoder(LogFacts)
+
+
+class Missing(Struct, frozen=True):
+    """What could not be had of a peer."""
+
+    tries: int
+    why: str
+
+
+class _Times(Struct):
+    policy: str
+    """digest of the policy by which they were computed"""
+    notes: dict[str, tuple[int, int | None]]
+    """SHA-256 of a head with its signatures → its size, and since when a quorum had seen it"""
+
+
+def _digest(policy: Policy) -> str:
+    """By which times that a policy gave are known: its logs have no part in them."""
+    return hashlib.sha256(repr((policy.witnesses, policy.groups, policy.quorum)).encode()).hexdigest()
+
+
+class PeerRecord:
+    """What is remembered of one peer.
+
+    Args:
+        folder: where it lies.
+        mirror: of its log.
+    """
+
+    def __init__(self, folder: Path, mirror: MirrorFolder) -> None:
+        self.folder, self.mirror = folder, mirror
+
+    @classmethod
+    def of(cls, network: Path, key: VerifierKey) -> PeerRecord:
+        """That of a peer, among those of a node.
+
+        Args:
+            network: folder of the node's network.
+            key: of the peer's log.
+        """
+        mirror = MirrorFolder.of(network, key)
+        return cls(mirror.path, mirror)
+
+    @property
+    def origin(self) -> str:
+        """Of its log."""
+        return self.mirror.key.name
+
+    def _read(self, name: str, most: int) -> bytes:
+        try:
+            return read_regular(self.folder / name, most)
+        except (FileNotFoundError, NotADirectoryError, IrregularFileError):
+            return b""
+
+    @property
+    def facts(self) -> LogFacts:
+        """What its entries have come to."""
+        content = self._read(_FACTS, _MOST_FACTS_BYTES)
+        try:
+            found = _FACTS_DECODER.decode(content) if content else LogFacts()
+        except (msgspec.DecodeError, ValueError):
+            return LogFacts()
+        return found if found.current and found.size <= self.mirror.size else LogFacts()
+
+    def keep_facts(self, facts: LogFacts) -> None:
+        """Remember them."""
+        write_atomic(self.folder / _FACTS, msgspec.json.encode(facts, order="deterministic"))
+
+    @property
+    def published(self) -> tuple[Note, ...]:
+        """The cosigned heads that it published."""
+        return self._heads(HEADS)
+
+    @property
+    def seen(self) -> tuple[Note, ...]:
+        """The heads of it that witnesses published."""
+        return self._heads(_SEEN)
+
+    def _heads(self, name: str) -> tuple[Note, ...]:
+        try:
+            return heads_in(self._read(name, MOST_HEADS_BYTES))
+        except VerificationError:
+            return ()
+
+    @property
+    def heads_tag(self) -> str:
+        """By which it knows the heads that it published; empty where they have to be asked for anew."""
+        return self._read(_HEADS_TAG, 1024).decode("utf-8", "replace")
+
+    def keep_published(self, notes: tuple[Note, ...], etag: str) -> None:
+        """Remember the heads that it publishes, and by which tag it knows them.
+
+        One that is larger than the mirror is not among them, and has to be asked for again: then the tag is
+        empty.
+        """
+        write_atomic(self.folder / HEADS, all_heads(notes))
+        write_atomic(self.folder / _HEADS_TAG, etag.encode())
+
+    def examples(self, root: str) -> bytes:
+        """The examples of a guest holdout that it opened; empty where they were not had."""
+        return self._read(f"openings/{root}", MOST_EXAMPLES_BYTES)
+
+    def keep_examples(self, root: str, content: bytes) -> None:
+        """Remember them."""
+        write_atomic(self.folder / "openings" / root, content)
+
+    def keep_seen(self, notes: tuple[Note, ...]) -> None:
+        """Remember heads that a witness publishes, beside those that are here."""
+        write_atomic(self.folder / _SEEN, all_heads(together((*self.seen, *notes))))
+
+    def times(self, policy: Policy) -> HeadTimes:
+        """When a quorum had seen which of its entries.
+
+        Where nobody is needed for a quorum, what counts is when this node had got them.
+
+        Args:
+            policy: who makes a quorum.
+        """
+        if policy.reached(set()):
+            return HeadTimes.of(self._arrivals())
+        digest = _digest(policy)
+        kept = self._kept_times(digest)
+        size, found = self.mirror.size, dict[str, tuple[int, int | None]]()
+        for note in together((*self.published, *self.seen)):
+            name = hashlib.sha256(note.content).hexdigest()
+            if note.checkpoint.size <= size:
+                found[name] = kept.get(name) or (note.checkpoint.size, reached_by(note, policy))
+        if found.keys() != kept.keys():
+            write_atomic(self.folder / _TIMES, msgspec.json.encode(_Times(digest, found)))
+        return HeadTimes.of((at, time_s) for at, time_s in found.values() if time_s is not None)
+
+    def _kept_times(self, policy: str) -> dict[str, tuple[int, int | None]]:
+        try:
+            kept = msgspec.json.decode(self._read(_TIMES, MOST_HEADS_BYTES) or b"null", type=_Times | None)
+        except (msgspec.DecodeError, ValueError):
+            return {}
+        return kept.notes if kept is not None and kept.policy == policy else {}
+
+    def _arrivals(self) -> list[tuple[int, int]]:
+        pairs = (line.split() for line in self._read(_ARRIVED, MOST_HEADS_BYTES).splitlines())
+        return [(int(size), int(time_s)) for size, time_s in pairs]
+
+    def arrive(self, size: int, now_s: int) -> None:
+        """Remember when so many entries of it were here."""
+        line = b"%d %d\n" % (size, now_s)
+        write_atomic(self.folder / _ARRIVED, self._read(_ARRIVED, MOST_HEADS_BYTES) + line)
+
+    @property
+    def node(self) -> bytes:
+        """Its ``node.json``; empty where it was not had."""
+        return self._read(NODE, MOST_NODE_BYTES)
+
+    def keep_node(self, content: bytes) -> None:
+        """Remember who it says it is."""
+        write_atomic(self.folder / NODE, content)
+
+    @property
+    def missing(self) -> dict[str, Missing]:
+        """Capsules of it that could not be had."""
+        try:
+            return msgspec.json.decode(
+                self._read(_MISSING, MOST_HEADS_BYTES) or b"{}", type=dict[str, Missing]
+            )
+        except (msgspec.DecodeError, ValueError):
+            return {}
+
+    def keep_missing(self, missing: dict[str, Missing]) -> None:
+        """Remember them."""
+        write_atomic(self.folder / _MISSING, msgspec.json.encode(missing, order="sorted"))

@@ -1,0 +1,175 @@
+"""Whom a node knows: ``network/peers.txt``, a witness policy with two more words.
+
+    node <name> <vkey> <url>
+    verifier <name of a node above>|<vkey>
+
+A *node* is pulled: its log, and what it offers. A *verifier* is a node whose verdicts count in this reader's
+books; nobody else's do. A node's log is a log of the policy too, so that its capsules can be checked with the
+same file. Nodes that others name are hints: nobody is pulled who is not named here.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PeerNode", "Peers", "is_url", "parse_peers", "read_peers", "with_node", "without_node"]
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from cryoflux.errors import UsageError
+from cryoflux.files import read_regular
+from cryoflux.receipts.checkpoint import KeyType, VerifierKey, parse_verifier_key
+from cryoflux.witness.policy import LogLine, Policy, PolicyReader, split_items
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_URL = re.compile(r"https?://[!-~]{1,180}")
+_MOST_BYTES = 2 * 1024 * 1024
+_NONE = b"# whom this node knows\nquorum none\n"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerNode:
+    """A node that is pulled."""
+
+    name: str
+    """among the reader's peers only"""
+    key: VerifierKey
+    """of its log"""
+    url: str
+    """of its public tree, without a slash at the end"""
+
+    @property
+    def origin(self) -> str:
+        """Of its log."""
+        return self.key.name
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """Nodes, verifiers, and the policy by which witnesses are believed."""
+
+    nodes: tuple[PeerNode, ...]
+    verifiers: tuple[VerifierKey, ...]
+    policy: Policy
+    """its logs are those of log lines and of nodes"""
+
+    @property
+    def verifier_origins(self) -> frozenset[str]:
+        """Whose verdicts count."""
+        return frozenset(key.name for key in self.verifiers)
+
+
+@dataclass(slots=True)
+class _PeersReader(PolicyReader):
+    most_bytes: ClassVar[int] = _MOST_BYTES
+    most_lines: ClassVar[int] = 8192
+    nodes: list[PeerNode] = field(default_factory=list)
+    verifiers: list[VerifierKey] = field(default_factory=list)
+
+    def words(self) -> dict[str, Callable[[Sequence[str]], None]]:
+        # `super()` alone does not know a class that was made anew for its slots.
+        return {**PolicyReader.words(self), "node": self.node, "verifier": self.verifier}
+
+    def node(self, items: Sequence[str]) -> None:
+        name, vkey, url = split_items(items, 3, 3)
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name[:40]!r} is not a name of lower-case letters, digits and . _ -")
+        if name in {node.name for node in self.nodes}:
+            raise ValueError(f"the name {name!r} is taken")
+        if not is_url(url):
+            raise ValueError(f"{url[:40]!r} is not an http address")
+        key = self.key(vkey, KeyType.LOG)
+        if key.name in {line.key.name for line in self.logs}:
+            raise ValueError(f"the log {key.name} is listed twice")
+        self.logs.append(LogLine(key, url))
+        self.nodes.append(PeerNode(name, key, url.rstrip("/")))
+
+    def verifier(self, items: Sequence[str]) -> None:
+        (named,) = split_items(items, 1, 1)
+        key = next((node.key for node in self.nodes if node.name == named), None)
+        if key is None and "+" not in named:
+            raise ValueError(f"{named[:40]!r} is no node that is defined above, and no key")
+        key = key or parse_verifier_key(named)
+        if key.kind is not KeyType.LOG:
+            raise ValueError(f"{key.name} is not the key of a log")
+        if key.name in {known.name for known in self.verifiers}:
+            raise ValueError(f"{key.name} is a verifier already")
+        self.verifiers.append(key)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is an address over HTTP, of no more than usual length."""
+    return _URL.fullmatch(text) is not None
+
+
+def parse_peers(content: bytes, where: str = "The file of peers") -> Peers:
+    """Read a file of peers.
+
+    Args:
+        content: the file's bytes.
+        where: what a message calls it.
+
+    Raises:
+        UsageError: a line of it is not understood.
+    """
+    reader = _PeersReader()
+    policy = reader.read(content, where)
+    return Peers(tuple(reader.nodes), tuple(reader.verifiers), policy)
+
+
+def read_peers(path: Path) -> Peers:
+    """Read the file of peers; where there is none, nobody is known, and nobody's cosignature is needed.
+
+    Raises:
+        UsageError: it cannot be read, or a line of it is not understood.
+    """
+    return parse_peers(_content(path), str(path))
+
+
+def with_node(path: Path, name: str, vkey: str, url: str, *, verifier: bool = False) -> bytes:
+    """The content of a file of peers with one node more; what else it says stays as it is.
+
+    Raises:
+        UsageError: the file would not be understood, or cannot be read.
+    """
+    content = _content(path)
+    lines = [f"node {name} {vkey} {url}\n", *([f"verifier {name}\n"] if verifier else [])]
+    glue = b"" if content.endswith(b"\n") or not content else b"\n"
+    new = content + glue + "".join(lines).encode()
+    if any(c.isspace() for part in (name, vkey, url) for c in part):
+        raise UsageError("A name, a key or an address has a space.", hint="Quote each of them as one word.")
+    parse_peers(new, f"{path} with this node")
+    return new
+
+
+def without_node(path: Path, name: str) -> bytes:
+    """The content of a file of peers without a node, nor as a verifier; what else it says stays as it is.
+
+    Raises:
+        UsageError: there is no such node, or the file is not understood.
+    """
+    content = _content(path)
+    if name not in {node.name for node in parse_peers(content, str(path)).nodes}:
+        raise UsageError(
+            f"{path} names no node {name[:64]!r}.", hint="Show those that it names: cryoflux node peers"
+        )
+    gone = {("node", name), ("verifier", name)}
+    lines = content.decode("utf-8", "surrogateescape").splitlines(keepends=True)
+    kept = "".join(line for line in lines if tuple(line.split()[:2]) not in gone)
+    new = kept.encode("utf-8", "surrogateescape")
+    parse_peers(new, f"{path} without this node")
+    return new
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_regular(path, _MOST_BYTES)
+    except FileNotFoundError:
+        return _NONE
+    except OSError as error:
+        raise UsageError(
+            f"The peers {path} cannot be read: {error.strerror}.",
+            hint="It is a text file; see its beginning.",
+        ) from error

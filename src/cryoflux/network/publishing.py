@@ -1,0 +1,279 @@
+"""Brings a node's public tree up to date from its state.
+
+```text
+node.json                       who the node is: its newest entry about that, with a proof
+log/checkpoint, log/tile/…      its log, as C2SP tlog-tiles
+log/heads                       all heads that witnesses cosigned, oldest first
+capsules/<adapter>/…            updates that are offered, and those that are needed to compose others
+lists/<digest>                  lists of updates that are needed for that
+openings/<root>/…               guest holdouts that retired
+contracts/<digest>              contracts that its log names
+```
+
+The log is shown as it is (`public_log`); of what it commits to, only what the node's rule reveals
+(`revealing`). What is there stays there, and what is named by its digest never changes. What a reader needs
+is in place before what leads to it: tiles before the head that covers them, an adapter before its
+``capsule.json``. So a publication may be broken off anywhere, and the next one goes on.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Publication", "Publisher", "publish"]
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryoflux.errors import CryoFluxError, ModelError, StorageError
+from cryoflux.files import one_at_a_time, read_regular
+from cryoflux.network.capsule import MOST_CAPSULE_BYTES
+from cryoflux.network.folder import CAPSULE, EXAMPLES, NODE, NetworkFolder
+from cryoflux.network.node_file import node_file
+from cryoflux.network.offering import capsule_content
+from cryoflux.network.peers import read_peers
+from cryoflux.network.public_log import ShownLog, publish_log, require_log
+from cryoflux.network.public_tree import PublicTree
+from cryoflux.network.revealing import Commitments, Offered, RevealRule
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.reading import each_entry
+from cryoflux.registry.composition import Term, list_digest, parse_list
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
+
+OPENING = "opening.json"
+_MOST_LIST_BYTES = 65_536
+_MOST_OPENING_BYTES = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a public tree has come to."""
+
+    size: int
+    """entries of the log that it shows"""
+    covered: int
+    """of these, the first so many are such that what they commit to may be shown"""
+    capsules: int
+    """updates that are offered and can be fetched"""
+    waiting: int
+    """offers that are not shown yet"""
+    changed: int
+    """files that are new, or others than before"""
+    problems: tuple[str, ...]
+    """what could not be shown, and why, in sentences"""
+
+
+def publish(publisher: Publisher) -> Publication:
+    """Bring a tree up to date by what the node's own files say of its witnesses and peers.
+
+    Raises:
+        UsageError: the state holds no log, or its file of peers is not understood.
+        StateTamperedError, StorageError: as for `Publisher.publish`.
+    """
+    peers = read_peers(publisher.folder.known_peers)
+    rule = RevealRule(peers.policy, no_witnesses=publisher.folder.no_witnesses.is_file())
+    return publisher.publish(rule, [node.url for node in peers.nodes])
+
+
+class Publisher:
+    """Publishes one state, again and again; the log is read on from where it was.
+
+    Args:
+        state: the state directory.
+        capsule_json: digest of an adapter that is offered → the bytes of its ``capsule.json``, none where it
+            cannot be made yet; without one it is made of the log (`cryoflux.network.offering`).
+    """
+
+    def __init__(self, state: Path, capsule_json: Callable[[str], bytes | None] | None = None) -> None:
+        self._state, self._capsule_json = StateFolder(state), capsule_json
+        self.folder = NetworkFolder.of(state)
+        self._log = Commitments()
+
+    def publish(self, rule: RevealRule, peers: Sequence[str] = ()) -> Publication:
+        """Bring the tree up to date.
+
+        Args:
+            rule: whose cosignatures the node waits for.
+            peers: addresses of other nodes, as hints for who finds this one.
+
+        Raises:
+            UsageError: the state holds no log.
+            StateTamperedError: the log is damaged, or does not continue what was shown.
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        require_log(self._state)
+        with one_at_a_time(self.folder.path / "publishing.lock"):
+            try:
+                return self._publish(rule, peers)
+            except CryoFluxError:
+                self._log = Commitments()  # it may be another log by then
+                raise
+
+    def _publish(self, rule: RevealRule, peers: Sequence[str]) -> Publication:
+        tree = PublicTree(self.folder.public, self.folder.staging)
+        shown = publish_log(self._state, tree)
+        for entry in each_entry(self._state.path, self._log.state.size):
+            self._log.take(entry)
+        covered = rule.covered(shown.newest_first(), shown.head.size)
+        node = self._log.node_entry
+        if node is not None and node.index < shown.head.size:
+            note = shown.covering(node.index)
+            tree.put(NODE, node_file(self._state.path, node, note, peers))
+        turn = _Revealing(self._state, self.folder, self._log, tree, covered)
+        turn.openings()
+        turn.contracts()
+        capsules = turn.capsules(self._capsule_json or self._of_the_log(shown, rule))
+        return Publication(
+            size=shown.head.size,
+            covered=covered,
+            capsules=capsules,
+            waiting=len(self._log.offers) - capsules,
+            changed=tree.changed,
+            problems=tuple(dict.fromkeys(turn.problems)),
+        )
+
+    def _of_the_log(self, shown: ShownLog, rule: RevealRule) -> Callable[[str], bytes | None]:
+        entries: list[Entry] = []
+
+        def make(adapter: str) -> bytes | None:
+            if not entries:
+                entries.extend(each_entry(self._state.path))
+            offer = entries[self._log.offers[adapter].index]
+            return capsule_content(self._state, entries, offer, (*shown.heads, shown.note), rule.policy)
+
+        return make
+
+
+@dataclass(slots=True)
+class _Revealing:
+    """One turn at what a log commits to."""
+
+    state: StateFolder
+    folder: NetworkFolder
+    log: Commitments
+    tree: PublicTree
+    covered: int
+    problems: list[str] = field(default_factory=list)
+
+    def openings(self) -> None:
+        """Guest holdouts that retired: the examples that the entry names, and what goes with them."""
+        for root, (opening, index) in self.log.openings.items():
+            if index >= self.covered:
+                continue
+            source, name = self.folder.openings / root, f"openings/{root}"
+            if not self.tree.share(f"{name}/{EXAMPLES}", source / EXAMPLES, opening.examples):
+                self.problems.append(
+                    f"The guest holdout {root[:16]}… has no examples as its opening names them."
+                )
+            elif (source / OPENING).is_file():
+                self.tree.put(f"{name}/{OPENING}", _read(source / OPENING, _MOST_OPENING_BYTES))
+
+    def contracts(self) -> None:
+        """Contracts that an entry is about."""
+        for path in _named_by_digest(self.folder.contracts):
+            if self.log.named.get(path.name, self.covered) >= self.covered:
+                continue
+            if not self.tree.share(f"contracts/{path.name}", path, path.name):
+                self.problems.append(f"{path} is not the contract that it is called after.")
+
+    def capsules(self, capsule_json: Callable[[str], bytes | None]) -> int:
+        """Updates that are offered, after all that is needed to compose what they were trained on.
+
+        Returns:
+            how many of them can be fetched.
+        """
+        offers = list(self.log.revealed_offers(self.covered))
+        needed = self.log.needed(offers, self._lists_of_others())
+        self.problems += [
+            f"The list {digest[:16]}… is needed, and not known here." for digest in needed.unknown
+        ]
+        for digest, terms in needed.lists.items():
+            self.tree.put(f"lists/{digest}", "".join(term.line for term in terms).encode())
+        for adapter in needed.adapters:
+            if not self._files(adapter):
+                self._miss(adapter)
+        return sum(self._offer(found, capsule_json) for found in offers)
+
+    def _offer(self, found: Offered, capsule_json: Callable[[str], bytes | None]) -> bool:
+        adapter = found.offer.update.adapter
+        name = f"capsules/{adapter}/{CAPSULE}"
+        if self.tree.has(name):
+            return True
+        if not self._files(adapter, found.offer.config):
+            self._miss(adapter)
+            return False
+        try:
+            content = capsule_json(adapter)
+        except StorageError:
+            raise
+        except CryoFluxError as error:
+            self.problems.append(f"The capsule {adapter[:16]}… cannot be offered: {error.what}")
+            return False
+        if content is None:
+            return False
+        self.tree.put(name, content)
+        return True
+
+    def _files(self, adapter: str, config: str = "") -> bool:
+        """Whether both files of an update can be fetched: of its own once its receipt is covered."""
+        made = self.log.made.get(adapter)
+        if made is None:
+            return self._files_of_another(adapter)
+        if made.index >= self.covered:
+            return False
+        return self._share(adapter, self.state.capsule(adapter), made.config or config)
+
+    def _files_of_another(self, adapter: str) -> bool:
+        """Those of an update that was adopted: as they came, with what proves whose it is."""
+        source = self.folder.capsule(adapter)
+        content = _read(source / CAPSULE, MOST_CAPSULE_BYTES)
+        if not self._share(adapter, source, _config_in(content)):
+            return False
+        if content:
+            self.tree.put(f"capsules/{adapter}/{CAPSULE}", content)
+        return True
+
+    def _share(self, adapter: str, source: Path, config: str) -> bool:
+        name = f"capsules/{adapter}"
+        return self.tree.share(f"{name}/{ADAPTER_CONFIG}", source / ADAPTER_CONFIG, config) and (
+            self.tree.share(f"{name}/{ADAPTER}", source / ADAPTER, adapter)
+        )
+
+    def _miss(self, adapter: str) -> None:
+        made = self.log.made.get(adapter)
+        if made is None or made.index < self.covered:
+            self.problems.append(f"The files of the update {adapter[:16]}… are not here as they were signed.")
+
+    def _lists_of_others(self) -> dict[str, tuple[Term, ...]]:
+        found = {}
+        for path in _named_by_digest(self.folder.lists):
+            try:
+                terms = parse_list(_read(path, _MOST_LIST_BYTES))
+            except ModelError:
+                continue
+            if list_digest(terms) == path.name:
+                found[path.name] = terms
+        return found
+
+
+def _named_by_digest(folder: Path) -> Iterable[Path]:
+    return sorted(path for path in folder.glob("*") if _DIGEST.fullmatch(path.name))
+
+
+def _read(path: Path, most: int) -> bytes:
+    """What a file has; empty where there is none, or none that is read."""
+    try:
+        return read_regular(path, most)
+    except OSError:
+        return b""
+
+
+def _config_in(capsule: bytes) -> str:
+    """SHA-256 of the settings that a ``capsule.json`` names; empty where it names none."""
+    try:
+        named = json.loads(capsule)["config"]["sha256"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return named if isinstance(named, str) else ""

@@ -1,0 +1,130 @@
+"""From a log that is mirrored here to what books need of it.
+
+Times are those by which a quorum of witnesses had seen an entry. What none has seen yet counts as later than
+everything: an offer is not committed, a guest holdout was entered too late, and a round was recorded after
+every commitment, which it was.
+
+An opened guest holdout is reproduced where every seal opens to its sums, every level follows from them, and
+the examples have the root that was entered. Where the examples could not be had, that is not known, and the
+holdout weighs nothing. Whether its losses are those of the models is measured elsewhere, and told here.
+"""
+
+from __future__ import annotations
+
+__all__ = ["LATER", "own_record", "tell", "told_by"]
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from cryoflux.files import read_regular
+from cryoflux.network.books import CapsuleTold, LogTold, RoundTold
+from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.following import follow, signed_heads
+from cryoflux.network.head_times import HeadTimes, heads_in, together
+from cryoflux.network.log_facts import OpeningFact, RoundFact
+from cryoflux.network.peer_record import PeerRecord
+from cryoflux.network.peers import Peers
+from cryoflux.network.pulling import MirrorFolder
+from cryoflux.receipts.guest_tree import guest_root
+from cryoflux.receipts.log import LOG_FOLDER
+from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED, log_key_of
+
+LATER = 2**62
+"""Unix seconds: later than every time of a witness"""
+
+
+def told_by(
+    network: Path, peers: Peers, own: Iterable[PeerRecord] = (), remeasured: Mapping[str, bool] | None = None
+) -> tuple[list[LogTold], int]:
+    """What all logs say that are here, and the newest time by which a quorum had seen one of them.
+
+    Args:
+        network: folder of the node's network.
+        peers: whom it knows.
+        own: the record of the node's own log.
+        remeasured: root of an opened guest holdout → whether its losses are those of the models.
+    """
+    records = {node.origin: PeerRecord.of(network, node.key) for node in peers.nodes}
+    records |= {record.origin: record for record in own}
+    logs, newest_s = [], 0
+    for record in records.values():
+        times = record.times(peers.policy)
+        newest_s = max(newest_s, times.newest_s)
+        logs.append(tell(record, times, remeasured or {}))
+    return logs, newest_s
+
+
+def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -> LogTold:
+    """What one log says.
+
+    Args:
+        record: of the log.
+        times: since when a quorum had seen which of its entries.
+        remeasured: as for `told_by`.
+    """
+    facts = record.facts
+    offers = ((one, times.at(one.receipt_index)) for one in facts.offers)
+    opened = {one.root: _reproduced(record, one, losses=remeasured.get(one.root)) for one in facts.openings}
+    return LogTold(
+        origin=record.origin,
+        offers=tuple(
+            CapsuleTold(one.update.adapter, committed_s, one.upper_uj)
+            for one, committed_s in offers
+            if committed_s is not None
+        ),
+        rounds=tuple(_round(one, times) for one in facts.rounds),
+        upper_uj=facts.upper_uj,
+        unrecorded=len(facts.open),
+        opened={root: held for root, held in opened.items() if held is not None},
+        convicted=bool(record.mirror.evidence),
+        broken=facts.broken + bool(facts.fault),
+        tiers=frozenset(facts.tiers),
+    )
+
+
+def _round(one: RoundFact, times: HeadTimes) -> RoundTold:
+    entered_s, recorded_s = times.at(one.guest_index), times.at(one.index)
+    return RoundTold(
+        root=one.root,
+        entered_s=entered_s if entered_s is not None else LATER,
+        recorded_s=recorded_s if recorded_s is not None else LATER,
+        members=one.members,
+        level=one.level,
+        origins=one.origins,
+        composed=one.composed,
+        upper_uj=one.upper_uj,
+        tier=one.tier,
+    )
+
+
+def _reproduced(record: PeerRecord, one: OpeningFact, *, losses: bool | None) -> bool | None:
+    """Whether an opening bears out all verdicts; none where that is not known."""
+    if not one.follows or losses is False:
+        return False
+    content = record.examples(one.root)
+    if not content:
+        return None
+    lines = content.removesuffix(b"\n").split(b"\n")
+    return len(lines) == one.count and guest_root(lines, bytes.fromhex(one.key)) == one.root
+
+
+def own_record(state: Path) -> PeerRecord:
+    """The record of a node's own log, brought up to date from what it has published.
+
+    Args:
+        state: the state directory.
+
+    Raises:
+        UsageError: there is no log.
+        VerificationError: it is damaged.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    key, log = log_key_of(state), state / LOG_FOLDER
+    record = PeerRecord(MirrorFolder.of(NetworkFolder.of(state).path, key).path, MirrorFolder(log, key))
+    path = next((log / name for name in (HEADS, WITNESSED) if (log / name).is_file()), None)
+    heads = heads_in(read_regular(path, MOST_HEADS_BYTES)) if path is not None else ()
+    first = load_first_public(state / KEYS_FOLDER, create=False)
+    follow(record, raw_public_key(first), signed_heads(record, heads))
+    record.keep_published(tuple(together((*record.published, *heads))), "")
+    return record

@@ -1,0 +1,236 @@
+"""Updates that are offered, by this state or by others: what commands show of each.
+
+What an own log says is taken from it. What others offer is taken from their ``capsule.json``, and says no
+more than they do until it is checked against a policy.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CapsuleUse", "CapsuleView", "capsules_here", "fetched_capsule", "find_capsule", "view_of_checked"]
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryoflux.errors import CryoFluxError, UsageError, VerificationError
+from cryoflux.files import read_regular
+from cryoflux.network.capsule import CheckedCapsule, parse_capsule, read_capsule
+from cryoflux.network.folder import CAPSULE, NetworkFolder
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, parse_note
+from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.network_parts import MemberVerdict
+from cryoflux.receipts.network_statement import Offer
+from cryoflux.receipts.proof import parse_proof
+from cryoflux.receipts.reading import read_entries
+from cryoflux.receipts.statement import Receipt
+from cryoflux.receipts.sums import evidence_of
+from cryoflux.signing.envelope import decode_base64
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
+from cryoflux.witness.commitment import committed_at
+from cryoflux.witness.cosigned import log_key_of
+from cryoflux.witness.policy import Policy
+
+_SHORTEST_PREFIX = 4
+_MOST_FETCHED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CapsuleUse:
+    """What a round of this state's log found of an update."""
+
+    entry: int
+    """that records the round"""
+    verdict: MemberVerdict
+    level: int
+    """mean Δ that the round certifies, nano-nats; 0 where nothing was accepted"""
+
+
+@dataclass(frozen=True, slots=True)
+class CapsuleView:
+    """An update that is offered."""
+
+    capsule: str
+    """SHA-256 of its adapter"""
+    origin: str
+    """of the log that offers it"""
+    own: bool
+    """whether that is this state's"""
+    offer: Offer
+    offer_at: int
+    """position of the offer in its log"""
+    receipt: Receipt
+    receipt_hash: str
+    committed_s: int | None
+    """when a quorum had seen the receipt, POSIX seconds; none where no policy says so"""
+    checked: bool
+    """whether its proofs were checked: of an own one, it is this log that says it"""
+    here: bool
+    """whether both files of the adapter are here"""
+    used: tuple[CapsuleUse, ...] = ()
+
+    @property
+    def delta(self) -> float | None:
+        """Mean Δ that its own log measured; none where nothing was."""
+        found = self.receipt.evaluation
+        return evidence_of(found).delta_mean if found is not None else None
+
+    @property
+    def unit(self) -> str:
+        """Of Δ."""
+        found = self.receipt.evaluation
+        return found.metric.unit if found is not None else ""
+
+    @property
+    def committed_at(self) -> str | None:
+        """The commitment as a label."""
+        if self.committed_s is None:
+            return None
+        return datetime.fromtimestamp(self.committed_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def capsules_here(state: StateFolder, policy: Policy | None = None) -> list[CapsuleView]:
+    """What this state offers, in the order of its log, and what was fetched of others.
+
+    Args:
+        state: the state.
+        policy: who makes a quorum; without one, nothing is known of commitments.
+
+    Raises:
+        UsageError, StateTamperedError, StateError: its log cannot be read.
+    """
+    entries = read_entries(state.path)
+    used = _used(entries)
+    return [*_own(state, entries, used, policy), *_fetched(state, used)]
+
+
+def find_capsule(found: Sequence[CapsuleView], text: str, state: StateFolder) -> CapsuleView:
+    """The one whose adapter's SHA-256 begins so.
+
+    Raises:
+        UsageError: none does, or several do.
+    """
+    begun = [one for one in found if one.capsule.startswith(text)]
+    if len(text) >= _SHORTEST_PREFIX and len({one.capsule for one in begun}) == 1:
+        return begun[0]
+    raise UsageError(
+        f"No single capsule is called {text!r}.",
+        why=f"{len(begun)} of the {len(found)} that are known here begin so." if begun else "It is not here.",
+        hint=f"Name one of: cryoflux capsule list{state.flag()}, or a {CAPSULE}.",
+    )
+
+
+def fetched_capsule(file: Path) -> CapsuleView:
+    """What a ``capsule.json`` says; nothing of it is checked.
+
+    Raises:
+        VerificationError: it is none.
+        UsageError: it cannot be read.
+    """
+    said = parse_capsule(read_capsule(file))
+    offer, receipt = (
+        parse_entry(parse_proof(one.proof.encode()).index, decode_base64(one.entry, "An entry"))
+        for one in (said.offer, said.receipt)
+    )
+    offered = offer.statement.predicate
+    if not isinstance(offered, Offer) or receipt.receipt is None:
+        raise VerificationError(f"{file} holds no offer with its receipt.")
+    return CapsuleView(
+        capsule=offered.update.adapter,
+        origin=said.origin,
+        own=False,
+        offer=offered,
+        offer_at=offer.index,
+        receipt=receipt.receipt,
+        receipt_hash=receipt.leaf_hash,
+        committed_s=None,
+        checked=False,
+        here=_here(file.parent),
+    )
+
+
+def view_of_checked(capsule: CheckedCapsule, folder: Path) -> CapsuleView:
+    """A capsule whose proofs were checked."""
+    return CapsuleView(
+        capsule=capsule.update.adapter,
+        origin=capsule.origin,
+        own=False,
+        offer=capsule.offer,
+        offer_at=capsule.offer.sequence,
+        receipt=capsule.receipt,
+        receipt_hash=capsule.receipt_leaf,
+        committed_s=capsule.committed_s,
+        checked=True,
+        here=_here(folder),
+    )
+
+
+def _here(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (ADAPTER, ADAPTER_CONFIG))
+
+
+def _used(entries: Sequence[Entry]) -> dict[str, tuple[CapsuleUse, ...]]:
+    """Capsule → what the rounds of a log found of it."""
+    found: dict[str, tuple[CapsuleUse, ...]] = {}
+    for entry in entries:
+        if (record := entry.round) is None:
+            continue
+        level = record.look.level if record.look is not None else 0
+        for member in record.members:
+            use = CapsuleUse(entry.index, member.verdict, level)
+            found[member.capsule] = (*found.get(member.capsule, ()), use)
+    return found
+
+
+def _own(
+    state: StateFolder,
+    entries: Sequence[Entry],
+    used: Mapping[str, tuple[CapsuleUse, ...]],
+    policy: Policy | None,
+) -> Iterator[CapsuleView]:
+    key, heads = log_key_of(state.path), _heads(state) if policy is not None else []
+    for entry in entries:
+        said = entry.statement.predicate
+        if not isinstance(said, Offer) or said.receipt_at >= entry.index:
+            continue
+        receipt = entries[said.receipt_at]
+        if receipt.receipt is None:
+            continue
+        capsule = said.update.adapter
+        yield CapsuleView(
+            capsule=capsule,
+            origin=key.name,
+            own=True,
+            offer=said,
+            offer_at=entry.index,
+            receipt=receipt.receipt,
+            receipt_hash=receipt.leaf_hash,
+            committed_s=committed_at(receipt.index, heads, key, policy) if policy is not None else None,
+            checked=True,
+            here=_here(state.capsule(capsule)),
+            used=used.get(capsule, ()),
+        )
+
+
+def _heads(state: StateFolder) -> list[Note]:
+    """The cosigned heads of a log that are kept."""
+    found = []
+    for path in (state.witnessed, state.checkpoint):
+        try:
+            found.append(parse_note(read_regular(path, MAX_NOTE_BYTES)))
+        except (OSError, CryoFluxError):
+            continue
+    return found
+
+
+def _fetched(state: StateFolder, used: Mapping[str, tuple[CapsuleUse, ...]]) -> Iterator[CapsuleView]:
+    """What is in ``network/incoming``; what cannot be read there is not listed."""
+    incoming = NetworkFolder.of(state.path).incoming
+    folders = sorted(incoming.iterdir())[:_MOST_FETCHED] if incoming.is_dir() else []
+    for folder in folders:
+        try:
+            found = fetched_capsule(folder / CAPSULE)
+        except CryoFluxError:
+            continue
+        if found.capsule == folder.name:
+            yield replace(found, used=used.get(found.capsule, ()))

@@ -1,0 +1,493 @@
+"""Every peer is pulled, and what is offered is fetched, whatever one of them does, in any order."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+import public_node
+from cryoflux.network.books import Confirmation, books_of
+from cryoflux.network.capsule import check_capsule
+from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.gathering import PeerGathered, gather
+from cryoflux.network.offers_found import OfferFound, found_offers
+from cryoflux.network.peer_record import PeerRecord
+from cryoflux.network.peers import Peers, parse_peers
+from cryoflux.network.publishing import Publisher
+from cryoflux.network.pulling import PullOutcome
+from cryoflux.network.telling import LATER, own_record, told_by
+from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
+from cryoflux.witness.cosigned import log_key_of
+from cryoflux.witness.evidence import check_equivocation, parse_equivocation
+from node_log import GUEST_KEY, GUESTS
+from node_tree import CosigningWitness, Odd, TreeNode, serving_tree
+
+T = 1_764_000_000
+W1, W2 = CosigningWitness("one"), CosigningWitness("two")
+
+
+@pytest.fixture
+def north(tmp_path: Path) -> Iterator[TreeNode]:
+    """A node with one offer that both witnesses have seen."""
+    node = TreeNode(tmp_path / "north")
+    node.offer()
+    node.publish({W1: T, W2: T + 5}, peers=["http://east.example/", "javascript:no", 7])
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def south(tmp_path: Path) -> Iterator[TreeNode]:
+    node = TreeNode(tmp_path / "south", aborted=1)
+    node.offer()
+    node.publish({W1: T + 100, W2: T + 90})
+    yield node
+    node.close()
+
+
+def peers_of(urls: dict[TreeNode, str], *, quorum: str = "both", witness: str = "") -> Peers:
+    lines = [f"witness {one.name} {one.vkey} {witness if one is W1 else ''}" for one in (W1, W2)]
+    lines += ["group both all one two", f"quorum {quorum}"]
+    lines += [f"node {node.state.parent.name} {node.vkey} {url}" for node, url in urls.items()]
+    return parse_peers("\n".join([*lines, ""]).encode())
+
+
+def gathered(
+    network: Path, *nodes: TreeNode, odd: Odd | None = None, asked: list[str] | None = None, **said: object
+) -> tuple[dict[str, PeerGathered], Peers]:
+    with ExitStack() as stack:
+        urls = {node: stack.enter_context(serving_tree(node.tree, odd, asked)) for node in nodes}
+        peers = peers_of(urls)
+        return {one.name: one for one in gather(network, peers, **said).peers}, peers
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_what_peers_offer_is_here_in_the_order_of_its_commitment(
+    tmp_path: Path, north: TreeNode, south: TreeNode
+) -> None:
+    lines: list[str] = []
+    network = tmp_path / "mine"
+    found, peers = gathered(network, south, north, said=lines.append)
+    assert [(one.outcome, one.offers, one.fetched, one.waiting) for one in found.values()] == [
+        (PullOutcome.NEW, 1, 1, 0)
+    ] * 2
+    assert found["north"].hints == ("http://east.example/",)
+    offers = found_offers(network, peers)
+    assert [(one.origin, one.committed_s, one.fetched) for one in offers] == [
+        (north.origin, T + 5, True),
+        (south.origin, T + 100, True),
+    ]
+    assert [one.near for one in offers] == [(offers[1].capsule,), (offers[0].capsule,)]
+    assert (NetworkFolder(network).capsule(offers[0].capsule) / "adapter_model.safetensors").is_file()
+    assert min(lines).startswith("1 of 2 peers: ")
+
+
+def test_nothing_new_is_asked_for_twice_and_costs_no_bytes(tmp_path: Path, north: TreeNode) -> None:
+    network, asked = tmp_path / "mine", list[str]()
+    with serving_tree(north.tree, asked=asked) as url:
+        peers = peers_of({north: url})
+        gather(network, peers)
+        asked.clear()
+        before = files(network)
+        again = gather(network, peers)
+    assert asked == ["/log/checkpoint", "/log/heads"]
+    assert (again.peers[0].outcome, again.peers[0].received) == (PullOutcome.SAME, 0)
+    assert files(network) == before
+
+
+def test_an_offer_is_no_candidate_before_a_quorum_has_seen_its_receipt(
+    tmp_path: Path, north: TreeNode
+) -> None:
+    network = tmp_path / "mine"
+    later = north.offer()
+    north.publish({W1: T + 900})
+    found, peers = gathered(network, north)
+    assert (found["north"].offers, found["north"].fetched, found["north"].waiting) == (2, 1, 1)
+    assert len(found_offers(network, peers)) == 1
+    north.publish()
+    north.heads[-1] = W2.cosigned(north.heads[-1], T + 800)
+    north.publish()
+    found, peers = gathered(network, north)
+    assert found["north"].waiting == 0
+    second = found_offers(network, peers)[1]
+    assert (second.committed_s, second.offer_leaf) == (T + 900, later.leaf_hash)
+
+
+def test_lists_and_what_an_update_was_trained_on_come_with_it(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    parent = north.node.composed.terms
+    north.offer()
+    north.publish({W1: T + 1, W2: T + 1})
+    found, peers = gathered(network, north)
+    assert found["north"].fetched == 2
+    child = found_offers(network, peers)[1]
+    assert child.update.parent == parent
+    shutil.rmtree(NetworkFolder(network).capsule(parent[0].adapter))
+    assert not any(one.fetched for one in found_offers(network, peers))
+    gathered(network, north)
+    assert all(one.fetched for one in found_offers(network, peers))
+
+
+def without(*words: str) -> Odd:
+    def odd(handler: BaseHTTPRequestHandler) -> bool:
+        if not any(word in handler.path for word in words):
+            return False
+        handler.send_response(404)
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+        return True
+
+    return odd
+
+
+@pytest.mark.parametrize("word", ["capsule.json", "adapter_model", "adapter_config"])
+def test_what_is_withheld_is_counted_and_had_once_it_is_there(
+    tmp_path: Path, north: TreeNode, word: str
+) -> None:
+    network = tmp_path / "mine"
+    for tries in (1, 2):
+        found, peers = gathered(network, north, odd=without(word))
+        (missing,) = found["north"].unavailable.values()
+        assert (missing.tries, found["north"].fetched) == (tries, 0)
+        (offer,) = found_offers(network, peers)
+        assert (offer.fetched, offer.tries) == (False, tries)
+        assert "404" in offer.why
+    found, peers = gathered(network, north)
+    assert (found["north"].unavailable, found_offers(network, peers)[0].fetched) == ({}, True)
+
+
+@pytest.mark.parametrize(
+    ("word", "content"),
+    [
+        ("adapter_model", b"other bytes"),
+        ("adapter_config", b"other settings"),
+        ("adapter_model", b"x" * 1001),
+        ("adapter_config", b"x" * 65_537),
+        ("capsule.json", b"x" * 65_537),
+        ("capsule.json", b"{}"),
+        ("capsule.json", b'{"offer":{"entry":"AA=="},"receipt":{"entry":"AA=="}}'),
+        ("capsule.json", b"[" * 60_000),
+    ],
+)
+def test_bytes_that_were_not_signed_are_not_kept(
+    tmp_path: Path, north: TreeNode, word: str, content: bytes
+) -> None:
+    network = tmp_path / "mine"
+    for path in north.tree.rglob(f"{word}*"):
+        path.write_bytes(content)
+    found, peers = gathered(network, north)
+    assert found["north"].fetched == 0
+    assert not found_offers(network, peers)[0].fetched
+    assert content not in files(network).values()
+
+
+def test_who_offers_bytes_of_another_with_other_settings_displaces_nothing(
+    tmp_path: Path, north: TreeNode
+) -> None:
+    """A copy of the bytes alone, whose settings would make another update of them."""
+    rogue = TreeNode(tmp_path / "rogue")
+    rogue.offer()
+    rogue.publish({W1: T + 50, W2: T + 50})
+    for path in rogue.tree.rglob("adapter_config.json"):
+        path.write_bytes(b"config of another scale")
+    network = tmp_path / "mine"
+    for _ in range(2):
+        gathered(network, rogue, north)
+    (config,) = NetworkFolder(network).incoming.rglob("adapter_config.json")
+    assert config.read_bytes() == b"config"
+    rogue.close()
+
+
+def test_a_head_that_was_published_and_is_gone_goes_back(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    gathered(network, north)
+    kept = PeerRecord.of(network, north.vkey).published
+    north.offer()
+    north.heads = []
+    north.publish({W1: T + 9, W2: T + 9})
+    found, _ = gathered(network, north)
+    assert found["north"].outcome is PullOutcome.GOES_BACK
+    assert "published" in found["north"].why
+    assert PeerRecord.of(network, north.vkey).published == kept
+
+
+def test_cosignatures_that_are_left_out_later_stay(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    _, peers = gathered(network, north)
+    north.heads[0] = W1.cosigned((north.state / "log" / "checkpoint").read_bytes(), T + 999)
+    north.publish()
+    gathered(network, north)
+    assert found_offers(network, peers)[0].committed_s == T + 5
+
+
+@contextmanager
+def witness_that_knows(*notes: bytes) -> Iterator[str]:
+    """`GET /heads`, as a witness answers it."""
+
+    def odd(handler: BaseHTTPRequestHandler) -> bool:
+        after = int(handler.path.partition("after=")[2] or 0)
+        body = b"\n".join(notes[after:])
+        handler.send_response(200)
+        handler.send_header("content-length", str(len(body)))
+        handler.send_header("link", f'<heads?after={len(notes)}>; rel="next"')
+        handler.end_headers()
+        handler.wfile.write(body)
+        return True
+
+    with serving_tree(Path(), odd) as url:
+        yield url
+
+
+def told_to_others(north: TreeNode, folder: Path) -> TreeNode:
+    """The same log in another place, where it goes on differently."""
+    north.log.close()
+    shutil.copytree(north.state.parent, folder)
+    north.log.reopen()
+    return TreeNode(folder)
+
+
+def test_another_history_that_a_witness_was_shown_convicts(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    other = told_to_others(north, tmp_path / "told" / "north")
+    other.log.abort(other.log.announce())
+    lie = other.publish({W1: T + 50})
+    other.close()
+    north.offer()
+    north.publish({W1: T + 60, W2: T + 60})
+    gathered(network, north)
+    with serving_tree(north.tree) as url, witness_that_knows(lie) as witness:
+        peers = peers_of({north: url}, witness=witness)
+        found = gather(network, peers, ask_witnesses=True)
+        assert found.peers[0].outcome is PullOutcome.DIFFERS
+        assert (found.accuses, found.witnesses, found.heads) == (True, 1, 1)
+        evidence = PeerRecord.of(network, north.vkey).mirror.evidence
+        assert "signed" in check_equivocation(parse_equivocation(evidence))
+        again = gather(network, peers, ask_witnesses=True)
+    assert (again.peers[0].outcome, again.peers[0].known, again.accuses) == (PullOutcome.DIFFERS, True, False)
+    assert [one.fetched for one in found_offers(network, peers)] == [False, False]
+    assert [log.convicted for log in told_by(network, peers)[0]] == [True]
+
+
+def test_another_history_that_a_peer_publishes_itself_convicts(tmp_path: Path, north: TreeNode) -> None:
+    other = told_to_others(north, tmp_path / "told" / "north")
+    other.log.abort(other.log.announce())
+    lie = other.publish({W1: T + 50, W2: T + 50})
+    other.close()
+    north.offer()
+    north.heads.append(lie)
+    north.publish({W1: T + 60, W2: T + 60})
+    found, _ = gathered(tmp_path / "mine", north)
+    assert found["north"].outcome is PullOutcome.DIFFERS
+
+
+def test_who_has_nothing_new_by_a_witness_is_not_asked(
+    tmp_path: Path, north: TreeNode, south: TreeNode
+) -> None:
+    network, asked = tmp_path / "mine", list[str]()
+    notes = [node.heads[-1] for node in (north, south)]
+    with ExitStack() as stack:
+        urls = {node: stack.enter_context(serving_tree(node.tree, asked=asked)) for node in (north, south)}
+        stack.enter_context(witness_that_knows())
+        with witness_that_knows(*notes) as witness:
+            peers = peers_of(urls, witness=witness)
+            assert [one.outcome for one in gather(network, peers, ask_witnesses=True).peers] == [
+                PullOutcome.NEW
+            ] * 2
+            asked.clear()
+            assert gather(network, peers, ask_witnesses=True).heads == 0
+            assert asked == []
+        south.offer()
+        notes.append(south.publish({W1: T + 500, W2: T + 500}))
+        with witness_that_knows(*notes) as witness:
+            found = gather(network, peers_of(urls, witness=witness), ask_witnesses=True)
+    assert [one.came for one in found.peers] == [0, 3]
+    assert {path for path in asked if "node.json" not in path} >= {"/log/checkpoint", "/log/heads"}
+
+
+def test_what_a_witness_has_seen_counts_though_the_peer_leaves_it_out(
+    tmp_path: Path, north: TreeNode
+) -> None:
+    network = tmp_path / "mine"
+    head = W2.cosigned(north.heads[0], T + 5)
+    north.heads = []
+    north.publish()
+    with serving_tree(north.tree) as url:
+        assert gather(network, peers_of({north: url})).peers[0].waiting == 1
+        with witness_that_knows(head) as witness:
+            peers = peers_of({north: url}, witness=witness)
+            gather(network, peers, ask_witnesses=True)
+    assert [one.committed_s for one in found_offers(network, peers)] == [T + 5]
+
+
+def test_a_log_whose_entry_another_key_signed_is_read_no_further(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    first, _ = gathered(network, north)
+    assert first["north"].fetched == 1
+    facts = PeerRecord.of(network, north.vkey).facts
+    path = north.tree / "node.json"
+    said = json.loads(path.read_bytes())
+    north.log.abort(north.log.announce())
+    north.publish({W1: T + 70, W2: T + 70})
+    path.write_text(json.dumps({**said, "receipt_key": "A" * 43 + "="}))
+    found, _ = gathered(network, north)
+    assert found["north"].outcome is PullOutcome.UNREACHABLE
+    assert "receipt key" in found["north"].why
+    assert PeerRecord.of(network, north.vkey).facts == facts
+
+
+def test_a_stranger_is_never_asked(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:
+    asked: list[str] = []
+    with serving_tree(south.tree, asked=asked) as stranger:
+        north.publish(peers=[stranger])
+        gathered(tmp_path / "mine", north)
+    assert asked == []
+
+
+def test_a_peer_that_is_not_there_hinders_no_other(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:
+    with serving_tree(north.tree) as url:
+        peers = peers_of({south: "http://127.0.0.1:9", north: url})
+        found = gather(tmp_path / "mine", peers)
+    assert [one.outcome for one in found.peers] == [PullOutcome.UNREACHABLE, PullOutcome.NEW]
+    assert not found.accuses
+    assert [one.origin for one in found_offers(tmp_path / "mine", peers)] == [north.origin]
+
+
+def test_more_than_a_pull_may_bring_is_left_for_the_next(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    found, _ = gathered(network, north, most_bytes=1000)
+    assert found["north"].outcome is PullOutcome.UNREACHABLE
+    assert files(network) == {}
+    log = sum(len(content) for name, content in files(north.tree).items() if name.startswith("log/"))
+    found, _ = gathered(network, north, most_bytes=log + 500)
+    assert (found["north"].fetched, len(found["north"].unavailable)) == (0, 1)
+    assert gathered(network, north)[0]["north"].fetched == 1
+
+
+def rounds(verifier: TreeNode, offers: Sequence[OfferFound], gain: int = 80_000_000) -> None:
+    candidates = [
+        RoundCandidate(capsule=one.capsule, origin=one.origin, offer=one.offer_leaf) for one in offers
+    ]
+    verifier.node.record(verifier.node.announce(candidates), gain)
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Iterator[TreeNode]:
+    """A verifier whose guest holdout was entered before anything was offered."""
+    node = TreeNode(tmp_path / "judge", aborted=2)
+    node.node.train()
+    node.node.introduce()
+    node.node.enter()
+    node.publish({W1: T - 100, W2: T - 100})
+    yield node
+    node.close()
+
+
+def test_books_are_the_same_however_the_logs_came(
+    tmp_path: Path, north: TreeNode, south: TreeNode, judge: TreeNode
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    _, peers = gathered(one, judge, north, south)
+    first, second = found_offers(one, peers)
+    rounds(judge, [first])
+    rounds(judge, [second], gain=-1_000_000)
+    judge.publish({W1: T + 200, W2: T + 201})
+    gathered(one, judge)  # a part of the network at a time, here; all at once, in another order, there
+    gathered(one, south, north)
+    _, peers = gathered(other, south, judge, north)
+    found = []
+    for network in (one, other):
+        logs, now_s = told_by(network, peers)
+        found.append((books_of(logs, [judge.origin], 1, now_s), now_s))
+    assert found[0] == found[1]
+    books, now_s = found[0]
+    assert now_s == T + 201
+    standings = [books[node.origin].capsules[0].standing for node in (north, south)]
+    assert standings == [Confirmation.CONFIRMED, Confirmation.REFUTED]
+    assert books[north.origin].capsules[0].level == 50_000_000
+    assert books[judge.origin].certified_nano == 50_000_000
+    assert books[judge.origin].upper_uj is not None
+    assert books[judge.origin].tiers == ("modelled",)
+
+
+def test_an_opening_is_reproduced_by_whoever_has_its_examples(
+    tmp_path: Path, north: TreeNode, judge: TreeNode
+) -> None:
+    network = tmp_path / "mine"
+    _, peers = gathered(network, judge, north)
+    rounds(judge, found_offers(network, peers))
+    opened = judge.node.open()
+    judge.publish({W1: T + 300, W2: T + 300})
+    assert opened.network is not None
+    root = opened.network.predicate.root  # type: ignore[union-attr]
+    gathered(network, judge)
+
+    def told() -> dict[str, bool]:
+        return next(dict(log.opened) for log in told_by(network, peers)[0] if log.origin == judge.origin)
+
+    assert told() == {}
+    record = PeerRecord.of(network, judge.vkey)
+    record.keep_examples(root, b"".join(one + b"\n" for one in GUESTS))
+    assert told() == {root: True}
+    assert not next(iter(told_by(network, peers, remeasured={root: False})[0][0].opened.values()), True)
+    record.keep_examples(root, b"".join(one + b"\n" for one in GUESTS[:-1]))
+    assert told() == {root: False}
+    assert GUEST_KEY.hex() in (record.folder / "facts").read_text()
+
+
+def test_ones_own_log_tells_the_same_as_its_mirror(tmp_path: Path, judge: TreeNode, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    _, peers = gathered(network, judge, north)
+    rounds(judge, found_offers(network, peers))
+    judge.publish({W1: T + 300, W2: T + 300})
+    (judge.state / "log" / "heads").write_bytes((judge.tree / "log" / "heads").read_bytes())
+    _, peers = gathered(network, judge, north)
+    own = own_record(judge.state)
+    mine, _ = told_by(judge.state / "network", peers_of({}), [own])
+    theirs = {log.origin: log for log in told_by(network, peers)[0]}
+    assert mine[-1] == theirs[judge.origin]
+    assert [one.recorded_s for one in mine[-1].rounds] == [T + 300]
+    assert MemberVerdict.ADOPTED in mine[-1].rounds[0].members.values()
+    assert LATER not in [one.entered_s for one in mine[-1].rounds]
+
+
+def test_without_witnesses_what_came_first_counts(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:
+    network = tmp_path / "mine"
+    with serving_tree(north.tree) as one, serving_tree(south.tree) as other:
+        gather(network, peers_of({south: other}, quorum="none"), now=lambda: T + 1.5)
+        peers = peers_of({north: one, south: other}, quorum="none")
+        gather(network, peers, now=lambda: T + 9.0)
+    assert [(found.origin, found.committed_s) for found in found_offers(network, peers)] == [
+        (south.origin, T + 1),
+        (north.origin, T + 9),
+    ]
+
+
+def test_what_a_node_publishes_is_what_a_pull_reads(tmp_path: Path) -> None:
+    """The tree as it is published, `capsule.json` and ``node.json`` too, and not one made for a test."""
+    node = public_node.PublicNode(tmp_path / "state")
+    node.publisher = Publisher(node.path)
+    receipt, adapter = node.trained()
+    node.node.introduce()
+    node.offered(receipt)
+    node.cosign()
+    node.publish()
+    network = tmp_path / "mine"
+    with serving_tree(node.public) as url:
+        lines = [public_node.POLICY, f"node north {log_key_of(node.path)} {url}\n"]
+        peers = parse_peers("".join(lines).encode())
+        (found,) = gather(network, peers).peers
+    assert (found.outcome, found.fetched, found.why) == (PullOutcome.NEW, 1, "")
+    (offer,) = found_offers(network, peers)
+    assert (offer.capsule, offer.fetched, offer.committed_s) == (adapter, True, node.time_s)
+    capsule = NetworkFolder(network).capsule(adapter) / "capsule.json"
+    checked = check_capsule(capsule.read_bytes(), peers.policy)
+    assert (checked.committed_s, checked.offer_leaf) == (offer.committed_s, offer.offer_leaf)

@@ -1,0 +1,92 @@
+"""A commitment is the earliest time by which a quorum had seen it, and published heads only ever grow."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryoflux.errors import VerificationError
+from cryoflux.network.head_times import (
+    HeadTimes,
+    all_heads,
+    continued,
+    heads_in,
+    not_there,
+    reached_by,
+    together,
+)
+from cryoflux.receipts.checkpoint import Note, parse_note
+from cryoflux.witness.policy import parse_policy
+from node_tree import CosigningWitness
+from signed_log import SignedLog
+
+W = [CosigningWitness(name) for name in "abc"]
+POLICY = parse_policy(
+    "".join(f"witness {one.name} {one.vkey}\n" for one in W).encode() + b"group g 2 a b c\nquorum g\n"
+)
+
+
+def head(size: int, **times: int) -> Note:
+    note = SignedLog().note(size)
+    for one in W:
+        if one.name in times:
+            note = one.cosigned(note, times[one.name])
+    return parse_note(note)
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 99)), max_size=12))
+def test_the_time_of_an_entry_is_the_earliest_of_all_heads_that_cover_it(seen: list[tuple[int, int]]) -> None:
+    times = HeadTimes.of(seen)
+    for index in range(31):
+        due = [time_s for size, time_s in seen if size > index]
+        assert times.at(index) == min(due, default=None)
+    assert times.size == max((size for size, _ in seen), default=0)
+
+
+def test_a_quorum_has_seen_a_head_when_the_last_one_that_it_needs_had() -> None:
+    assert reached_by(head(3, a=10, b=20, c=30), POLICY) == 20
+    assert reached_by(head(3, a=10), POLICY) is None
+    assert reached_by(head(3), parse_policy(b"quorum none\n")) is None
+
+
+def test_a_head_with_a_false_cosignature_counts_for_nothing() -> None:
+    false = head(4, c=5).signatures[-1]
+    note = head(3, a=10, b=20)
+    assert reached_by(note, POLICY) == 20
+    assert reached_by(Note(note.checkpoint, (*note.signatures, false)), POLICY) is None
+
+
+def test_heads_are_read_as_they_were_written() -> None:
+    notes = (head(1, a=1), head(2), head(5, a=1, b=2, c=3))
+    for count in range(4):
+        assert heads_in(all_heads(notes[:count])) == notes[:count]
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"\n\n", b"a\n\nb\n", all_heads([head(1)]) + b"\n\n", all_heads([head(1)]) * 2]
+)
+def test_what_are_no_heads_is_refused(content: bytes) -> None:
+    with pytest.raises(VerificationError):
+        heads_in(content)
+
+
+def test_signatures_add_up_and_none_that_was_seen_goes() -> None:
+    kept = [head(1, a=1), head(2, a=2)]
+    came = [head(1, b=3, a=9), head(2), head(3, c=4)]
+    found = continued(kept, came)
+    assert [reached_by(note, POLICY) for note in found] == [3, None, None]
+    assert len(found[1].signatures) == 2
+
+
+@pytest.mark.parametrize(("came", "gone"), [([], 1), ([1], 2), ([2, 1], 1), ([1, 3], 2), ([1, 2, 3], 0)])
+def test_a_head_that_is_not_where_it_was_is_found(came: list[int], gone: int) -> None:
+    found = not_there([head(1), head(2)], [head(size) for size in came])
+    assert (found.checkpoint.size if found is not None else 0) == gone
+
+
+@given(st.permutations([head(1, a=1), head(1, b=2), head(3), head(2, c=1)]))
+def test_heads_from_anywhere_are_put_together(notes: list[Note]) -> None:
+    found = list(together(notes))
+    assert [note.checkpoint.size for note in found] == [1, 2, 3]
+    assert reached_by(found[0], POLICY) == 2
