@@ -7,7 +7,7 @@ another, and what one offer needs is bounded. Nothing that came is opened here: 
 
 from __future__ import annotations
 
-__all__ = ["Claim", "Collector", "NeededLists", "Source", "lacking"]
+__all__ = ["AdapterClaim", "Collector", "NeededLists", "PeerSource", "lacking"]
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +120,9 @@ def _too_much(what: str) -> ModelError:
 class _FetchedLists(NeededLists):
     """The same, and what is not here is fetched."""
 
-    def __init__(self, folder: NetworkFolder, parent: tuple[Term, ...], sources: Sequence[Source]) -> None:
+    def __init__(
+        self, folder: NetworkFolder, parent: tuple[Term, ...], sources: Sequence[PeerSource]
+    ) -> None:
         super().__init__(folder, parent)
         self._sources = sources
 
@@ -132,14 +134,14 @@ class _FetchedLists(NeededLists):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PeerSource:
     """A peer that files are asked for."""
 
     url: str
     fetcher: Fetches
 
 
-def _fetched(sources: Sequence[Source], path: str, most: int, digest: str) -> bytes:
+def _fetched(sources: Sequence[PeerSource], path: str, most: int, digest: str) -> bytes:
     """A file of a digest, from the first peer that has it.
 
     Raises:
@@ -162,7 +164,7 @@ def _fetched(sources: Sequence[Source], path: str, most: int, digest: str) -> by
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class AdapterClaim:
     """Which log committed to an adapter first."""
 
     origin: str
@@ -182,9 +184,9 @@ class Collector:
     """
 
     folder: NetworkFolder
-    sources: Sequence[Source]
+    sources: Sequence[PeerSource]
     origin: str
-    claims: Mapping[str, Claim]
+    claims: Mapping[str, AdapterClaim]
 
     def has(self, offer: OfferFact) -> bool:
         """Whether an update is here, with all that it needs, and as the log offers it that has it first."""

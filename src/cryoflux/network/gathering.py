@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError, VerificationError
-from cryoflux.network.collecting import Claim, Collector, Source, lacking
+from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource, lacking
 from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
 from cryoflux.network.following import follow, signed_heads
@@ -223,7 +223,7 @@ class _Gathering:
         """Whether a peer is asked: not where witnesses know that there is nothing new."""
         return self._grown is None or not record.mirror.size or node.origin in self._grown
 
-    def claims(self) -> dict[str, Claim]:
+    def claims(self) -> dict[str, AdapterClaim]:
         """Adapter → the log that committed to it first."""
         found: dict[str, tuple[int, str, str]] = {}
         for node in self._peers.nodes:
@@ -235,9 +235,11 @@ class _Gathering:
                 if (time_s := times.at(index)) is not None:
                     claim = (time_s, node.origin, config)
                     found[adapter] = min(found.get(adapter, claim), claim)
-        return {adapter: Claim(origin, config) for adapter, (_, origin, config) in found.items()}
+        return {adapter: AdapterClaim(origin, config) for adapter, (_, origin, config) in found.items()}
 
-    def capsules(self, node: PeerNode, found: PeerGathered, claims: Mapping[str, Claim]) -> PeerGathered:
+    def capsules(
+        self, node: PeerNode, found: PeerGathered, claims: Mapping[str, AdapterClaim]
+    ) -> PeerGathered:
         """Fetch what a peer offers."""
         record, ration = self.record(node), self._rations[node.name]
         facts, times = record.facts, record.times(self._peers.policy)
@@ -250,11 +252,13 @@ class _Gathering:
             self._openings(node, record, facts)
         return replace(found, received=self._most - ration.left)
 
-    def _fetch(self, node: PeerNode, due: list[OfferFact], claims: Mapping[str, Claim]) -> dict[str, Missing]:
+    def _fetch(
+        self, node: PeerNode, due: list[OfferFact], claims: Mapping[str, AdapterClaim]
+    ) -> dict[str, Missing]:
         record = self.record(node)
         before = record.missing
         others = [other for other in self._peers.nodes if other is not node][:_OTHERS]
-        sources = [Source(one.url, self._rations[node.name]) for one in (node, *others)]
+        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
         collector = Collector(self._folder, sources, node.origin, claims)
         missing: dict[str, Missing] = {}
         # What was asked for in vain least often comes first, so that nothing keeps others from being had.

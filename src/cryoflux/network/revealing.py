@@ -18,7 +18,7 @@ from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Note
 from cryoflux.receipts.entry import Entry, Kind
-from cryoflux.receipts.network_statement import Offer, Opening
+from cryoflux.receipts.network_statement import GuestOpening, UpdateOffer
 from cryoflux.receipts.statement import ReceiptStatement
 from cryoflux.registry.composition import Term, list_digest
 from cryoflux.registry.made import lists_on_the_way
@@ -69,7 +69,7 @@ class MadeHere:
 class OwnOffer:
     """An offer in the node's own log."""
 
-    offer: Offer
+    offer: UpdateOffer
     index: int
 
 
@@ -92,7 +92,7 @@ class Commitments:
     """adapter → the receipt that made it"""
     offers: dict[str, OwnOffer] = field(default_factory=dict)
     """adapter → the first offer of it"""
-    openings: dict[str, tuple[Opening, Entry]] = field(default_factory=dict)
+    openings: dict[str, tuple[GuestOpening, Entry]] = field(default_factory=dict)
     """root of a guest holdout → what opens it, and the entry that says so"""
     named: dict[str, int] = field(default_factory=dict)
     """digest of what an entry is about that is no attempt → position of the first one"""
@@ -114,9 +114,9 @@ class Commitments:
 
     def _take_network(self, entry: Entry) -> None:
         said = entry.network.predicate if entry.network is not None else None
-        if isinstance(said, Offer):
+        if isinstance(said, UpdateOffer):
             self.offers.setdefault(said.update.adapter, OwnOffer(said, entry.index))
-        elif isinstance(said, Opening):
+        elif isinstance(said, GuestOpening):
             self.openings.setdefault(said.root, (said, entry))
         elif entry.kind is Kind.NODE:
             self.node_entry = entry

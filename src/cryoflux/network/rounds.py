@@ -16,10 +16,8 @@ from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped
-from cryoflux.data.prepared import SEARCH_SET
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, CryoFluxError, ModelError, UsageError
-from cryoflux.files import MOST_FILE_BYTES, read_regular, storage_errors
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import GuestFolder, open_guest
 from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
@@ -33,8 +31,9 @@ from cryoflux.network.recording import (
     stopped_end,
     unshown_end,
 )
-from cryoflux.network.round_parts import Considered, OfferHere, Screened, Shown, refused
+from cryoflux.network.round_parts import Considered, OfferHere, Screened, ShownLook, refused
 from cryoflux.network.screening import CopyScreen, Whose, find_copies
+from cryoflux.network.search_set import SearchSet
 from cryoflux.network_state import GuestTally, NodeState
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.network_parts import GuardResult, Member, MemberVerdict
@@ -42,10 +41,8 @@ from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
-from cryoflux.tasks.interface import Composing
+from cryoflux.tasks.composing import Composing
 
-MOST_SEARCHED = 512
-"""examples that a round searches with"""
 _CONTESTED_S = 600
 """two commitments that are less apart are told so: whose is the original is not sure"""
 _LOOKS_ASIDE = 3
@@ -62,31 +59,6 @@ class Walls:
     """looks at the bytes"""
     known: Sequence[Whose] = ()
     """updates of one's own, and earlier ones of others, that a copy may be of"""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSet:
-    """The examples that offers are composed with: of the node's own training side, and never trained on."""
-
-    part: str
-    """what the data set calls it"""
-    indices: list[int]
-
-    @classmethod
-    def of(cls, opened: Opened, composing: Composing, network: NetworkFolder) -> SearchSet:
-        """Those that the node has set aside for it; the screen of its own updates where it has none.
-
-        The screen has chosen among the node's own updates, so it is kinder to them than to others'.
-
-        Raises:
-            StorageError: they cannot be read.
-        """
-        if not network.search.is_file():
-            return cls("train", list(composing.screen[:MOST_SEARCHED]))
-        with storage_errors(network.search):
-            content = read_regular(network.search, MOST_FILE_BYTES)
-        part = opened.data.add_set(SEARCH_SET, content)
-        return cls(part, list(range(opened.data.count(part)))[:MOST_SEARCHED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +153,14 @@ def run_round(
 
 def keep_look(
     place: NodePlace, reading: GuestReading, screened: Screened, intent: str, started_at: str
-) -> Shown:
+) -> ShownLook:
     """Seal a look, and keep it before anybody learns of it."""
     base = Base(digest=reading.head.digest, files=reading.head.files)
     sums, losses_root = seal_look(reading, base, place.guest, intent)
     search = screened.search
     if search is None:
         raise ValueError("what was not searched for cannot be shown")
-    shown = Shown(
+    shown = ShownLook(
         intent=intent,
         members=list(screened.members),
         steps=list(screened.steps),
@@ -367,7 +339,7 @@ def _barred(offer: OfferHere, genesis: str, walls: Walls) -> tuple[MemberVerdict
 
 def _copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:
     if original is None:
-        return f"a copy of {of[:16]}…, which was here before"
+        return f"a copy of {of[:16]}…, which is in our head or was offered before"
     later_s = copy.committed_s - original.committed_s
     contested = ", contested" if later_s < _CONTESTED_S else ""
     return f"a copy of {original.name or of[:16] + '…'}, committed {later_s:,} s after it{contested}"

@@ -21,7 +21,7 @@ from cryoflux.network.similarity import Direction, alikeness, is_copy
 from cryoflux.registry.compose import F64
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate
-from cryoflux.tasks.interface import Composing
+from cryoflux.tasks.composing import Composing
 
 TEXTS = 240
 """whose logits are compared"""

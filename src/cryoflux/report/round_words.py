@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["round_document", "round_lines"]
+__all__ = ["round_document", "round_lines", "rounds_kept"]
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cryoflux.quantities import NANO
 from cryoflux.receipts.network_parts import Member, MemberVerdict, RoundOutcome
-from cryoflux.receipts.network_statement import Round
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.registry.mixture import ListStep, StepKind
 from cryoflux.sentences import say
 
@@ -29,7 +29,7 @@ _STEPS = {StepKind.ADD: "weight", StepKind.MIX: "mixed", StepKind.REWEIGHT: "tim
 
 
 def round_lines(
-    record: Round, names: Mapping[str, str] | None = None, why: Mapping[str, str] | None = None
+    record: RoundResult, names: Mapping[str, str] | None = None, why: Mapping[str, str] | None = None
 ) -> list[str]:
     """A round for people.
 
@@ -70,7 +70,7 @@ def _verdict(
     return _WORDS[member.verdict]
 
 
-def round_document(record: Round, leaf_hash: str) -> dict[str, Any]:
+def round_document(record: RoundResult, leaf_hash: str) -> dict[str, Any]:
     """A round for programs.
 
     Args:
@@ -100,3 +100,8 @@ def round_document(record: Round, leaf_hash: str) -> dict[str, Any]:
         "joules_hi": energy.hi_microjoules / 1e6,
         "tier": energy.tier.value,
     }
+
+
+def rounds_kept(rounds: Iterable[RoundResult]) -> int:
+    """How many rounds adopted something."""
+    return sum(one.outcome is RoundOutcome.ACCEPTED for one in rounds)

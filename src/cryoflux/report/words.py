@@ -34,7 +34,6 @@ from cryoflux.quantities import (
     format_nats,
     hit_words,
 )
-from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_document, cut_line
@@ -42,6 +41,7 @@ from cryoflux.report.dropped_words import dropped_words
 from cryoflux.report.guard_words import guard_document, guard_lines
 from cryoflux.report.layout import unbroken
 from cryoflux.report.recall_words import recall_documents, recall_lines
+from cryoflux.report.round_words import rounds_kept
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.summary import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
@@ -270,7 +270,7 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         "carried": summary.carried,
         "aborted": summary.aborted,
         "rounds": len(summary.rounds),
-        "rounds_kept": sum(one.outcome is RoundOutcome.ACCEPTED for one in summary.rounds),
+        "rounds_kept": rounds_kept(summary.rounds),
         "joules": spent.uj / MICRO if spent else 0.0,
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
         "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
@@ -344,9 +344,8 @@ def summary_lines(summary: Summary) -> list[str]:
     counts += "".join(f", {count} {word}" for word, count in more.items() if count)
     lines = ["", f"attempts {summary.attempts}: {counts}; {spent}"]
     if summary.rounds:
-        kept = sum(one.outcome is RoundOutcome.ACCEPTED for one in summary.rounds)
-        lines[1] = f"attempts {summary.attempts}: {counts}"
-        lines.append(f"rounds   {len(summary.rounds)}: {kept} kept; with the attempts {spent}")
+        kept = f"{len(summary.rounds)}: {rounds_kept(summary.rounds)} kept"
+        lines[-1:] = [f"attempts {summary.attempts}: {counts}", f"rounds   {kept}; in all {spent}"]
     if summary.overhead:
         lines.append(f"besides  {energy_text(summary.overhead)}, for start-up, data and the audit set")
     if summary.all_in:

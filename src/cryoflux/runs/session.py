@@ -113,19 +113,12 @@ def run(
         opens = partial(_first, context, limits, started, observer)
         session = first_session(context, opens, observer, waits)
         monitoring = _monitoring(context, settings, observer, partial(_reopen, at_work, open_task))
-        adopting = adopting_of(context, settings, only_rounds=limits.only_rounds)
-        spending = partial(spend, context, limits, observer, began, session, monitoring, adopting=adopting)
+        rounds = adopting_of(context, settings, only_rounds=limits.only_rounds)
+        spending = partial(spend, context, limits, observer, began, session, monitoring, adopting=rounds)
         if watching is not None:
             again = partial(_again, context, observer)
-            keeping = partial(keep_watching, context, at_work, limits, observer, watching)
-            spending = partial(
-                keeping,
-                session=session,
-                again=again,
-                reopen=open_task,
-                monitoring=monitoring,
-                adopting=adopting,
-            )
+            keeping = partial(keep_watching, context, at_work, limits, observer, watching, adopting=rounds)
+            spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
         return activity.ended(_spend(context, spending, observer, session, origins))
 
 

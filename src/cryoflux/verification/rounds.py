@@ -16,20 +16,20 @@ from typing import Any, ClassVar
 from cryoflux.decision.levels import LEVELS, certified_level
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
-from cryoflux.network_state import Look, NodeState
+from cryoflux.network_state import GuestLook, NodeState
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
+    GuestOpening,
     NetworkStatement,
     Node,
-    Offer,
-    Opening,
     Recall,
-    Round,
     RoundIntent,
+    RoundResult,
+    UpdateOffer,
 )
 from cryoflux.receipts.offering import offer_complaints
 from cryoflux.receipts.sums import search_evidence
@@ -73,10 +73,10 @@ class Rounds(Fold):
         self._of: dict[type, Callable[[Any, TaskState, NodeState], Iterator[str]]] = {
             Node: self._node,
             GuestHoldout: _entered,
-            Offer: self._offered,
+            UpdateOffer: self._offered,
             RoundIntent: self._announced,
-            Round: self._recorded,
-            Opening: self._opening,
+            RoundResult: self._recorded,
+            GuestOpening: self._opening,
             Recall: self._recall,
         }
 
@@ -109,7 +109,7 @@ class Rounds(Fold):
         if self._material.key is not None and said.log_key.partition("+")[0] != origin_of(self._material.key):
             yield "names the key of another log"
 
-    def _offered(self, said: Offer, _known: TaskState, _node: NodeState) -> Iterator[str]:
+    def _offered(self, said: UpdateOffer, _known: TaskState, _node: NodeState) -> Iterator[str]:
         """What is wrong with an offer: a receipt made it, of the version that it says it was trained on."""
         self.tally.offers += 1
         try:
@@ -134,7 +134,7 @@ class Rounds(Fold):
         if any(one.capsule in node.adopted for one in said.candidates):
             yield "considers an update that its head has"
 
-    def _recorded(self, said: Round, known: TaskState, node: NodeState) -> Iterator[str]:
+    def _recorded(self, said: RoundResult, known: TaskState, node: NodeState) -> Iterator[str]:
         opened = node.open.get(said.intent)
         if opened is None:
             if self._past:
@@ -152,7 +152,7 @@ class Rounds(Fold):
         yield from _searched(said, intent)
         yield from _result(said, known)
 
-    def _opening(self, said: Opening, _known: TaskState, node: NodeState) -> Iterator[str]:
+    def _opening(self, said: GuestOpening, _known: TaskState, node: NodeState) -> Iterator[str]:
         tally = node.guests.get(said.root)
         if tally is None or tally.opened:
             if self._past:
@@ -207,7 +207,7 @@ class Rounds(Fold):
 
 
 def _subjects(
-    said: Node | GuestHoldout | Offer | RoundIntent | Round | Opening | Recall,
+    said: Node | GuestHoldout | UpdateOffer | RoundIntent | RoundResult | GuestOpening | Recall,
 ) -> list[str]:
     """The digests that an entry is about."""
     match said:
@@ -215,9 +215,9 @@ def _subjects(
             return [said.genesis.files]
         case GuestHoldout():
             return [said.root]
-        case Offer():
+        case UpdateOffer():
             return [said.update.adapter, said.config]
-        case Opening():
+        case GuestOpening():
             return [said.examples]
         case RoundIntent():
             return [said.base.files]
@@ -237,7 +237,7 @@ def _off_the_head(said: RoundIntent, known: TaskState) -> Iterator[str]:
         yield "names another list than that of the head"
 
 
-def _members(said: Round, intent: RoundIntent) -> Iterator[str]:
+def _members(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
     """What is wrong with what a round says of its candidates, each once and in order."""
     if said.outcome is RoundOutcome.ABORTED:
         if said.members or said.steps or said.look is not None:
@@ -258,7 +258,7 @@ def _members(said: Round, intent: RoundIntent) -> Iterator[str]:
             yield f"calls {one.capsule[:16]}… {one.verdict.value} without naming of what"
 
 
-def _looked(said: Round) -> Iterator[str]:
+def _looked(said: RoundResult) -> Iterator[str]:
     """Whether outcome, look and level go together."""
     level = said.look.level if said.look is not None else None
     due = {
@@ -273,7 +273,7 @@ def _looked(said: Round) -> Iterator[str]:
         yield "was shown to the guest holdout though it made a guard set worse"
 
 
-def _searched(said: Round, intent: RoundIntent) -> Iterator[str]:
+def _searched(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
     search = said.search
     if search is None:
         if said.steps:
@@ -285,7 +285,7 @@ def _searched(said: Round, intent: RoundIntent) -> Iterator[str]:
         yield "composed what did not help on the node's own training side"
 
 
-def _result(said: Round, known: TaskState) -> Iterator[str]:
+def _result(said: RoundResult, known: TaskState) -> Iterator[str]:
     """Whether the list after a round is what its steps make of the one before."""
     accepted = said.outcome is RoundOutcome.ACCEPTED
     if (said.result == said.base) == accepted:
@@ -302,7 +302,7 @@ def _result(said: Round, known: TaskState) -> Iterator[str]:
         yield "was judged against another version than the head"
 
 
-def _opened(said: Opening, sums: SealedSums, look: Look) -> Iterator[str]:
+def _opened(said: GuestOpening, sums: SealedSums, look: GuestLook) -> Iterator[str]:
     """Whether an opened look says what was sealed, and what was published of it follows."""
     if sums.seal(bytes.fromhex(said.key), look.intent) != look.sealed:
         yield f"opens the look of {look.intent[:16]}… to other sums than were sealed"

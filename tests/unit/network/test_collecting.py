@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError, ModelError, VerificationError
-from cryoflux.network.collecting import Claim, Collector, NeededLists, Source, lacking
+from cryoflux.network.collecting import AdapterClaim, Collector, NeededLists, PeerSource, lacking
 from cryoflux.network.fetching import Fetched, PeerUnreachableError, Ration
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.log_facts import OfferFact
@@ -71,10 +71,12 @@ def offer(files: Files, *parent: Term) -> OfferFact:
 
 
 def collect(folder: NetworkFolder, files: Files, one: OfferFact) -> None:
-    claims = {path.split("/")[1]: Claim("log", CONFIG) for path in files.held if path.startswith("capsules/")}
+    claims = {
+        path.split("/")[1]: AdapterClaim("log", CONFIG) for path in files.held if path.startswith("capsules/")
+    }
     place = folder.capsule(one.update.adapter)
     place.mkdir(parents=True, exist_ok=True)
-    collector = Collector(folder, [Source("http://peer", files)], "log", claims)
+    collector = Collector(folder, [PeerSource("http://peer", files)], "log", claims)
     (place / "capsule.json").write_bytes(b"stands for what the log's entries say")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cryoflux.network.collecting._speaks_of", lambda *_: True)

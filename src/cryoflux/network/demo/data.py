@@ -13,8 +13,9 @@ from cryoflux.data.examples import Example
 from cryoflux.data.stdlib_docs import build
 
 NAMES = ("north", "south", "rogue")
-_GUESTS = 800
-"""texts of each part that judge what others offer, and are not trained on"""
+_GUESTS = 1500
+"""texts of each part that judge what others offer, and are not trained on: so many show what a network gives
+to nodes with little data of their own"""
 
 
 def cut_in_three(folder: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
