@@ -7,7 +7,7 @@ the command above it, which anybody can type again in the same folder.
 
 from __future__ import annotations
 
-__all__ = ["DemoFailedError", "demonstrate"]
+__all__ = ["demonstrate"]
 
 import json
 import os
@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import typer
 
 from cryoflux.cli.console import stderr, stdout
-from cryoflux.errors import CryoFluxError, UsageError
+from cryoflux.errors import StateError, UsageError
 
 _SETTINGS = {
     "CRYOFLUX_NEW_HEAD": "zero",
@@ -262,7 +262,7 @@ class _Demo:
     @staticmethod
     def _require(code: int, said: str) -> None:
         if code:
-            raise DemoFailedError(
+            raise StateError(
                 f"A command of the demonstration ended with {code}: {said.strip()[-400:]}",
                 why="What comes after it needs what it was to make.",
                 hint="Type the command by itself, in the folder of the demonstration.",
@@ -282,10 +282,6 @@ class _Demo:
         for line in out.splitlines():
             if line.strip() and line.startswith(tuple(keep)):
                 stdout.print(f"  {line}", indent=11)
-
-
-class DemoFailedError(CryoFluxError):
-    """A command of the demonstration failed."""
 
 
 @contextmanager
