@@ -86,7 +86,7 @@ class _Demo:
     def _begin(self) -> None:
         from cryoflux.network.demo.data import cut_in_three
 
-        self._title("Two witnesses, and the embedded data cut in three by SHA-256(text)")
+        self._title("Two witnesses, and the embedded data cut in three by SHA-256(text); south is young")
         counts = cut_in_three(self._folder)
         stdout.print(", ".join(f"{name}: {count} texts" for name, count in counts.items()))
         lines = []
