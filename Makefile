@@ -18,7 +18,7 @@ LLM_BUDGET ?= 500J
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo-rollback run run-llm test quick lint docs reference readme bench lock clean
+.PHONY: help install demo-rollback run run-llm test quick lint types style docs reference readme bench lock clean
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -45,11 +45,16 @@ quick: .venv/dev.stamp
 	$(BIN)/pytest --quick -n 2 --dist worksteal
 
 lint: .venv/dev.stamp
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types style
+
+types:
+	$(BIN)/mypy
+
+style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/mypy --config-file benchmarks/mypy.toml
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy --config-file benchmarks/mypy.toml
 
 docs: .venv-docs/stamp
 	.venv-docs/bin/python docs/make_site.py --into site

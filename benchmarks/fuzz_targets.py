@@ -30,12 +30,12 @@ from tempfile import mkdtemp
 
 from cryoflux.claims.document import parse_claim
 from cryoflux.claims.evidence import unpack
-from cryoflux.claims.expression import parse_expression
 from cryoflux.data.examples import normalise
 from cryoflux.data.prepared import load_examples
 from cryoflux.digests import CHECKSUMS, read_tensor_entries, sha256_hex
 from cryoflux.energy.account.settlement import parse_settlement
 from cryoflux.errors import CryoFluxError
+from cryoflux.expression import parse_expression
 from cryoflux.receipts.checkpoint import parse_note, parse_verifier_key
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.entry import parse_entry

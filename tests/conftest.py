@@ -6,6 +6,7 @@ folder and file; ``--quick`` passes over all that has one.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -80,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell's background job ignores Ctrl-C, and so would every process that a test interrupts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()  # while all is imported: nothing of that is garbage, and looking through it takes as long
     quick = config.getoption("quick")
     settings.load_profile("quick" if quick else "cryoflux")
     needed = 2 * 10**9 if quick else 6 * 10**9
@@ -117,6 +119,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     # What is not imported costs nothing: the training libraries alone take seconds.
     inside = collection_path.is_relative_to(TESTS)
     return (config.getoption("quick") and inside and bool(markers_of(collection_path))) or None
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what all tests have from now on is not looked through at each collection
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

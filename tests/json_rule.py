@@ -17,8 +17,7 @@ OF_THE_TASK = """
 base_loss new_loss delta delta_lo_95 delta_hi_95 delta_lo_anytime delta_hi_anytime delta_se screen_delta
 screen_delta_lo_95 screen_delta_hi_95 loss
 holdout_loss loss_before loss_after holdout_delta audit_delta drift expected_delta
-certified_delta
-eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj total_delta audit_loss
+eta_per_kj eta_low_per_kj all_in_eta_per_kj expected_eta_per_kj total_delta audit_loss certified_delta
 """
 """in the unit that ``unit`` names, in the same object or in one around it"""
 COUNTS = """
@@ -33,13 +32,19 @@ holdout_tokens holdout_target_tokens parameters
 tokens_per_example
 rows distinct_texts unbalanced holdout_examples holdout_needed texts_needed lacking_classes
 groups cut_documents
+capsules covered_entries
+offers fetched waiting tries witnesses head_count witnessed_entries
+held decided opened reproduced confirmed_by refuted_by used_by quorum
+examples_needed windows
+members guest_holdouts_left looks_most looks_before kept_before candidates parent_updates tried
+rounds rounds_open accepted considered adopted recalled
 """
-WHICH_ONE = "number attempt first_attempt index entry first end from until seq exit_code"
+WHICH_ONE = "receipt_index number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
     "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "
-    "leak_guard "
-    "relative_norm accuracy alpha target_share"
+    "leak_guard at_least "
+    "relative_norm accuracy alpha target_share adapted_alpha power chance"
 )
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
 """of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""
@@ -64,6 +69,8 @@ NAMED_BY_DATA = {
         "lacking_classes",
         "holdout_needed",
         "texts_needed",
+        "members",
+        "guards",
     ),
     *("settings", "recipes", "value", "software"),
 }

@@ -61,7 +61,10 @@ def environment(**extra: str) -> dict[str, str]:
 
 ZYGOTE = Zygote(environment)
 LIGHT_ZYGOTE = Zygote(environment, trains=False)
-LIGHT = {"agent", "energy", "models", "receipts", "verify", "witness"}
+LIGHT = {
+    *("agent", "capsule", "claim", "config", "contract", "dashboard", "doctor", "energy", "export", "fork"),
+    *("keys", "memory", "models", "node", "receipts", "report", "state", "verify", "witness"),
+}
 """commands that need no training library, unless they compute losses again"""
 COMPUTES = {"--recompute", "--spot-check", "--retrain"}
 

@@ -16,6 +16,8 @@ from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, sign_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, public_key_of
+from cryoflux.receipts.network_parts import RoundOutcome
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.schema import schema_bytes
 from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import key_id, public_pem
@@ -136,6 +138,10 @@ def _heads(entries: Sequence[Entry]) -> str:
             heads[attempt.task.name] = (
                 entry.receipt.result if entry.receipt else heads.get(attempt.task.name, attempt.base)
             )
-        elif entry.move and entry.move.task in heads:
-            heads[entry.move.task] = entry.move.result
+        elif (moved := entry.move or entry.recall or _accepted(entry)) and moved.task in heads:
+            heads[moved.task] = moved.result
     return "".join(f"{task} {head.digest} {head.files}\n" for task, head in sorted(heads.items()))
+
+
+def _accepted(entry: Entry) -> RoundResult | None:
+    return entry.round if entry.round and entry.round.outcome is RoundOutcome.ACCEPTED else None

@@ -18,13 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 T = TypeVar("T")
 CEILING_S = 1e6
 """For what has to be told a limit: none, for the limit on the whole test comes first."""
+PLAINLY: dict[str, Any] = {"trust_env": False, "timeout": CEILING_S, "verify": False}
+"""how a server of this machine is asked: the authorities of TLS take twenty times as long to read"""
 _EVERY_S = 10.0
 _SAMPLE_S = 0.03
 """CPU time that tells how busy the machine is; long beside what a scheduler gives at a time"""

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 
 from running import python
-from waiting import CEILING_S
+from waiting import PLAINLY
 
 
 class WitnessProcess:
@@ -35,10 +35,10 @@ class WitnessProcess:
         return f"witness {name} {self.hello['key']} {self.url}"
 
     def post(self, body: bytes) -> httpx2.Response:
-        return httpx2.post(f"{self.url}/add-checkpoint", content=body, trust_env=False, timeout=CEILING_S)
+        return httpx2.post(f"{self.url}/add-checkpoint", content=body, **PLAINLY)
 
     def get(self, path: str) -> httpx2.Response:
-        return httpx2.get(f"{self.url}/{path}", trust_env=False, timeout=CEILING_S)
+        return httpx2.get(f"{self.url}/{path}", **PLAINLY)
 
     def end(self, how: int = signal.SIGTERM) -> int:
         self.process.send_signal(how)  # which does nothing to one that was waited for

@@ -164,6 +164,9 @@ def _import_everything(*, trains: bool) -> None:
     for module in pkgutil.walk_packages(cryoflux.__path__, "cryoflux."):
         if not module.name.endswith("__main__") and (trains or not module.name.startswith(_TRAINING)):
             importlib.import_module(module.name)
+    from cryoflux.cli.main import parser
+
+    parser()
 
 
 def _serve(connection: socket.socket) -> dict[str, object]:
@@ -265,7 +268,9 @@ def _run(request: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     del sys.path[0]
+    gc.disable()
     _import_everything(trains="trains" in sys.argv)
+    gc.enable()
     gc.collect()
     gc.freeze()  # what is shared is not written to by a collection
     _become(_serve(socket.socket(fileno=int(sys.argv[1]))))

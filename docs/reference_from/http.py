@@ -1,4 +1,4 @@
-"""The HTTP API of the JouleAgent and of a witness, from the tables that the routes are made from."""
+"""The HTTP API of the JouleAgent, of a witness and of a node, from the tables that routes are made from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from cryoflux import __version__
 from cryoflux.agent import app, schemas, taken
+from cryoflux.network import serving
 from cryoflux.serving.openapi import Operation, describe
 from cryoflux.witness import server
 from reference_from.beside import said_beside, summary_of
@@ -34,6 +35,7 @@ def http_parts() -> dict[str, str]:
         "http.agent": _operations(app.OPERATIONS),
         "http.agent.fields": _fields(),
         "http.witness": _operations(server.OPERATIONS),
+        "http.node": _operations(serving.OPERATIONS),
     }
 
 
@@ -43,13 +45,18 @@ def _operations(operations: Iterable[Operation]) -> str:
             f"`{one.method} {one.path}`",
             worded(one.summary),
             ", ".join(f"`?{name}=`" for name in one.query),
-            _link(one.body) if one.body else ("text" if one.raw else ""),
-            _link(one.reply) if one.reply else f"`{one.media}`",
+            _named(one.body) if one.body else ("text" if one.raw else ""),
+            _named(one.reply) if one.reply else f"`{one.media}`",
             ", ".join(str(status) for status in one.refusals),
         )
         for one in operations
     ]
     return table(("", "does", "query", "body", "answer", "may refuse with"), rows)
+
+
+def _named(model: type[BaseModel]) -> str:
+    """A model by its name, which leads to its fields where the page has them."""
+    return _link(model) if model.__name__ in _models() else f"`{model.__name__}`"
 
 
 def _link(model: type[BaseModel]) -> str:

@@ -31,6 +31,7 @@ from cryoflux.settings import (
     ModelSettings,
     ModelsSettings,
     MonitorSettings,
+    NetworkSettings,
     RunSettings,
     SettingsSection,
     WitnessSettings,
@@ -54,6 +55,7 @@ class Settings(SettingsSection):
     agent: AgentSettings = AgentSettings()
     witness: WitnessSettings = WitnessSettings()
     models: ModelsSettings = ModelsSettings()
+    network: NetworkSettings = NetworkSettings()
     recipe: dict[str, dict[str, bool | int | float | str]] = Field(default_factory=dict)
     """``[recipe.NAME]``: recipes of one's own, or changes to built-in ones"""
 

@@ -314,9 +314,7 @@ def _well_formed(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_tensor_header(
-    stream: BinaryIO, size: int, *, most: int = _MAX_HEADER_BYTES
-) -> tuple[dict[str, Any], int]:
+def read_tensor_header(stream: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """What the header of a safetensors file says of each tensor, and where their bytes begin.
 
     Every byte of the file belongs to the header or to exactly one tensor, and each tensor has the bytes that
@@ -325,13 +323,12 @@ def read_tensor_header(
     Args:
         stream: the file, at its start.
         size: of the file, bytes.
-        most: bytes that the header may have.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError, RecursionError: there is no such header.
     """
     length = int.from_bytes(stream.read(8), "little")
-    if not 2 <= length <= min(most, size - 8):
+    if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
         raise ValueError("header length")
     header = json.loads(stream.read(length), object_pairs_hook=_without_doubles)
     if not isinstance(header, dict):

@@ -10,11 +10,7 @@ for the steps of `cryoflux.verification`, which look at it before it is taken.
 
 from __future__ import annotations
 
-__all__ = [
-    "LogState",
-    "OpenIntent",
-    "composed_by",
-]
+__all__ = ["LogState", "OpenIntent"]
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -26,18 +22,12 @@ from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
 from cryoflux.network_state import NodeState
+from cryoflux.receipts.composed_by import composed_by
+from cryoflux.receipts.contract_statement import ContractStatement
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.fork_parts import ForkedTask, JudgedHoldout
 from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import (
-    GuestHoldout,
-    NetworkStatement,
-    Node,
-    Opening,
-    Recall,
-    Round,
-    RoundIntent,
-)
+from cryoflux.receipts.network_statement import NetworkStatement, Recall, RoundResult
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import (
@@ -54,7 +44,7 @@ from cryoflux.receipts.statement import (
     ReceiptStatement,
     Rule,
 )
-from cryoflux.registry.composition import COMPOSE, Composition
+from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import MadeVersion, list_of
 from cryoflux.registry.mixture import ListStep
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
@@ -74,25 +64,6 @@ class OpenIntent(Struct, frozen=True):
     """position in the log"""
 
 
-def composed_by(statement: ReceiptStatement, start: Composition, digest: str) -> Composition | None:
-    """What the candidate of a receipt is composed of, by what the receipt says and the list of its start.
-
-    Args:
-        statement: the receipt.
-        start: of what the version that its update is added to is composed: its base, or its chain's start.
-        digest: of that version.
-
-    Returns:
-        None where the receipt names no list (it was merged in float32), or one that does not follow.
-    """
-    training = statement.predicate.training
-    fields = training.section.fields if training is not None else {}
-    if fields.get("merge") != COMPOSE:
-        return None
-    said = (fields.get("genesis"), fields.get("list"))
-    return start.named(said, digest, statement.subject[0].digest.sha256)
-
-
 def _composed(entry: Entry, known: TaskState, chain: Chain | None) -> Composition | None:
     statement = entry.statement
     if type(statement) is not ReceiptStatement or statement.predicate.outcome is not Outcome.ACCEPTED:
@@ -106,17 +77,6 @@ def _adapter(entry: Entry) -> str:
     """Digest of what an attempt made."""
     statement = entry.statement
     return statement.subject[0].digest.sha256 if type(statement) is ReceiptStatement else ""
-
-
-def _count_look(known: TaskState, receipt: Receipt) -> None:
-    """A holdout has given a verdict."""
-    tally = known.holdouts.setdefault(receipt.holdout.sha256, HoldoutTally(receipt.holdout.count))
-    accepted, decision = receipt.outcome is Outcome.ACCEPTED, receipt.decision
-    if decision is not None and decision.rule.name == STAKED:
-        before = tally.staked_budget(decision.rule.alpha_ppm)
-        tally.left = before.after(decision.bar.stake_milli, accepted=accepted).left
-    tally.looks += 1
-    tally.kept += accepted
 
 
 @dataclass(slots=True)
@@ -143,6 +103,8 @@ class LogState:
     """SHA-256 of a holdout that judges what others made → what it was used for"""
     nodes: dict[str, NodeState] = field(default_factory=dict)
     """task → what it has come to as a node's"""
+    guests_before: set[str] = field(default_factory=set)
+    """roots of guest holdouts that were entered in the logs that this one goes on from"""
     _memories: dict[str, Memory] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
@@ -159,8 +121,8 @@ class LogState:
             self._take_up(entry, fork)
         elif (judgement := entry.judgement) is not None:
             self._judge(judgement)
-        elif (network := entry.network) is not None:
-            self._network(entry, network)
+        elif (said := entry.network or entry.contract) is not None:
+            self._network(entry, said)
         self.size += 1
         self.last = entry.leaf_hash
 
@@ -179,6 +141,14 @@ class LogState:
             JudgedHoldout(sha256=digest, alpha_ppm=tally.alpha_ppm, looks=tally.looks, kept=tally.kept)
             for digest, tally in sorted(self.judged.items())
         ]
+
+    def guests_handed_on(self) -> list[str]:
+        """Roots of all guest holdouts that were entered here or before: no fork of this log may enter one.
+
+        Looks at one are sealed under the announcements of this log, and are opened in it. So it stays here,
+        and a fork that is to judge what others offer enters one of its own.
+        """
+        return sorted(self.guests_before.union(*(node.guests for node in self.nodes.values())))
 
     def list_of(self, digest: str) -> Composition | None:
         """What a version is the sum of; none where that is not remembered, or it is no sum."""
@@ -206,6 +176,7 @@ class LogState:
         self.judged = {
             said.sha256: JudgedTally(said.alpha_ppm, said.looks, said.kept) for said in fork.judged
         }
+        self.guests_before = set(fork.guests)
         for known in self.tasks.values():
             known.was_made(known.start, entry.index, entry.leaf_hash, known.counts[-1])
 
@@ -222,30 +193,16 @@ class LogState:
         tally.looks += 1
         tally.kept += said.outcome is Outcome.ACCEPTED
 
-    def _network(self, entry: Entry, statement: NetworkStatement) -> None:
+    def _network(self, entry: Entry, statement: NetworkStatement | ContractStatement) -> None:
         said = statement.predicate
-        node = self.nodes.setdefault(said.task, NodeState())
-        match said:
-            case Node():
-                node.take_node(said, entry.leaf_hash)
-            case GuestHoldout():
-                node.enter(said, entry.index)
-            case RoundIntent():
-                node.announce(said, entry.leaf_hash, entry.index)
-            case Round():
-                node.close(said)
-                if said.outcome is RoundOutcome.ACCEPTED:
-                    self._adopt(entry, said, steps=tuple(said.steps))
-            case Recall():
-                node.recall(said)
-                self._adopt(entry, said, recalled=said.capsule)
-            case Opening():
-                node.retire(said)
-            case _:
-                node.offers.setdefault(said.update.adapter, entry.index)
+        self.nodes.setdefault(said.task, NodeState()).take(said, entry.index, entry.leaf_hash)
+        if isinstance(said, Recall):
+            self._adopt(entry, said, recalled=said.capsule)
+        elif isinstance(said, RoundResult) and said.outcome is RoundOutcome.ACCEPTED:
+            self._adopt(entry, said, steps=tuple(said.steps))
 
     def _adopt(
-        self, entry: Entry, said: Round | Recall, steps: tuple[ListStep, ...] = (), recalled: str = ""
+        self, entry: Entry, said: RoundResult | Recall, steps: tuple[ListStep, ...] = (), recalled: str = ""
     ) -> None:
         """A head goes on with what others offered, or without it."""
         if (known := self.tasks.get(said.task)) is None:
@@ -254,6 +211,7 @@ class LogState:
         known.put_head(said.result, MadeVersion(genesis, known.head.digest, steps=steps, recalled=recalled))
         known.was_made(said.result, entry.index, entry.leaf_hash, known.counts[-1])
         known.chains.clear()  # they go on from what others had no part in
+        known.of_others = True
 
     def _announce(self, entry: Entry, intent: Intent) -> None:
         self.attempts += 1
@@ -290,7 +248,8 @@ class LogState:
         drawn_from = known.pool_for(opened.intent).count if opened is not None else known.counts[-1]
         composed = _composed(entry, known, chain)
         if receipt.evaluation is not None:
-            _count_look(known, receipt)
+            tally = known.holdouts.setdefault(receipt.holdout.sha256, HoldoutTally(receipt.holdout.count))
+            tally.count_look(receipt.decision, accepted=receipt.outcome is Outcome.ACCEPTED)
         if opened is not None:
             known.follow_chain(opened.intent, receipt, entry.leaf_hash, _adapter(entry))
             self._sign(known, receipt, opened.intent, new=False)

@@ -28,6 +28,7 @@ from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.per_token import per_token_text
 from cryoflux.receipts.reading import each_entry
+from cryoflux.receipts.round_total import RoundTotal, with_round
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Outcome
 from cryoflux.state import StateFolder
@@ -59,6 +60,8 @@ class TaskTotal:
     """target tokens of an example of the holdout, on average; none where examples have none"""
     taken_back: int = 0
     """kept updates that the head does not rest on, since it was moved: they count for joules alone"""
+    of_others: bool = False
+    """whether a round or a recall has moved the head: then Σ Δ is not all that it has gained"""
 
     @property
     def delta_per_token(self) -> str:
@@ -89,18 +92,27 @@ class LogSummary:
     tasks: tuple[TaskTotal, ...]
     judged: JudgementTotal | None = None
     """what was judged that others made; none where nothing was"""
+    rounds: RoundTotal | None = None
+    """what rounds made of updates that others offer; none where there was no round"""
+    rounds_open: int = 0
+    """rounds that are announced and have no record: what they spend is not on the log yet"""
+
+    @property
+    def checking(self) -> Energy | None:
+        """Charged to rounds; none before the first."""
+        return self.rounds.energy if self.rounds is not None else None
 
     @property
     def all_in(self) -> Energy | None:
-        """Attempts and everything beside them; none where a session is missing, so that nobody knows."""
-        if self.unrecorded or self.session_open or self.energy is None or self.beside is None:
-            return None
-        return self.energy + self.beside
+        """Attempts, rounds, and everything beside them; none where something is missing that nobody knows."""
+        missing = self.unrecorded or self.session_open or self.rounds_open
+        return None if missing or self.energy is None or self.beside is None else self.known
 
     @property
     def known(self) -> Energy | None:
         """All that is on the log: all-in, or at least so much."""
-        return Energy.total(part for part in (self.energy, self.beside) if part is not None)
+        parts = (self.energy, self.checking, self.beside)
+        return Energy.total(part for part in parts if part is not None)
 
     @property
     def all_in_eta_per_kj(self) -> float | None:
@@ -130,6 +142,7 @@ class Log(Sequence[Attempt]):
         self._sessions: list[Session] = []
         self._session_open = False
         self._judged: JudgementTotal | None = None
+        self._rounds: RoundTotal | None = None
         for entry in self.follow() if read else ():
             self.take(entry)
 
@@ -161,9 +174,10 @@ class Log(Sequence[Attempt]):
     def _note(self, entry: Entry, paid: Paid | None) -> None:
         if entry.session is not None:
             self._sessions.append(entry.session)
-        if (said := entry.receipt or entry.move) is not None:
+        if (said := entry.receipt or entry.move or entry.round or entry.recall) is not None:
             self._lines.take(said)
         self._judged = with_judgement(self._judged, entry)
+        self._rounds = with_round(self._rounds, entry)
         number = self._numbers.take(entry) or 0
         if (receipt := entry.receipt) is None:
             return
@@ -228,6 +242,8 @@ class Log(Sequence[Attempt]):
             unrecorded=self._memory.attempts - sum(session.attempts for session in self._sessions),
             tasks=self._totals(),
             judged=self._judged,
+            rounds=self._rounds,
+            rounds_open=sum(len(node.open) for node in self._memory.nodes.values()),
         )
 
     def _totals(self) -> tuple[TaskTotal, ...]:
@@ -249,6 +265,7 @@ class Log(Sequence[Attempt]):
             looks=known.tally(known.holdout).looks,
             tokens_per_example=stands[-1].tokens_per_example if stands else None,
             taken_back=len(kept) - len(stands),
+            of_others=known.of_others,
         )
 
     def to_pandas(self) -> Any:

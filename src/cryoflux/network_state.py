@@ -5,7 +5,7 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["GuestTally", "Look", "NodeState", "OpenRound"]
+__all__ = ["Consideration", "ContractTally", "GuestLook", "GuestTally", "NodeState", "OpenRound", "RoundGain"]
 
 from dataclasses import dataclass, field
 
@@ -13,9 +13,33 @@ import msgspec
 from msgspec import Struct
 
 from cryoflux.decision.levels import RoundBudget
-from cryoflux.receipts.network_parts import GuestInUse, RoundOutcome
-from cryoflux.receipts.network_statement import GuestHoldout, Node, Opening, Recall, Round, RoundIntent
+from cryoflux.receipts.contract_parts import AgreedTerms
+from cryoflux.receipts.contract_statement import (
+    AcceptedContract,
+    ContractLook,
+    ContractResult,
+    ProposedContract,
+)
+from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, RoundOutcome
+from cryoflux.receipts.network_statement import (
+    GuestHoldout,
+    GuestOpening,
+    Node,
+    Recall,
+    RoundIntent,
+    RoundResult,
+    UpdateOffer,
+)
 from cryoflux.receipts.parts import Base
+
+ContractSaid = ProposedContract | AcceptedContract | ContractLook | ContractResult
+"""what a party of a contract says"""
+NodeSaid = (
+    Node | GuestHoldout | UpdateOffer | RoundIntent | RoundResult | GuestOpening | Recall | ContractSaid
+)
+"""what a node says"""
+_MOST_GAINS = 4
+"""newest rounds that the next one is expected to be like"""
 
 
 class OpenRound(Struct, frozen=True):
@@ -27,7 +51,7 @@ class OpenRound(Struct, frozen=True):
     """position in the log"""
 
 
-class Look(Struct, frozen=True):
+class GuestLook(Struct, frozen=True):
     """What the log says of one look at a guest holdout."""
 
     intent: str
@@ -40,13 +64,32 @@ class Look(Struct, frozen=True):
     """that it compared with"""
 
 
+class Consideration(Struct, frozen=True):
+    """What rounds of the log have said of an update that was offered."""
+
+    verdict: MemberVerdict
+    """the last one"""
+    times: int
+    head: str
+    """digest of the head that it was considered for last"""
+
+
+class RoundGain(Struct, frozen=True):
+    """What a round has come to, as the next one may be expected to."""
+
+    delta_nano: int
+    """mean Δ on the node's own training side, billionths of the unit; 0 where nothing was adopted"""
+    hi_uj: int
+    """upper end of what it was charged, µJ"""
+
+
 class GuestTally(Struct):
     """What a guest holdout was used for."""
 
     said: GuestHoldout
     index: int
     """position of the entry that entered it"""
-    looks: list[Look] = msgspec.field(default_factory=list)
+    looks: list[GuestLook] = msgspec.field(default_factory=list)
     """verdicts that it has given, in order"""
     opened: bool = False
 
@@ -78,6 +121,30 @@ class GuestTally(Struct):
         return self.opened or len(self.looks) >= self.said.max_looks or self.budget.exhausted
 
 
+class ContractTally(Struct):
+    """What a log says of a contract of its owner."""
+
+    terms: AgreedTerms
+    index: int
+    """position of the entry that proposed or accepted it"""
+    looks: list[ContractLook] = msgspec.field(default_factory=list)
+    """in order, the first of each window: no other counts"""
+    results: dict[int, ContractResult] = msgspec.field(default_factory=dict)
+    """window → what it came to, by the newest entry"""
+
+    @property
+    def base(self) -> str:
+        """Digest of the list that the next window is compared with."""
+        return next((one.result for one in reversed(self.looks) if all(one.kept)), self.terms.start)
+
+    def take(self, said: ContractLook | ContractResult) -> None:
+        """Go on by a look or a result; a second look at a window is none."""
+        if isinstance(said, ContractResult):
+            self.results[said.window] = said
+        elif all(one.window != said.window for one in self.looks):
+            self.looks.append(said)
+
+
 @dataclass(slots=True)
 class NodeState:
     """What a log has come to as a node's, for one task."""
@@ -94,8 +161,40 @@ class NodeState:
     """capsule → leaf hash of the announcement of the round that adopted it; not those that were recalled"""
     open: dict[str, OpenRound] = field(default_factory=dict)
     """leaf hash of the announcement → what was announced"""
+    contracts: dict[str, ContractTally] = field(default_factory=dict)
+    """digest of a contract → what it was used for"""
     rounds: int = 0
     """announced ones"""
+    considered: dict[str, Consideration] = field(default_factory=dict)
+    """capsule → what rounds have said of it"""
+    gains: list[RoundGain] = field(default_factory=list)
+    """of the newest rounds that came to a verdict, oldest first"""
+
+    def take(self, said: NodeSaid, index: int, leaf_hash: str) -> None:
+        """Go on by the next entry of the log's owner.
+
+        Args:
+            said: what it says.
+            index: its position in the log.
+            leaf_hash: its name.
+        """
+        match said:
+            case Node():
+                self.take_node(said, leaf_hash)
+            case GuestHoldout():
+                self.enter(said, index)
+            case UpdateOffer():
+                self.offers.setdefault(said.update.adapter, index)
+            case RoundIntent():
+                self.announce(said, leaf_hash, index)
+            case RoundResult():
+                self.close(said)
+            case Recall():
+                self.recall(said)
+            case GuestOpening():
+                self.retire(said)
+            case _:
+                self.take_contract(said, index)
 
     def take_node(self, node: Node, leaf_hash: str) -> None:
         """Go on with who the node says it is."""
@@ -110,20 +209,25 @@ class NodeState:
         self.open = {leaf_hash: OpenRound(intent, leaf_hash, index)}
         self.rounds += 1
 
-    def close(self, record: Round) -> OpenRound | None:
+    def close(self, record: RoundResult) -> OpenRound | None:
         """Go on by the record of a round; the announcement that it closes."""
         opened = self.open.pop(record.intent, None)
         if opened is None:
             return None
         guest, look = opened.intent.guest, record.look
         if look is not None and (tally := self.guests.get(guest.root)) is not None:
-            seen = Look(record.intent, look.sealed, guest.needed_milli, look.level, record.base)
+            seen = GuestLook(record.intent, look.sealed, guest.needed_milli, look.level, record.base)
             tally.looks.append(seen)
+        for member in record.members:
+            times = self.considered[member.capsule].times if member.capsule in self.considered else 0
+            self.considered[member.capsule] = Consideration(member.verdict, times + 1, record.base.digest)
+        if record.outcome is not RoundOutcome.ABORTED:
+            self.gains = [*self.gains[1 - _MOST_GAINS :], _gain_of(record)]
         if record.outcome is RoundOutcome.ACCEPTED:
             self.adopted |= {step.update.adapter: record.intent for step in record.steps}
         return opened
 
-    def retire(self, opening: Opening) -> None:
+    def retire(self, opening: GuestOpening) -> None:
         """Go on by a guest holdout that was opened."""
         if (tally := self.guests.get(opening.root)) is not None:
             tally.opened = True
@@ -132,7 +236,28 @@ class NodeState:
         """Go on by an update that was taken out of the head."""
         self.adopted.pop(recall.capsule, None)
 
+    def take_contract(self, said: ContractSaid, index: int) -> None:
+        """Go on by a contract, which stays what it was where it is there already, or by what it came to."""
+        if isinstance(said, ProposedContract | AcceptedContract):
+            self.contracts.setdefault(said.terms.digest, ContractTally(said.terms, index))
+        elif (tally := self.contracts.get(said.contract)) is not None:
+            tally.take(said)
+
+    def contract_looks(self, root: str) -> list[tuple[AgreedTerms, ContractLook]]:
+        """The sealed looks that a guest holdout has given for contracts, in the order of its opening."""
+        tallies = [tally for tally in self.contracts.values() if tally.terms.guest_root == root]
+        return [(tally.terms, look) for tally in tallies for look in tally.looks if look.sealed]
+
     @property
     def guest(self) -> GuestTally | None:
-        """The guest holdout that the next round looks at: the first one that has not retired."""
-        return next((tally for tally in self.guests.values() if not tally.retired), None)
+        """The guest holdout that the next round looks at: the first that neither retired nor is pledged."""
+        pledged = {tally.terms.guest_root for tally in self.contracts.values()}
+        free = (tally for root, tally in self.guests.items() if root not in pledged)
+        return next((tally for tally in free if not tally.retired), None)
+
+
+def _gain_of(record: RoundResult) -> RoundGain:
+    search = record.search
+    gained = record.outcome is RoundOutcome.ACCEPTED and search is not None
+    delta_nano = (search.base_loss_sum - search.new_loss_sum) // search.count if gained and search else 0
+    return RoundGain(max(0, delta_nano), max(1, record.energy.hi_microjoules))

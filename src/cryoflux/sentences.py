@@ -361,6 +361,19 @@ _SENTENCES: dict[str, Callable[[_Numbers], str]] = {
     "chosen": _chosen,
     "drawn": lambda n: f"{n['arm']} was drawn from {_arms(_number(n, 'rivals'))}.",
     "plateau": _plateau,
+    # rounds
+    "round.kept": lambda n: (
+        f"Kept: {n['count']} guest examples show that Δ is above {_number(n, 'level') / NANO:g} {n['unit']}."
+    ),
+    "round.missed": lambda n: f"Not kept: {n['count']} guest examples did not show that it is better.",
+    "round.unshown": lambda n: (
+        f"Nothing of {n['candidates']} offered updates helped on the node's own training side, in "
+        f"{n['tried']} proposals: the guest holdout was not looked at."
+    ),
+    "round.unsafe": lambda n: (
+        f"What was composed of {n['candidates']} offered updates may make a guard set worse: the guest "
+        "holdout was not looked at."
+    ),
     # moves of a head
     "rolled-back": lambda n: f"Rolled back: {n['why']}",
     "promoted": lambda n: f"Promoted: {n['why']}",

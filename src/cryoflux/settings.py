@@ -18,6 +18,7 @@ __all__ = [
     "ModelSettings",
     "ModelsSettings",
     "MonitorSettings",
+    "NetworkSettings",
     "RunSettings",
     "SettingsSection",
     "WitnessSettings",
@@ -99,6 +100,9 @@ class ModelSettings(SettingsSection):
     model: str = "all-MiniLM-L6-v2"
     """``all-MiniLM-L6-v2`` (embedded), a Hugging Face id, or a folder; ``causal-lm`` has one of its own where
     none is named: ``SmolLM2-135M-Instruct``"""
+    new_head: Literal["frequencies", "zero"] = "frequencies"
+    """what a new classification head scores before anything is learned: how often each class is in ``train``,
+    or ``zero``: then all who name the same classes begin with one version, as nodes of a network have to"""
     max_tokens: Annotated[int, Field(ge=0, le=8192), AfterValidator(_tokens)] = 0
     """texts are cut to so many tokens; 0 for what their lengths say when a state begins"""
     reading: Literal["head", "head-tail"] = "head"
@@ -278,6 +282,18 @@ class WitnessSettings(SettingsSection):
     """``async``: a run never waits for them; ``required``: nothing takes effect without a quorum"""
     witness_timeout: Annotated[float, Field(gt=0, le=600)] = 5.0
     """how long the witnesses' answers to one head are waited for, s"""
+
+
+class NetworkSettings(SettingsSection):
+    """What a node takes of what other nodes offer."""
+
+    adopt: Literal["when-it-pays", "never"] = "when-it-pays"
+    """``when-it-pays``: a run makes a round where that is expected to bring as much for a joule as training;
+    ``never``: only ``cryoflux node round`` makes one"""
+    candidates: Annotated[int, Field(ge=1, le=48)] = 8
+    """most offers of a round"""
+    guards: str = ""
+    """CSV or JSONL files, with commas, that what is adopted must not make worse; empty for none"""
 
 
 class ModelsSettings(SettingsSection):

@@ -38,12 +38,18 @@ def recipe_digest(recipe: Mapping[str, str | int]) -> str:
 def chain_start(recipe: Mapping[str, str | int], base: Base, known: TaskState | None) -> Base:
     """The version that a new chain begins at: the head, or the one that the log began with.
 
+    A recipe that starts at the first version learns anew what its own updates had taught. It cannot learn
+    what others' updates brought, and cannot leave out again what a recall took away. So from the first round
+    or recall that moved the head on, ``start: first`` begins at the head, like any recipe.
+
     Args:
         recipe: of its attempts, as an intent says it.
         base: the head.
         known: what the log has come to for the task; none before its first intent.
     """
-    return known.start if known is not None and recipe.get("start") == "first" else base
+    if known is None or known.of_others or recipe.get("start") != "first":
+        return base
+    return known.start
 
 
 class Chain(Struct, frozen=True):
@@ -152,6 +158,8 @@ class TaskState:
     """digest of a version → how it was composed, of the newest ones"""
     chains: dict[str, Chain] = field(default_factory=dict)
     """arm → the chain that its next attempt goes on with"""
+    of_others: bool = False
+    """whether a round or a recall has moved its head since the log began with it"""
     grown: Data | None = None
     """the data set as the latest intent named it, where training examples have joined since the first one"""
     pools: list[int] = field(default_factory=list)

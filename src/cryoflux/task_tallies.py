@@ -12,7 +12,7 @@ from msgspec import Struct
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import BUDGETED
 from cryoflux.decision.stakes import STAKED, StakedBudget, left_of_counted
-from cryoflux.receipts.statement import Base
+from cryoflux.receipts.statement import Base, Decision
 from cryoflux.signing.fields import Count, Document
 
 
@@ -49,6 +49,14 @@ class HoldoutTally(Struct):
         if rule == STAKED:
             return self.staked_budget(alpha_ppm).exhausted(alpha_ppm)
         return rule == BUDGETED and ErrorBudget(alpha_ppm, self.looks, self.kept).exhausted
+
+    def count_look(self, decision: Decision | None, *, accepted: bool) -> None:
+        """Go on by a verdict that it has given; ``decision`` says by which rule."""
+        if decision is not None and decision.rule.name == STAKED:
+            before = self.staked_budget(decision.rule.alpha_ppm)
+            self.left = before.after(decision.bar.stake_milli, accepted=accepted).left
+        self.looks += 1
+        self.kept += accepted
 
 
 class JudgedTally(Struct):

@@ -31,6 +31,10 @@ STRANGER = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
 Found = dict[int, tuple[str, str]]
 """number of a check → its status and what it says"""
 NOTHING_GIVEN = 8
+ROWS = """
+(rows) => rows.map((row) =>
+  [row.querySelector(".number").innerText, row.className, row.querySelector("div").innerText])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +69,8 @@ def checked(browser: Browser, state: Path, *, known: str = "", before: str = "")
         seen.page.fill("#known", known)
         seen.page.click("#check-form button")
         seen.page.wait_for_selector("#check-result h3")
-        found: Found = {}
-        for row in seen.page.locator("#check-result .check").all():
-            status = (row.get_attribute("class") or "").split()[-1]
-            found[int(row.locator(".number").inner_text())] = status, row.locator("div").inner_text()
+        rows = seen.page.locator("#check-result .check").evaluate_all(ROWS)
+        found = {int(number): (style.split()[-1], said) for number, style, said in rows}
         return seen.page.locator("#check-result h3").inner_text(), found
 
 

@@ -15,11 +15,11 @@ from cryoflux.claims import making
 from cryoflux.claims.check import check_claim
 from cryoflux.claims.document import ClaimedValue, format_claim, parse_claim
 from cryoflux.claims.evaluation import EvaluatedClause, Figures, add_up, judge, told_by
-from cryoflux.claims.expression import parse_expression
 from cryoflux.claims.making import ClaimScope, make_claim
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.wording import spelt
 from cryoflux.errors import VerificationError
+from cryoflux.expression import parse_expression
 from cryoflux.log_view import open_log
 from cryoflux.report.log_words import log_lines
 from cryoflux.signing.envelope import CLAIM_PAYLOAD, sign_document

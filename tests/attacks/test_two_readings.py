@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from cryoflux.claims.evaluation import Figures, add_up, judge, told_by
-from cryoflux.claims.expression import parse_expression
 from cryoflux.claims.making import make_claim
 from cryoflux.claims.wording import in_words
 from cryoflux.digests import write_checksums
 from cryoflux.errors import VerificationError
+from cryoflux.expression import parse_expression
 from cryoflux.receipts.profiles import F32
 from cryoflux.receipts.statement import Base, Evaluation, Hits
 from cryoflux.verification.result import Report, Status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ RUN = [
     *("--learning-rate", "0.001", "--reserve", "6J", "--budget", "300J"),
     *("--recipes", "carry-1", "--policy", "uniform/v1"),
 ]
+WATTS = str(8 * len(os.sched_getaffinity(0)))  # so that the joules of an attempt are soon spent
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def begun(place: Path, inputs: list[str]) -> Path:
     """A state whose chain goes on: three attempts, one at least carried."""
-    outcome = cryoflux("run", *inputs, *RUN, "--attempts", "4", "--state", place / "begun", cwd=place)
+    outcome = learned(place, *inputs, "--attempts", "4", "--state", place / "begun")
     assert outcome.code == 0, outcome.stderr
     assert list((place / "begun" / "working").iterdir())
     return place / "begun"
@@ -46,10 +48,12 @@ def intents(state: Path) -> list[Intent]:
         log.close()
 
 
+def learned(place: Path, *words: object, kill_at: str = "") -> Outcome:
+    return cryoflux("run", *RUN, *words, cwd=place, kill_at=kill_at, CRYOFLUX_TDP_W=WATTS)
+
+
 def went_on(state: Path, place: Path, inputs: list[str], *options: object, kill_at: str = "") -> Outcome:
-    return cryoflux(
-        "run", *inputs, *RUN, "--attempts", "1", "--state", state, *options, cwd=place, kill_at=kill_at
-    )
+    return learned(place, *inputs, "--attempts", "1", "--state", state, *options, kill_at=kill_at)
 
 
 def verified(state: Path, *options: str) -> dict[str, Any]:
@@ -74,8 +78,7 @@ def test_weighed_classes_stand_in_the_intent_and_are_weighed_again(
     rare = rows[0][1]
     uneven = [row for at, row in enumerate(rows) if row[1] != rare or at % 4 == 0]
     inputs = [*inputs, "--train", str(tiny.write_csv(tmp_path / "uneven.csv", uneven))]
-    words = [*RUN, "--attempts", "3", "--class-weights", "balanced", "--state", state]
-    outcome = cryoflux("run", *inputs, *words, cwd=place)
+    outcome = learned(place, *inputs, "--attempts", "3", "--class-weights", "balanced", "--state", state)
     assert outcome.code == 0, outcome.stderr
     assert {intent.recipe["class_weights"] for intent in intents(state)} == {"balanced"}
     report = verified(state, "--retrain", "1", "--recompute", "1")

@@ -18,13 +18,13 @@ from cryoflux.attempt.watch import Step
 from cryoflux.runs.activity_form import SaidEnd
 from hearing import Event, events_of
 from synthetic_state import make_state, open_state
-from waiting import CEILING_S
+from waiting import PLAINLY
 
 
 @contextmanager
 def stream(running: Dashboard, since: str = "", **headers: str) -> Iterator[Iterator[Event]]:
     """The events of a stream as they come."""
-    client = httpx2.Client(trust_env=False, timeout=CEILING_S)
+    client = httpx2.Client(**PLAINLY)
     with client, client.stream("GET", f"{running.url}/events?since={since}", headers=headers) as answer:
         assert answer.status_code == 200
         yield events_of(answer.iter_lines())

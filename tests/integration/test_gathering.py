@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+import public_node
+from cryoflux.errors import StorageError
+from cryoflux.files import write_atomic
 from cryoflux.network.books import Confirmation, books_of
+from cryoflux.network.capsule import check_capsule, parse_capsule
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import PeerGathered, gather
 from cryoflux.network.offers_found import OfferFound, found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, parse_peers
+from cryoflux.network.publishing import Publisher
 from cryoflux.network.pulling import PullOutcome
 from cryoflux.network.telling import LATER, own_record, told_by
 from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
+from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from node_log import GUEST_KEY, GUESTS
 from node_tree import CosigningWitness, Odd, TreeNode, serving_tree
@@ -201,6 +207,22 @@ def test_who_offers_bytes_of_another_with_other_settings_displaces_nothing(
     (config,) = NetworkFolder(network).incoming.rglob("adapter_config.json")
     assert config.read_bytes() == b"config"
     rogue.close()
+
+
+def test_the_capsule_of_who_committed_first_is_kept_whoever_came_first(
+    tmp_path: Path, north: TreeNode
+) -> None:
+    """Somebody offers the very same files later."""
+    copier = TreeNode(tmp_path / "copier")
+    copier.offer()
+    copier.publish({W1: T + 50, W2: T + 50})
+    network = tmp_path / "mine"
+    gathered(network, copier)
+    _, peers = gathered(network, copier, north)
+    (capsule,) = NetworkFolder(network).incoming.rglob("capsule.json")
+    assert parse_capsule(capsule.read_bytes()).origin == north.origin
+    assert [one.origin for one in found_offers(network, peers)] == [north.origin, copier.origin]
+    copier.close()
 
 
 def test_a_head_that_was_published_and_is_gone_goes_back(tmp_path: Path, north: TreeNode) -> None:
@@ -465,3 +487,101 @@ def test_without_witnesses_what_came_first_counts(tmp_path: Path, north: TreeNod
         (south.origin, T + 1),
         (north.origin, T + 9),
     ]
+
+
+def test_what_a_node_publishes_is_what_a_pull_reads(tmp_path: Path) -> None:
+    """The tree as it is published, `capsule.json` and ``node.json`` too, and not one made for a test."""
+    node = public_node.PublicNode(tmp_path / "state")
+    node.publisher = Publisher(node.path)
+    receipt, adapter = node.trained()
+    node.node.introduce()
+    node.offered(receipt)
+    node.cosign()
+    node.publish()
+    network = tmp_path / "mine"
+    with serving_tree(node.public) as url:
+        lines = [public_node.POLICY, f"node north {log_key_of(node.path)} {url}\n"]
+        peers = parse_peers("".join(lines).encode())
+        (found,) = gather(network, peers).peers
+    assert (found.outcome, found.fetched, found.why) == (PullOutcome.NEW, 1, "")
+    (offer,) = found_offers(network, peers)
+    assert (offer.capsule, offer.fetched, offer.committed_s) == (adapter, True, node.time_s)
+    capsule = NetworkFolder(network).capsule(adapter) / "capsule.json"
+    checked = check_capsule(capsule.read_bytes(), peers.policy)
+    assert (checked.committed_s, checked.offer_leaf) == (offer.committed_s, offer.offer_leaf)
+
+
+def packed(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("content-encoding", "gzip")
+    handler.end_headers()
+    handler.wfile.write(b"x" * 1000)
+
+
+def elsewhere(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(302)
+    handler.send_header("location", "http://127.0.0.1:9/secret")
+    handler.send_header("content-length", "0")
+    handler.end_headers()
+
+
+def endless(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    try:
+        for _ in range(100_000):
+            handler.wfile.write(b"x" * 65_536)
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("answer", [packed, elsewhere, endless])
+@pytest.mark.parametrize("word", ["log/heads", "node.json", "capsules/", "log/checkpoint"])
+def test_a_peer_that_answers_oddly_is_left_and_had_once_it_does_not(
+    tmp_path: Path, north: TreeNode, word: str, answer: Callable[[BaseHTTPRequestHandler], None]
+) -> None:
+    network = tmp_path / "mine"
+
+    def odd(handler: BaseHTTPRequestHandler) -> bool:
+        if word not in handler.path:
+            return False
+        handler.close_connection = True
+        answer(handler)
+        return True
+
+    found, peers = gathered(network, north, odd=odd, most_bytes=40 * 2**20)
+    assert found["north"].fetched == 0
+    assert not any(one.fetched for one in found_offers(network, peers))
+    assert found["north"].outcome in {PullOutcome.UNREACHABLE, PullOutcome.NEW}
+    assert gathered(network, north)[0]["north"].fetched == 1
+
+
+def test_a_pull_that_is_broken_off_at_any_write_goes_on_to_the_same_end(
+    tmp_path: Path, north: TreeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north.offer()
+    north.publish({W1: T + 1, W2: T + 2})
+    left = [10**6]
+
+    def write(path: Path, content: bytes) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise StorageError("The disk is full.")
+        write_atomic(path, content)
+
+    for module in ("pulling", "peer_record", "collecting", "witnessed_heads"):
+        monkeypatch.setattr(f"cryoflux.network.{module}.write_atomic", write)
+    with serving_tree(north.tree) as url:
+        peers = peers_of({north: url})
+        gather(tmp_path / "whole", peers, now=lambda: T)
+        writes = 10**6 - left[0]
+        due = files(tmp_path / "whole")
+        for place in range(writes):
+            network = tmp_path / f"broken-{place}"
+            left[0] = place
+            with pytest.raises(StorageError):
+                gather(network, peers, now=lambda: T)
+            left[0] = 10**6
+            gather(network, peers, now=lambda: T)
+            assert files(network) == due, place
+    assert writes > 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import signal
 import subprocess
@@ -185,58 +184,6 @@ def test_what_was_not_signed_changes_nothing_and_accuses_nobody(mirror: MirrorFo
     assert found.why
     assert here(mirror) == before
     assert pulled(mirror, published(entries(400))).outcome is PullOutcome.NEW
-
-
-def endless(handler: BaseHTTPRequestHandler) -> bool:
-    handler.send_response(200)
-    handler.end_headers()
-    try:
-        for _ in range(1_000_000):
-            handler.wfile.write(b"x" * 65_536)
-    except OSError:
-        pass
-    return True
-
-
-def dripping(handler: BaseHTTPRequestHandler) -> bool:
-    handler.send_response(200)
-    handler.send_header("content-length", "100000")
-    handler.end_headers()
-    try:
-        for _ in range(600):
-            handler.wfile.write(b"x")
-            handler.wfile.flush()
-            time.sleep(0.1)
-    except OSError:
-        pass
-    return True
-
-
-def silent(handler: BaseHTTPRequestHandler) -> bool:
-    time.sleep(5)
-    return True
-
-
-def elsewhere(handler: BaseHTTPRequestHandler) -> bool:
-    handler.send_response(302)
-    handler.send_header("location", "http://127.0.0.1:9/secret")
-    handler.end_headers()
-    return True
-
-
-def packed(handler: BaseHTTPRequestHandler) -> bool:
-    handler.send_response(200)
-    handler.send_header("content-encoding", "gzip")
-    handler.end_headers()
-    handler.wfile.write(gzip.compress(b"x" * 10_000_000))
-    return True
-
-
-@pytest.mark.parametrize("odd", [endless, dripping, silent, elsewhere, packed])
-def test_a_peer_that_keeps_sending_or_sends_elsewhere_is_left(mirror: MirrorFolder, odd: Callable) -> None:
-    found = pulled(mirror, published(entries(10)), odd=odd)
-    assert found.outcome is PullOutcome.UNREACHABLE
-    assert here(mirror) == {}
 
 
 def test_a_pull_that_is_killed_leaves_a_mirror_that_goes_on(mirror: MirrorFolder) -> None:

@@ -14,12 +14,12 @@ from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.processes import ProcessTimes, find_owner
 from hearing import events_of
 from running import QUICK, ended, stopped_at
-from waiting import CEILING_S, until
+from waiting import PLAINLY, until
 
 
 def serves(url: str) -> bool:
     try:
-        return httpx2.get(url, trust_env=False, timeout=CEILING_S).status_code == 200
+        return httpx2.get(url, **PLAINLY).status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -44,8 +44,8 @@ def options(inputs: list[str], tmp_path: Path) -> list[object]:
 def test_pages_follow_a_run_to_its_end_and_end_after_it(options: list[object]) -> None:
     run = stopped_at("train", "begin", *options)
     url = said_at(run)
-    assert "attempting #1" in httpx2.get(url, trust_env=False, timeout=CEILING_S).text
-    client = httpx2.Client(trust_env=False, timeout=CEILING_S)
+    assert "attempting #1" in httpx2.get(url, **PLAINLY).text
+    client = httpx2.Client(**PLAINLY)
     with client, client.stream("GET", f"{url}/events?since=0.0") as answer:
         events = events_of(answer.iter_lines())
         os.kill(run.pid, signal.SIGINT)

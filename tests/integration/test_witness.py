@@ -19,7 +19,7 @@ from cryoflux.receipts.checkpoint import parse_note
 from running import cryoflux
 from signed_log import SignedLog
 from synthetic_state import open_state
-from waiting import CEILING_S, until
+from waiting import PLAINLY, until
 from witness_process import WitnessProcess, witness
 
 LOG = SignedLog()
@@ -152,7 +152,7 @@ def test_a_witness_that_dies_anywhere_signs_one_history(tmp_path: Path, moment: 
 
 def flood(url: str, story: SignedLog, signed: list[tuple[int, bytes]], stop: threading.Event) -> None:
     known, size = 0, 1
-    with httpx2.Client(trust_env=False, timeout=CEILING_S) as http:
+    with httpx2.Client(**PLAINLY) as http:
         while not stop.is_set():
             try:
                 reply = http.post(f"{url}/add-checkpoint", content=story.submission(known, size))

@@ -119,7 +119,7 @@ def test_an_error_ends_a_command_with_its_code_and_no_traceback(
     def fail(**_: object) -> None:
         raise ERRORS[name]("What [b]happened[/b].", why="Why.", hint="Type: --state DIR")
 
-    monkeypatch.setattr(command, "app", fail)
+    monkeypatch.setattr(command, "parser", lambda: fail)
     monkeypatch.setattr("sys.argv", ["cryoflux", "verify", *(["--json"] if as_json else [])])
     with pytest.raises(SystemExit) as ended:
         command.main()
@@ -147,7 +147,7 @@ def test_an_interrupt_and_a_closed_pipe_have_their_codes(
     def fail(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(command, "app", fail)
+    monkeypatch.setattr(command, "parser", lambda: fail)
     monkeypatch.setattr(command, "close_stdout", lambda: None)  # the test runner's own output stays open
     with pytest.raises(SystemExit) as ended:
         command.main()

@@ -58,6 +58,10 @@ NUMBERS: dict[str, dict[str, int | str]] = {
     "promoted": {"why": "It was better."},
     "taken-back": {"why": "It smelt."},
     "pruned": {"count": 3, "keep": 20},
+    "round.kept": {"count": 512, "level": 50_000_000, "unit": "nats"},
+    "round.missed": {"count": 512},
+    "round.unshown": {"candidates": 3, "tried": 18},
+    "round.unsafe": {"candidates": 3, "tried": 18},
 }
 
 

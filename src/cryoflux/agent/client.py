@@ -93,13 +93,16 @@ class AgentClient:
         self._file = path = address.removeprefix(_UNIX) if address.startswith(_UNIX) else ""
         if not path and not address.startswith(("http://", "https://")):
             self._fail(f"{self._url!r} is not the URL of a JouleAgent")
+        # Without TLS there is no certificate to check: reading all authorities takes 20 ms.
+        tls = address.startswith("https://")
         try:
             self._http = httpx2.Client(
                 base_url=_ANY_HOST if path else address,
-                transport=httpx2.HTTPTransport(uds=path) if path else None,
+                transport=httpx2.HTTPTransport(uds=path, verify=tls) if path else None,
                 headers=headers,
                 timeout=timeout,
                 trust_env=False,
+                verify=tls,
             )
         except (httpx2.InvalidURL, ValueError) as error:
             self._fail(f"{self._url!r} is not the URL of a JouleAgent", error)

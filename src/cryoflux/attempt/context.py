@@ -23,6 +23,7 @@ from cryoflux.evaluation.cache import LossCache
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.network_statement import NetworkStatement
 from cryoflux.receipts.session import SessionStatement
 from cryoflux.receipts.statement import Bar, Base, Holdout, Intent, Rule, SetRules, SimilarRule, Statement
 from cryoflux.registry.composition import Composition
@@ -172,7 +173,7 @@ class Context:
     witnessing: Witnessing | None = None
     """the witnesses of the log; none where nobody is trusted with that"""
 
-    def append(self, build: Callable[[int, str], Statement | SessionStatement]) -> Entry:
+    def append(self, build: Callable[[int, str], Statement | SessionStatement | NetworkStatement]) -> Entry:
         """Write an entry of the log, and remember it.
 
         Args:

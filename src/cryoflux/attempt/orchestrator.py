@@ -7,7 +7,9 @@ effect once its receipt is in the log and, where that is required, a quorum of w
 
 from __future__ import annotations
 
-__all__ = ["enough_reserve_j", "least_reserve_uj", "run_attempt"]
+__all__ = ["enough_reserve_j", "least_reserve_uj", "next_arm", "run_attempt"]
+
+from collections.abc import Mapping
 
 from cryoflux.attempt import recording, stages
 from cryoflux.attempt.context import Context, Opened
@@ -20,7 +22,7 @@ from cryoflux.errors import BudgetError
 from cryoflux.evaluation.losses import Losses
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.receipts.statement import Cause
-from cryoflux.scheduling.policy import Arm, Plateau, choose
+from cryoflux.scheduling.policy import Arm, ArmRow, Choice, Plateau, choose
 from cryoflux.tasks.interface import Offer
 
 _MOST_GROWN = 6
@@ -48,17 +50,7 @@ def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord |
         context.observer.sampled(sample)
     with context.step(Step.SCHEDULE, phases):  # 2
         offers = _offers(context, left_uj)
-        choice = choose(
-            list(offers),
-            context.memory.memories(
-                {name: opened.rule.min_delta for name, opened in context.tasks.items()},
-                {name: opened.data.count("train") for name, opened in context.tasks.items()},
-            ),
-            len(context.memory.lessons),
-            bucket_uj=sample.bucket_uj,
-            seed=context.terms.seed,
-            policy=context.terms.policy,
-        )
+        choice = _choose(context, offers, sample.bucket_uj)
     if choice is None:
         raise BudgetError(
             f"The bucket holds {format_energy(sample.bucket_uj)}, which pays for no attempt.",
@@ -79,6 +71,33 @@ def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord |
         return _try(context, opened, announced, reservation, started_at, phases)
     except AttemptStopped as stopped:
         return _abort(context, opened, announced, reservation, started_at, phases, stopped)
+
+
+def next_arm(context: Context, left_uj: int | None = None) -> ArmRow | None:
+    """The arm that the next attempt would pull, with what is expected of it; none where none pays.
+
+    Args:
+        context: the run.
+        left_uj: what its attempts may still spend, µJ; none for all that the bucket holds.
+    """
+    choice = _choose(context, _offers(context, left_uj), context.agent.bucket_uj())
+    if not isinstance(choice, Choice):
+        return None
+    return next(row for row in choice.table if row.arm == choice.arm)
+
+
+def _choose(context: Context, offers: Mapping[Arm, Offer], bucket_uj: int) -> Choice | Plateau | None:
+    return choose(
+        list(offers),
+        context.memory.memories(
+            {name: opened.rule.min_delta for name, opened in context.tasks.items()},
+            {name: opened.data.count("train") for name, opened in context.tasks.items()},
+        ),
+        len(context.memory.lessons),
+        bucket_uj=bucket_uj,
+        seed=context.terms.seed,
+        policy=context.terms.policy,
+    )
 
 
 def least_reserve_uj(context: Context, left_uj: int) -> int:

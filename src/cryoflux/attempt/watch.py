@@ -71,6 +71,9 @@ class Observer:
     def evaluated(self, done: int, count: int) -> None:
         """So many examples of a set are evaluated."""
 
+    def checking(self, what: str, done: int, count: int) -> None:
+        """A round has come so far in something that takes a while: examples."""
+
     def witnessed(self, found: Collected) -> None:
         """The witnesses of the log were asked about its head."""
 

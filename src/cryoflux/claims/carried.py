@@ -180,6 +180,8 @@ class Range(Fold):
             yield failed("range", detail)
         if memory.open:
             yield failed("range", "ends within an attempt, whose joules are not in it")
+        if any(node.open for node in memory.nodes.values()):
+            yield failed("range", "ends within a round, whose joules are not in it")
 
 
 def _in_all(figures: Figures) -> str:

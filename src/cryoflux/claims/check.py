@@ -25,11 +25,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryoflux.claims.carried import Carried, Place, Range, open_question, unpacked
 from cryoflux.claims.document import parse_claim, subject_of_head
 from cryoflux.claims.evaluation import ON_GAINS, ON_LOSSES, EvaluatedClause, Figures, add_up, judge
-from cryoflux.claims.expression import ON_JOULES, Expression, Quantity, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.standing import check_seen_before, check_witnesses
 from cryoflux.claims.wording import in_words, spelt
 from cryoflux.errors import CryoFluxError, UsageError, VerificationError
+from cryoflux.expression import ON_JOULES, Expression, Quantity, parse_expression
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.signing.envelope import verify

@@ -4,10 +4,11 @@ Joules are summed over every attempt, whatever became of it: what a rejected or 
 well. What was gained is summed over the updates that the head at the end of the range rests on: what a move
 of the head took back is in no model, and was paid for all the same. Two tasks have two heads, and no model
 gained what both did, so their gains are not added. An update of a chain was paid for by all of its attempts
-since one was kept: where some of these lie before the range, its gain has no value in it. All-in, what runs
-spent beside their attempts is added, where the range holds whole sessions. An interval is judged at the end
-that is worse for whoever claims: at most is compared with the upper end, at least with the lower one. Where
-joules are modelled, the ends are what is plausible.
+since one was kept: where some of these lie before the range, its gain has no value in it. What a round
+brought is sealed, and counts for nothing; after a recall nobody has measured what the head lost by it, so
+that gains have no sum. All-in, what rounds and runs spent beside attempts is added, where the range holds
+whole sessions. An interval is judged at the end that is worse for whoever claims: at most is compared with
+the upper end, at least with the lower one. Where joules are modelled, the ends are what is plausible.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias
 
-from cryoflux.claims.expression import (
+from cryoflux.claims.readings import broken_line, count_readings, room_for_hits
+from cryoflux.errors import VerificationError
+from cryoflux.expression import (
     INTERVALS,
     ON_JOULES,
     Clause,
@@ -37,22 +40,24 @@ from cryoflux.claims.expression import (
     Operator,
     Quantity,
 )
-from cryoflux.claims.readings import broken_line, count_readings, room_for_hits
-from cryoflux.errors import VerificationError
 from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
 from cryoflux.receipts.charged import SETTLED_ELSEWHERE
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.lines import Lines
+from cryoflux.receipts.network_statement import Recall, RoundIntent, RoundResult
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, HeadMove, Outcome, Receipt
 
-Told: TypeAlias = Receipt | Session | HeadMove
+Told: TypeAlias = Receipt | Session | HeadMove | RoundIntent | RoundResult | Recall
 """what of a range says anything about gains or joules"""
 Value = Fraction | Tier
 _ALL_IN = frozenset(quantity for quantity in Quantity if quantity.startswith("all_in_"))
 _PAID_BEFORE = (
     "An update that was kept was paid for by attempts of its chain before the range too: a range that begins "
     "with its chain has all of them."
+)
+_RECALLED = (
+    "A recall took an update out of the head, and nobody has measured what the head lost or gained by it."
 )
 ON_GAINS = {Quantity.DELTA, Quantity.ACCURACY_GAIN} | {q for q in Quantity if "eta" in q.split("_")}
 """rest on what updates gained"""
@@ -116,7 +121,8 @@ class EvaluatedClause:
 
 def told_by(entry: Entry) -> Told | None:
     """What an entry says about gains or joules; none where it is about something else."""
-    return entry.receipt or entry.session or entry.move
+    attempt = entry.receipt or entry.session or entry.move
+    return attempt or entry.round_intent or entry.round or entry.recall
 
 
 def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
@@ -134,6 +140,8 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
     standing, tasks = lines.standing(), {r.task.name for r in found}
     stand = [(r, said) for r, said in kept if taken_back or r.sequence in standing]
     no_gain = "" if taken_back else _no_gain({r.task.name for r, _ in stand}, lines) or broken_line(stand)
+    if any(isinstance(said, Recall) for said in in_order):
+        no_gain = no_gain or _RECALLED
     if not taken_back and not no_gain and _paid_before(found) & {r.sequence for r, _ in stand}:
         no_gain = _PAID_BEFORE
     gained = [said for _, said in stand]
@@ -153,7 +161,7 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
         lo_uj=sum(r.energy.lo_microjoules for r in found),
         estimate_uj=sum(r.energy.microjoules for r in found),
         hi_uj=sum(r.energy.hi_microjoules for r in found),
-        all_in=_all_in([said for said in in_order if not isinstance(said, HeadMove)]),
+        all_in=_all_in(in_order),
         tier=worst_tier(_tier(r) for r in found),
         loss_first=first,
         loss_last=last,
@@ -168,7 +176,7 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
 def _lines(told: Sequence[Told]) -> Lines:
     lines = Lines()
     for said in told:
-        if not isinstance(said, Session):
+        if not isinstance(said, Session | RoundIntent):
             lines.take(said)
     return lines
 
@@ -209,26 +217,33 @@ def _loss_of_head(told: Sequence[Told], whole: Sequence[tuple[Receipt, Evaluatio
             losses[said.candidate.digest] = Fraction(said.new_loss_sum, said.read)
     head = ""
     for told_of in told:
-        if isinstance(told_of, Receipt) or (isinstance(told_of, HeadMove) and told_of.task == task):
-            head = told_of.result.digest
+        match told_of:
+            case Receipt():
+                head = told_of.result.digest
+            case HeadMove() | RoundResult() | Recall() if told_of.task == task:
+                head = told_of.result.digest
     return losses.get(head)
 
 
-def _all_in(told: Sequence[Receipt | Session]) -> Energy | None:
-    waiting = sessions = 0
-    for said in told:
+def _all_in(told: Sequence[Told]) -> Energy | None:
+    waiting = sessions = rounds = 0
+    charged = [said for said in told if isinstance(said, Receipt | Session | RoundResult)]
+    for said in charged:
         if isinstance(said, Receipt):
             waiting += 1
+        elif isinstance(said, RoundResult):
+            rounds += 1
         elif said.attempts != waiting:
             return None  # some of its attempts lie outside of the range
         else:
             waiting, sessions = 0, sessions + 1
-    if waiting or not sessions:
+    open_rounds = sum(isinstance(said, RoundIntent) for said in told) - rounds
+    if waiting or not sessions or open_rounds:
         return None
-    return Energy.total(replace(said.energy.energy, tier=_tier(said)) for said in told)
+    return Energy.total(replace(said.energy.energy, tier=_tier(said)) for said in charged)
 
 
-def _tier(said: Receipt | Session) -> Tier:
+def _tier(said: Receipt | Session | RoundResult) -> Tier:
     """How well a charge is known; of what was settled elsewhere nobody here knows how it was metered."""
     return Tier.MODELLED if SETTLED_ELSEWHERE in said.energy.flags else said.energy.tier
 

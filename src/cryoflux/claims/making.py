@@ -30,10 +30,10 @@ from cryoflux.claims.document import (
 )
 from cryoflux.claims.evaluation import EvaluatedClause, Told, add_up, judge, told_by
 from cryoflux.claims.evidence import IndexRange, outside, pack
-from cryoflux.claims.expression import ESTIMATES, Expression, parse_expression
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.wording import in_words, spelt
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
+from cryoflux.expression import ESTIMATES, Expression, parse_expression
 from cryoflux.files import read_beginning
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint, parse_checkpoint
 from cryoflux.receipts.entry import Entry
@@ -41,8 +41,10 @@ from cryoflux.receipts.key_statement import PublicKey
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.log_key import refuse_other_log_key
 from cryoflux.receipts.merkle import root_hash
+from cryoflux.receipts.network_statement import RoundIntent, RoundResult
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.revocation import Authority
+from cryoflux.receipts.statement import Intent, Receipt
 from cryoflux.signing.envelope import CLAIM_PAYLOAD, sign_document
 from cryoflux.signing.keys import (
     KEYS_FOLDER,
@@ -167,7 +169,7 @@ def _range(log: _Log, scope: ClaimScope) -> IndexRange:
         first = _first_of_last(log.entries, (first, end), scope.last)
     if within := _straddling(log.entries, (first, end)):
         raise UsageError(
-            f"Entries {first} to {end - 1} begin or end within an attempt, {within}.",
+            f"Entries {first} to {end - 1} begin or end within {within}.",
             why="Its joules would be left out, or its announcement.",
             hint=f"Claim over whole attempts, such as {_fitting(log.entries, (first, end))}.",
         )
@@ -191,14 +193,21 @@ def _first_of_last(entries: _Entries, span: IndexRange, last: int) -> int:
 
 
 def _straddling(entries: _Entries, span: IndexRange) -> str:
-    """An attempt of which the range holds only a part; nothing where there is none."""
+    """An attempt or a round of which the range holds only a part; nothing where there is none."""
     open_now: dict[str, str] = {}
     for entry in entries[slice(*span)]:
-        if (intent := entry.intent) is not None:
-            open_now[entry.leaf_hash] = intent.task.id
-        elif (receipt := entry.receipt) is not None and open_now.pop(receipt.intent, None) is None:
-            return receipt.task.id
+        announced, record = entry.intent or entry.round_intent, entry.receipt or entry.round
+        if announced is not None:
+            open_now[entry.leaf_hash] = _named(announced)
+        elif record is not None and open_now.pop(record.intent, None) is None:
+            return _named(record)
     return next(iter(open_now.values()), "")
+
+
+def _named(said: Intent | RoundIntent | Receipt | RoundResult) -> str:
+    if isinstance(said, RoundIntent | RoundResult):
+        return f"a round, {said.id}"
+    return f"an attempt, {said.task.id}"
 
 
 def _fitting(entries: _Entries, span: IndexRange) -> str:

@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 
 from cryoflux.claims.evaluation import ON_LOSSES, EvaluatedClause, Value
-from cryoflux.claims.expression import ESTIMATES, INTERVALS, Quantity, unit_of
+from cryoflux.expression import ESTIMATES, INTERVALS, Quantity, unit_of
 from cryoflux.quantities import RangeKind, Tier, worst_tier
 from cryoflux.receipts.profiles import F32
 

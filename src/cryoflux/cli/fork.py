@@ -32,6 +32,12 @@ def _print(made: ForkedState, source: Path, shown: str) -> None:
     stdout.print(f"  disk: {shared} of models shared with {source}, {copied} copied", markup=False)
     stdout.print(f"  looks: {made.looks} from the parent count here too", markup=False)
     stdout.print("  joules: none; what was granted to the parent stays there", markup=False)
+    if made.guests:
+        stays = "1 guest holdout stays" if made.guests == 1 else f"{made.guests} guest holdouts stay"
+        stdout.print(
+            f"  node: {stays} with the parent; what it adopted is in the head, and is recalled there alone",
+            markup=False,
+        )
     if not made.vouched:
         stdout.print(
             "  keys: new ones, and the parent's receipt key is not here to vouch for them", markup=False
@@ -65,6 +71,7 @@ def fork(
             },
             "heads": dict(made.heads),
             "looks": made.looks,
+            "guest_holdouts_left": made.guests,
             "linked_bytes": made.linked_bytes,
             "copied_bytes": made.copied_bytes,
             "granted_joules": 0,

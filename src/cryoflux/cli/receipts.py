@@ -7,7 +7,7 @@ __all__ = ["app"]
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,12 +58,16 @@ def _cells(view: dict[str, Any], *, several: bool) -> list[str]:
     unit = "" if view.get("unit") in {None, NATS} else f" {view['unit']}"
     after = view.get("accuracy_after")
     name = task or view.get("parent") or view.get("name") or view["kind"]
+    named = view.get("round_id", "")
+    change = "" if delta is None else format_nats(delta) + unit
+    if (certified := view.get("certified_delta")) is not None:
+        change = f"> {format_nats(certified)}{unit}"  # what its look certifies; the figure is sealed
     return [
         f"#{view['attempt']}" if view["attempt"] else "",
         str(view["index"]),
         view["outcome"],
-        f"{task}/{arm}" if arm and several else arm or name,
-        "" if delta is None else format_nats(delta) + unit,
+        f"{task}/{arm}" if arm and several else arm or named or name,
+        change,
         "" if after is None else f"{100 * after:.1f} %",
         "" if joules is None else format_energy(round(joules * MICRO)),
         view["receipt_hash"][:12],
@@ -72,10 +76,11 @@ def _cells(view: dict[str, Any], *, several: bool) -> list[str]:
 
 def _why(view: dict[str, Any], entry: Entry, *, tiers: set[str]) -> str:
     """Why it ended as it did and, where that is not one for all, how its joules came about."""
+    from cryoflux.report.network_words import round_sentence
     from cryoflux.sentences import brief
 
     if (receipt := entry.receipt) is None:
-        return str(view.get("reason") or "")
+        return round_sentence(entry.round) if entry.round is not None else str(view.get("reason") or "")
     return brief(receipt.reason) + (f"  {receipt.energy.tier.value} joules" if len(tiers) > 1 else "")
 
 
@@ -90,8 +95,16 @@ def _views(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         memory.take(entry)
 
     units = {entry.leaf_hash: intent.metric.unit for entry in entries if (intent := entry.intent) is not None}
-    of_task = (units.get(entry.receipt.intent) if entry.receipt is not None else None for entry in entries)
-    return list(map(flat_view, entries, number_entries(entries), of_task, paid))
+    of_task = {name: known.metric.unit for name, known in memory.tasks.items()}
+    its = (_unit(entry, units, of_task) for entry in entries)
+    return list(map(flat_view, entries, number_entries(entries), its, paid))
+
+
+def _unit(entry: Entry, units: Mapping[str, str], of_task: Mapping[str, str]) -> str | None:
+    """Of the losses that an entry is about: an attempt's as its intent said, a round's as its task has."""
+    if entry.receipt is not None:
+        return units.get(entry.receipt.intent)
+    return of_task.get(entry.round.task) if entry.round is not None else None
 
 
 @app.command("list")
@@ -110,7 +123,7 @@ def list_receipts(
     shown = [
         (e, view)
         for e, view in zip(entries, _views(entries), strict=True)
-        if intents or e.receipt or e.judgement
+        if intents or e.receipt or e.judgement or e.round
     ]
     if as_json:
         emit_json("receipts.list/1", {"entries": [view for _, view in shown]})
@@ -153,6 +166,10 @@ def show_receipt(
 def _spelt(value: object) -> str:
     if value is None:
         return "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_spelt(one)}" for name, one in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(_spelt, value)) or "none"
     return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["run"]
+__all__ = ["Interrupts", "run"]
 
 import shlex
 import signal
@@ -39,13 +39,14 @@ if TYPE_CHECKING:
     from cryoflux.settings import DataSettings
 
 
-class _Interrupts:
+class Interrupts:
     """The first Ctrl-C asks the run to end and record; the second ends it at once."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        """Ask the run to end; the second time end it at once."""
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
@@ -131,6 +132,9 @@ def run(
     most_dropped: MostDroppedOption = None,
     balance: BalanceOption = None,
     model: Annotated[str | None, _option("Hugging Face id or folder.", "--model", metavar="ID|DIR")] = None,
+    new_head: Annotated[
+        str | None, _option("frequencies, or zero where others begin likewise.", "--new-head")
+    ] = None,
     task: Annotated[
         list[str] | None,
         _option("What is improved: a task's name or module:Class; once for each.", "--task", metavar="NAME"),
@@ -278,7 +282,7 @@ def run(
     from cryoflux.runs.session import run as spend
     from cryoflux.runs.spending import RunLimits
 
-    interrupts = _Interrupts()
+    interrupts = Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, interrupts)
     observers = _log_views(log)

@@ -9,7 +9,9 @@ line is what its task makes of an example; a text with its class is ``{"label": 
 from __future__ import annotations
 
 __all__ = [
+    "GUEST_SET",
     "MONITOR_SET",
+    "SEARCH_SET",
     "SIMILAR_FILE",
     "PreparedData",
     "example_line",
@@ -44,6 +46,10 @@ from cryoflux.files import (
 _SETS = ("audit", "holdout", "train")
 MONITOR_SET = "monitor"
 """the set that heads are held against after they were kept, and the first word of any that came later"""
+GUEST_SET = "guest"
+"""first word of the set that judges what other nodes offer"""
+SEARCH_SET = "search"
+"""first word of the set that offers are composed with before that"""
 SIMILAR_FILE = "similar.jsonl"
 """training examples that were left out; no set, but without them nobody could draw the sets again"""
 _LONGEST_LINE = 8_000_000
@@ -79,16 +85,21 @@ class PreparedData:
         return len(self.sets[name])
 
     def add_monitor(self, content: bytes) -> str:
+        """The same for one that heads are held against."""
+        return self.add_set(MONITOR_SET, content)
+
+    def add_set(self, kind: str, content: bytes) -> str:
         """Let a set be evaluated that is no part of the data set, because it came later; its name.
 
-        It takes the place of one that came before.
+        It takes the place of one of its kind that came before.
 
         Args:
+            kind: first word of its name.
             content: one example a line.
         """
         digest = sha256_hex(content)
-        name = f"{MONITOR_SET}-{digest}"
-        for other in [one for one in self.sets if one.startswith(f"{MONITOR_SET}-") and one != name]:
+        name = f"{kind}-{digest}"
+        for other in [one for one in self.sets if one.startswith(f"{kind}-") and one != name]:
             del self.sets[other], self.file_digests[other]
             self._parsed.pop(other, None)
         self.sets[name], self.file_digests[name] = _split_lines(content), digest

@@ -144,8 +144,6 @@ class EncoderScorer:
         """Losses and hits of some examples."""
         import torch
 
-        from cryoflux.encoder.model import attention_bias
-
         silent = self._encoder.silent_logits()
         if silent is None or self._ahead:
             self._activations.prepare(indices, lambda done, _: between(done))
@@ -153,18 +151,36 @@ class EncoderScorer:
 
         def losses_of(rows: list[int]) -> tuple[list[float], list[bool]]:
             batch = [indices[row] for row in rows]
-            encoder = self._encoder
-            with torch.no_grad():
-                if silent is not None:
-                    return _losses(silent.expand(len(batch), -1), self._labels[batch])
-                x, mask = self._activations.batch(batch)
-                bias = attention_bias(mask, x.dtype)
-                for index in range(self._activations.depth, encoder.layout.layers - 1):
-                    x = encoder.layer(x, bias, index)
-                logits = encoder.logits(encoder.last_layer(x, bias, {}), {})
-                return _losses(logits, self._labels[batch])
+            return _losses(self._logits(batch, silent), self._labels[batch])
 
-        return _by_batch(lengths, between, losses_of)
+        with torch.no_grad():
+            return _by_batch(lengths, between, losses_of)
+
+    def logits(self, indices: Sequence[int]) -> Any:
+        """Logits of some examples: (examples, classes), float64."""
+        import torch
+
+        silent = self._encoder.silent_logits()
+        if silent is None:
+            self._activations.prepare(indices, lambda *_: None)
+        classes = len(self._encoder.tensor(f"{self._encoder.layout.classifier}.bias"))
+        found = torch.zeros((len(indices), classes), dtype=torch.float64)
+        with torch.no_grad():
+            for rows in bucketed(self._activations.lengths(indices), _BATCH, _TOKENS):
+                found[list(rows)] = self._logits([indices[row] for row in rows], silent).double()
+        return found.numpy()
+
+    def _logits(self, batch: list[int], silent: torch.Tensor | None) -> torch.Tensor:
+        from cryoflux.encoder.model import attention_bias
+
+        if silent is not None:
+            return silent.expand(len(batch), -1)
+        encoder = self._encoder
+        x, mask = self._activations.batch(batch)
+        bias = attention_bias(mask, x.dtype)
+        for at in range(self._activations.depth, encoder.layout.layers - 1):
+            x = encoder.layer(x, bias, at)
+        return encoder.logits(encoder.last_layer(x, bias, {}), {})
 
 
 class TransformersScorer:
@@ -225,6 +241,10 @@ class TransformersScorer:
         inputs = padded([self._texts[i] for i in batch], self._pad)
         ids, mask = (torch.tensor(values, device=self._device) for values in inputs)
         return self._model(input_ids=ids, attention_mask=mask).logits
+
+    def logits(self, indices: Sequence[int]) -> Any:
+        """Logits of some examples: (examples, classes), float64."""
+        return self.scores()[0][list(indices)]
 
     def scores(self) -> Any:
         """Scores of the classes of all examples, (examples, classes) in float64, and the right classes."""

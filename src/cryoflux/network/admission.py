@@ -204,8 +204,10 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 def _check_header(content: bytes, name: str) -> None:
     """Refuse a header before anything that it speaks of is made."""
+    if (length := int.from_bytes(content[:8], "little")) > _MOST_HEADER_BYTES:
+        raise _no_update(f"The adapter {name[:16]}… says that its header has {length:,} bytes.")
     try:
-        header, _ = read_tensor_header(io.BytesIO(content), len(content), most=_MOST_HEADER_BYTES)
+        header, _ = read_tensor_header(io.BytesIO(content), len(content))
     except _NO_HEADER as error:
         raise _no_update(f"The adapter {name[:16]}… is no safetensors file: {error}.") from error
     if not header:

@@ -16,6 +16,7 @@ from typing import Protocol, Self
 import httpx2
 
 from cryoflux.errors import CryoFluxError
+from cryoflux.network.deadline import DeadlineTransport
 
 _PLAIN = {"accept-encoding": "identity"}
 """what is unpacked may be a thousand times as large as what came"""
@@ -63,8 +64,14 @@ class Fetcher:
     """
 
     def __init__(self, *, between_s: float = _BETWEEN_S, whole_s: float = _WHOLE_S) -> None:
-        self._whole_s = whole_s
-        self._http = httpx2.Client(timeout=between_s, trust_env=False, follow_redirects=False, headers=_PLAIN)
+        self._whole_s, self._sending = whole_s, DeadlineTransport()
+        self._http = httpx2.Client(
+            timeout=between_s,
+            trust_env=False,
+            follow_redirects=False,
+            headers=_PLAIN,
+            transport=self._sending,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -85,11 +92,10 @@ class Fetcher:
         Raises:
             PeerUnreachableError: it is not there, is too large, too slow, or somewhere else.
         """
-        until_s = time.monotonic() + self._whole_s
         content = bytearray()
         headers = {"if-none-match": etag} if etag else {}
         try:
-            with self._http.stream("GET", url, headers=headers) as reply:
+            with self._sending.within(self._whole_s), self._http.stream("GET", url, headers=headers) as reply:
                 if reply.status_code == _NOT_MODIFIED and etag:
                     return Fetched(b"", etag, same=True)
                 if reply.status_code != _OK:
@@ -100,10 +106,10 @@ class Fetcher:
                     content += part
                     if len(content) > most:
                         raise _unreachable(url, f"has more than {most:,} bytes", len(content))
-                    if time.monotonic() > until_s:
-                        raise _unreachable(url, f"took longer than {self._whole_s:g} s", len(content))
                 tag, link = (reply.headers.get(name, "")[:200] for name in ("etag", "link"))
                 return Fetched(bytes(content), tag, link=link)
+        except TimeoutError as error:
+            raise _unreachable(url, f"took longer than {self._whole_s:g} s", len(content)) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError, UnicodeError) as error:
             why = f"cannot be had ({str(error)[:200] or type(error).__name__})"
             raise _unreachable(url, why, len(content)) from error

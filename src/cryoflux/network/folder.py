@@ -6,11 +6,13 @@ network/
   peers/<origin>/          mirrors of peers' logs, by the SHA-256 of their origin
   incoming/<capsule>/      what was fetched of updates that are offered, by the SHA-256 of the adapter
   lists/<digest>           lists of updates that others' were trained on
+  search.jsonl             examples that the search of a round composes with, never trained on; secret
   guest/<root>/            guest holdouts: examples and key, and of each look its sums and losses; secret
   openings/<root>/         guest holdouts that retired, as everybody may see them
   contracts/<digest>       contracts, the exact bytes that both parties have signed for
   public/                  all that others may see, as a tree of files: any static server serves it
   staging/                 what is about to be put there: nothing of it is served
+  no-witnesses             where it is there, the node states that it has none, and waits for nobody
   hints/<origin>           which peers have said that their logs have grown, by the SHA-256 of their origin
 ```
 """
@@ -67,6 +69,11 @@ class NetworkFolder:
         """The folder of guest holdouts."""
         return self.path / "guest"
 
+    @property
+    def search(self) -> Path:
+        """The examples that the search of a round composes with."""
+        return self.path / "search.jsonl"
+
     def guest(self, root: str) -> Path:
         """A guest holdout, by its root."""
         return self.guests / root
@@ -85,6 +92,11 @@ class NetworkFolder:
     def public(self) -> Path:
         """The tree that others may see."""
         return self.path / "public"
+
+    @property
+    def no_witnesses(self) -> Path:
+        """The file by which a node states that it has no witnesses."""
+        return self.path / "no-witnesses"
 
     @property
     def staging(self) -> Path:

@@ -7,12 +7,11 @@ that was shown another history than we were.
 
 from __future__ import annotations
 
-__all__ = ["TwoHistoriesError", "follow", "signed_heads"]
+__all__ = ["follow", "signed_heads"]
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from cryoflux.errors import VerificationError
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.log_walk import BAD_SIGNATURE, walk
 from cryoflux.network.peer_record import PeerRecord
@@ -20,10 +19,6 @@ from cryoflux.network.pulling import MirrorFolder
 from cryoflux.receipts.checkpoint import Note, verify_log
 from cryoflux.receipts.merkle import CompactRange, consistency_proof, leaf_hash
 from cryoflux.witness.evidence import Equivocation, check_equivocation
-
-
-class TwoHistoriesError(VerificationError):
-    """A peer has signed two heads that no one history has; the evidence is kept."""
 
 
 def signed_heads(record: PeerRecord, notes: Iterable[Note]) -> tuple[Note, ...]:
@@ -48,10 +43,9 @@ def follow(record: PeerRecord, receipt_key: bytes, heads: Sequence[Note] = ()) -
         heads: new ones that its key signed.
 
     Returns:
-        What its entries come to.
+        What its entries come to. Where it has signed another history too, its mirror has the evidence.
 
     Raises:
-        TwoHistoriesError: it has signed another history, too.
         StorageError: the disk is full, read-only, or refuses.
     """
     mirror, facts = record.mirror, record.facts
@@ -66,7 +60,8 @@ def follow(record: PeerRecord, receipt_key: bytes, heads: Sequence[Note] = ()) -
     roots |= _roots(mirror, sizes - roots.keys())
     for note in heads:
         if note.checkpoint.root != roots[note.checkpoint.size]:
-            raise _convicted(mirror, note, roots[note.checkpoint.size])
+            _convict(mirror, note, roots[note.checkpoint.size])
+            break
     return facts
 
 
@@ -98,15 +93,20 @@ def _roots(mirror: MirrorFolder, sizes: frozenset[int]) -> dict[int, bytes]:
     return found
 
 
-def _convicted(mirror: MirrorFolder, head: Note, root: bytes) -> TwoHistoriesError:
+def _convict(mirror: MirrorFolder, head: Note, root: bytes) -> None:
+    """Keep the proof that a log has signed a head that is not of its history.
+
+    Args:
+        mirror: of its log.
+        head: it.
+        root: that as many entries of the mirror have.
+    """
     newest = mirror.note
     if newest is None:
-        raise VerificationError("There is no mirror to hold this head against.")
-    if newest.checkpoint.size == head.checkpoint.size:
-        evidence = Equivocation(mirror.key, newest, head)
-    else:
+        return
+    evidence = Equivocation(mirror.key, newest, head)
+    if newest.checkpoint.size > head.checkpoint.size:
         proof = tuple(consistency_proof(head.checkpoint.size, [leaf_hash(one) for one in mirror.entries()]))
         evidence = Equivocation(mirror.key, head, newest, root, proof)
-    said = check_equivocation(evidence)
+    check_equivocation(evidence)
     mirror.convict(evidence.content)
-    return TwoHistoriesError(f"{said}.", why="No log may tell two histories; the evidence is kept.")

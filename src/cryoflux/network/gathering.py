@@ -19,12 +19,12 @@ from itertools import repeat
 from pathlib import Path
 
 from cryoflux.digests import sha256_hex
-from cryoflux.errors import CryoFluxError, ModelError, VerificationError
-from cryoflux.network.collecting import Collector, Source, lacking
+from cryoflux.errors import ModelError, VerificationError
+from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource, lacking
 from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
-from cryoflux.network.following import TwoHistoriesError, follow, signed_heads
-from cryoflux.network.head_times import HeadsGoBackError, continued, heads_in
+from cryoflux.network.following import follow, signed_heads
+from cryoflux.network.head_times import continued, not_there
 from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
 from cryoflux.network.peer_record import (
     MOST_EXAMPLES_BYTES,
@@ -33,10 +33,11 @@ from cryoflux.network.peer_record import (
     PeerRecord,
 )
 from cryoflux.network.peers import PeerNode, Peers, is_url
-from cryoflux.network.pulling import PullOutcome, pull
+from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
 from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
 from cryoflux.receipts.checkpoint import Note
-from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, parse_heads
+from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 
 MOST_BYTES = 256 * 2**20
 """that one peer may bring in one pull"""
@@ -129,8 +130,8 @@ def gather(
         told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None
         going.witnessed(told)
         found = list(threads.map(going.log, peers.nodes))
-        configs = going.configs()
-        ended = tuple(threads.map(going.capsules, peers.nodes, found, repeat(configs)))
+        claims = going.claims()
+        ended = tuple(threads.map(going.capsules, peers.nodes, found, repeat(claims)))
     if told is None:
         return Gathered(ended)
     told.keep()
@@ -152,6 +153,7 @@ class _Gathering:
         self._folder, self._peers, self._now_s, self._said = folder, peers, now_s, said
         self._most = most_bytes
         self._rations = {node.name: Ration(fetcher, most_bytes, _WHOLE_S) for node in peers.nodes}
+        self._records = {node.name: PeerRecord.of(folder.path, node.key) for node in peers.nodes}
         self._grown: frozenset[str] | None = None
         self._new: Mapping[str, tuple[Note, ...]] = {}
         self._done = 0
@@ -159,7 +161,7 @@ class _Gathering:
 
     def record(self, node: PeerNode) -> PeerRecord:
         """What is remembered of a peer."""
-        return PeerRecord.of(self._folder.path, node.key)
+        return self._records[node.name]
 
     def witnessed(self, told: Asked | None) -> None:
         """Take what witnesses know of peers' logs."""
@@ -178,18 +180,17 @@ class _Gathering:
 
     def _judged(self, node: PeerNode, record: PeerRecord) -> PeerGathered:
         found = PeerGathered(node.name, node.origin, PullOutcome.SAME, record.mirror.size)
-        if record.mirror.evidence:
-            return replace(found, outcome=PullOutcome.DIFFERS, why="It has told two histories.", known=True)
+        if why := _two_histories(record.mirror):
+            return replace(found, outcome=PullOutcome.DIFFERS, why=why, known=True)
         heads = _Heads()
         if self._asks(node, record):
             found, heads = self._asked(node, record, found)
         if found.outcome not in _READ_ON:
             return found
         seen = self._new.get(node.origin, ())
-        try:
-            facts = follow(record, receipt_key_of(record.node, node.key), (*heads.new, *seen))
-        except VerificationError as error:
-            return replace(found, outcome=_outcome_of(error), why=error.what)
+        facts = follow(record, receipt_key_of(record.node, node.key), (*heads.new, *seen))
+        if why := _two_histories(record.mirror):
+            return replace(found, outcome=PullOutcome.DIFFERS, why=why)
         if heads.published:
             record.keep_published(heads.published, heads.etag)
         if seen:
@@ -203,22 +204,28 @@ class _Gathering:
         found = replace(found, outcome=pulled.outcome, size=pulled.size, came=pulled.came, why=pulled.why)
         if pulled.outcome not in _GOES_ON:
             return found, _Heads()
-        if pulled.came:
-            record.arrive(pulled.size, self._now_s)
+        record.arrive(self._now_s)
         try:
             if pulled.came or not record.node:
                 record.keep_node(ration.fetch(f"{node.url}/{NODE}", MOST_NODE_BYTES).content)
-            return found, _published(node, record, ration)
-        except (PeerUnreachableError, VerificationError) as error:
-            return replace(found, outcome=_outcome_of(error), why=error.what), _Heads()
+            heads = _published(node, record, ration)
+        except PeerUnreachableError as error:
+            return replace(found, outcome=PullOutcome.UNREACHABLE, why=error.what), _Heads()
+        except VerificationError as error:
+            return replace(found, outcome=PullOutcome.NOT_SIGNED, why=error.what), _Heads()
+        if heads.gone is not None:
+            size = heads.gone.checkpoint.size
+            why = f"It has published a cosigned head of {size} entries, and does not any more."
+            return replace(found, outcome=PullOutcome.GOES_BACK, why=why), _Heads()
+        return found, heads
 
     def _asks(self, node: PeerNode, record: PeerRecord) -> bool:
         """Whether a peer is asked: not where witnesses know that there is nothing new."""
         return self._grown is None or not record.mirror.size or node.origin in self._grown
 
-    def configs(self) -> dict[str, str]:
-        """Adapter → digest of its settings, as the log says it that committed to the adapter first."""
-        claims: dict[str, tuple[int, str, str]] = {}
+    def claims(self) -> dict[str, AdapterClaim]:
+        """Adapter → the log that committed to it first."""
+        found: dict[str, tuple[int, str, str]] = {}
         for node in self._peers.nodes:
             record = self.record(node)
             facts, times = record.facts, record.times(self._peers.policy)
@@ -227,32 +234,37 @@ class _Gathering:
             for adapter, config, index in said:
                 if (time_s := times.at(index)) is not None:
                     claim = (time_s, node.origin, config)
-                    claims[adapter] = min(claims.get(adapter, claim), claim)
-        return {adapter: config for adapter, (_, _, config) in claims.items()}
+                    found[adapter] = min(found.get(adapter, claim), claim)
+        return {adapter: AdapterClaim(origin, config) for adapter, (_, origin, config) in found.items()}
 
-    def capsules(self, node: PeerNode, found: PeerGathered, configs: Mapping[str, str]) -> PeerGathered:
+    def capsules(
+        self, node: PeerNode, found: PeerGathered, claims: Mapping[str, AdapterClaim]
+    ) -> PeerGathered:
         """Fetch what a peer offers."""
         record, ration = self.record(node), self._rations[node.name]
         facts, times = record.facts, record.times(self._peers.policy)
         found = replace(found, hints=hints_of(record.node), witnessed=times.size, offers=len(facts.offers))
         if found.outcome in _READ_ON:
             due = [one for one in facts.offers if times.at(one.receipt_index) is not None]
-            missing = {} if found.outcome is PullOutcome.UNREACHABLE else self._fetch(node, due, configs)
+            missing = {} if found.outcome is PullOutcome.UNREACHABLE else self._fetch(node, due, claims)
             fetched = sum(not lacking(self._folder, one.update) for one in due)
             found = replace(found, fetched=fetched, waiting=len(facts.offers) - len(due), unavailable=missing)
             self._openings(node, record, facts)
         return replace(found, received=self._most - ration.left)
 
-    def _fetch(self, node: PeerNode, due: list[OfferFact], configs: Mapping[str, str]) -> dict[str, Missing]:
-        record, before = self.record(node), self.record(node).missing
+    def _fetch(
+        self, node: PeerNode, due: list[OfferFact], claims: Mapping[str, AdapterClaim]
+    ) -> dict[str, Missing]:
+        record = self.record(node)
+        before = record.missing
         others = [other for other in self._peers.nodes if other is not node][:_OTHERS]
-        sources = [Source(one.url, self._rations[node.name]) for one in (node, *others)]
-        collector = Collector(self._folder, sources, configs)
+        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
+        collector = Collector(self._folder, sources, node.origin, claims)
         missing: dict[str, Missing] = {}
         # What was asked for in vain least often comes first, so that nothing keeps others from being had.
         for offer in sorted(due, key=lambda one: _tries(before, one)):
             capsule = offer.update.adapter
-            if not lacking(self._folder, offer.update):
+            if collector.has(offer):
                 continue
             try:
                 mirror = record.mirror
@@ -291,6 +303,8 @@ class _Heads:
     published: tuple[Note, ...] = ()
     """all of them, as far as the mirror goes; none where they are the same as before"""
     etag: str = ""
+    gone: Note | None = None
+    """one that it has published before, and does not any more"""
 
 
 def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
@@ -298,25 +312,24 @@ def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
 
     Raises:
         PeerUnreachableError: it publishes none.
-        VerificationError: they are not what its log signed, or one is not there any more.
+        VerificationError: they are not what its log signed.
     """
     came = fetcher.fetch(f"{node.url}/log/{HEADS}", MOST_HEADS_BYTES, etag=record.heads_tag)
     if came.same:
         return _Heads()
-    size, every = record.mirror.size, heads_in(came.content)
+    size, every = record.mirror.size, parse_heads(came.content)
     # Sizes rise, so what the mirror has got to is a beginning of what is published.
     heads = tuple(note for note in every if note.checkpoint.size <= size)
     etag = came.etag if len(heads) == len(every) else ""
+    if (gone := not_there(record.published, heads)) is not None:
+        return _Heads(gone=gone)
     return _Heads(signed_heads(record, heads), continued(record.published, heads), etag)
 
 
-def _outcome_of(error: CryoFluxError) -> PullOutcome:
-    outcomes: dict[type[CryoFluxError], PullOutcome] = {
-        PeerUnreachableError: PullOutcome.UNREACHABLE,
-        HeadsGoBackError: PullOutcome.GOES_BACK,
-        TwoHistoriesError: PullOutcome.DIFFERS,
-    }
-    return outcomes.get(type(error), PullOutcome.NOT_SIGNED)
+def _two_histories(mirror: MirrorFolder) -> str:
+    """Which two histories a peer told, by the evidence; empty where there is none."""
+    evidence = mirror.evidence
+    return f"{check_equivocation(parse_equivocation(evidence))}." if evidence else ""
 
 
 def _read(found: PeerGathered, facts: LogFacts) -> PeerGathered:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 __all__ = [
     "HeadTimes",
-    "HeadsGoBackError",
     "all_heads",
     "continued",
     "heads_in",
     "merged",
+    "not_there",
     "reached_by",
     "together",
 ]
@@ -22,7 +22,6 @@ __all__ = [
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, parse_note
@@ -30,10 +29,6 @@ from cryoflux.witness.commitment import quorum_time
 from cryoflux.witness.policy import Policy
 
 _EMPTY_LINE = b"\n\n"
-
-
-class HeadsGoBackError(VerificationError):
-    """A peer does not publish a head any more that it has published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +92,26 @@ def all_heads(notes: Iterable[Note]) -> bytes:
     return b"\n".join(note.content for note in notes)
 
 
-def continued(kept: Sequence[Note], came: Sequence[Note]) -> tuple[Note, ...]:
-    """The heads that a peer publishes now, with every signature that was seen of them.
+def not_there(kept: Sequence[Note], came: Sequence[Note]) -> Note | None:
+    """The first head that a peer has published before and that is not where it was; none where all are.
 
     Args:
         kept: those that it has published before.
         came: those that it publishes.
-
-    Raises:
-        HeadsGoBackError: one that it has published before is not where it was.
-        VerificationError: they do not grow.
     """
     for place, note in enumerate(kept):
         if place >= len(came) or came[place].checkpoint != note.checkpoint:
-            raise HeadsGoBackError(
-                f"It has published a cosigned head of {note.checkpoint.size} entries, and does not any more.",
-                why="What is committed by that head could get a later time, or an earlier one.",
-            )
-    sizes = [note.checkpoint.size for note in came]
-    if any(newer <= older for older, newer in pairwise(sizes)):
-        raise VerificationError("The cosigned heads of a log stand in the order in which it grew.")
+            return note
+    return None
+
+
+def continued(kept: Sequence[Note], came: Sequence[Note]) -> tuple[Note, ...]:
+    """The heads that a peer publishes now, with every signature that was seen of them.
+
+    Args:
+        kept: those that it has published before, all of which are there.
+        came: those that it publishes.
+    """
     return (*map(merged, kept, came), *came[len(kept) :])
 
 

@@ -56,6 +56,11 @@ class _Times(Struct):
     """SHA-256 of a head with its signatures → its size, and since when a quorum had seen it"""
 
 
+def _digest(policy: Policy) -> str:
+    """By which times that a policy gave are known: its logs have no part in them."""
+    return hashlib.sha256(repr((policy.witnesses, policy.groups, policy.quorum)).encode()).hexdigest()
+
+
 class PeerRecord:
     """What is remembered of one peer.
 
@@ -155,7 +160,7 @@ class PeerRecord:
         """
         if policy.reached(set()):
             return HeadTimes.of(self._arrivals())
-        digest = hashlib.sha256(repr(policy).encode()).hexdigest()
+        digest = _digest(policy)
         kept = self._kept_times(digest)
         size, found = self.mirror.size, dict[str, tuple[int, int | None]]()
         for note in together((*self.published, *self.seen)):
@@ -177,10 +182,12 @@ class PeerRecord:
         pairs = (line.split() for line in self._read(_ARRIVED, MOST_HEADS_BYTES).splitlines())
         return [(int(size), int(time_s)) for size, time_s in pairs]
 
-    def arrive(self, size: int, now_s: int) -> None:
-        """Remember when so many entries of it were here."""
-        line = b"%d %d\n" % (size, now_s)
-        write_atomic(self.folder / _ARRIVED, self._read(_ARRIVED, MOST_HEADS_BYTES) + line)
+    def arrive(self, now_s: int) -> None:
+        """Remember since when as many entries of it are here as there are, if that is not known."""
+        size = self.mirror.size
+        if size > max((known for known, _ in self._arrivals()), default=0):
+            line = b"%d %d\n" % (size, now_s)
+            write_atomic(self.folder / _ARRIVED, self._read(_ARRIVED, MOST_HEADS_BYTES) + line)
 
     @property
     def node(self) -> bytes:

@@ -10,7 +10,8 @@ Compositions are judged, never updates: updates that help alone may harm togethe
 may help in a mean. So each offer is proposed added, in three sizes, and mixed, in three shares, and each
 update of the head at other weights.
 
-The cheap comes first. All proposals are tried on few examples, and the best of each offer on all of them.
+The cheap comes first. All proposals are tried on few examples, and the best of each offer on all of them,
+if it shows any promise.
 After a step, offers are tried again in the order of what they showed last, and the search ends there as soon
 as one shows more than the next one did: what an offer adds to a composition is rarely more than what it added
 to a smaller one.
@@ -38,6 +39,8 @@ _ADDED = ("1", "1/2", "1/4")
 _MIXED = ("1/2", "1/3", "1/4")
 _REWEIGHTED = ("1/2", "3/4", "5/4")
 _FEW = 128
+_PROMISING = 1.0
+"""evidence on these from which on a proposal is tried on all: what is missed there is not seen again"""
 _CHANCE = 0.05
 
 
@@ -55,16 +58,21 @@ class FoundSteps:
     """proposals that were looked at"""
     read: int
     """losses that were computed"""
+    helped: tuple[bool | None, ...]
+    """of each offer, whether a proposal of it ever had a sure gain; none where the search did not reach it"""
 
 
 @dataclass(slots=True)
 class _Search:
     losses: ScreenLosses
     count: int
+    goes_on: Callable[[], bool]
     known: dict[str, list[int]] = field(default_factory=dict)
     """list → losses on the examples that were read for it, from the first on"""
     tried: int = 0
     read: int = 0
+    helped: dict[int, bool] = field(default_factory=dict)
+    """number of an offer → whether it ever had a sure gain"""
 
     def of(self, composed: Composition, count: int) -> list[int]:
         """Losses of the first so many examples; those that are known are not computed again."""
@@ -75,10 +83,12 @@ class _Search:
             self.known[composed.digest] = held
         return held[:count]
 
-    def gain(self, head: Composition, step: ListStep, count: int) -> tuple[float, Composition] | None:
-        """The sure gain of a step, nano-nats, and what it makes; none where it has none.
+    def gain(
+        self, head: Composition, step: ListStep, count: int, bar: float
+    ) -> tuple[float, Composition] | None:
+        """The sure gain of a step on the first so many examples, nano-nats, and what it makes.
 
-        On a part of the screen it is the one that all of it would show if it went on like that.
+        None where it has none: where its evidence is no larger than the bar.
         """
         try:
             composed = after(head, [step])
@@ -86,13 +96,18 @@ class _Search:
         except ModelError:
             return None
         shown = pair_losses(self.of(head, count), new)
-        bar = 2 * math.log(self.tried / _CHANCE) * count / self.count
         sure = shown.delta - math.sqrt(bar * shown.delta_squared)
         return (sure, composed) if sure > 0 else None
 
 
 def search_round(
-    head: Composition, offers: Sequence[OfferedUpdate], losses: ScreenLosses, count: int, *, most: int = 16
+    head: Composition,
+    offers: Sequence[OfferedUpdate],
+    losses: ScreenLosses,
+    count: int,
+    *,
+    most: int = 16,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> FoundSteps:
     """Search for what to compose of the head and what is offered.
 
@@ -102,8 +117,9 @@ def search_round(
         losses: what evaluates on the screen.
         count: examples of the screen.
         most: steps.
+        goes_on: asked before each offer is tried; where it is false, what was found until then counts.
     """
-    search, at, steps = _Search(losses, count), head, list[ListStep]()
+    search, at, steps = _Search(losses, count, goes_on), head, list[ListStep]()
     waiting = [(math.inf, number, _proposals(offer)) for number, offer in enumerate(offers)]
     own = {term.adapter for term in head.terms}
     waiting += [
@@ -117,7 +133,8 @@ def search_round(
         steps.append(step)
         waiting = [one for one in waiting if one[1] != number]
     evidence = pair_losses(search.of(head, count), search.of(at, count))
-    return FoundSteps(tuple(steps), at, evidence, search.tried, search.read)
+    helped = tuple(search.helped.get(number) for number in range(len(offers)))
+    return FoundSteps(tuple(steps), at, evidence, search.tried, search.read, helped)
 
 
 def _best(
@@ -127,9 +144,10 @@ def _best(
     best: tuple[float, int, ListStep, Composition] | None = None
     waiting.sort(key=lambda one: (-one[0], one[1]))
     for place, (before, number, proposals) in enumerate(waiting):
-        if best is not None and best[0] >= before:
+        if (best is not None and best[0] >= before) or not search.goes_on():
             break
         found = _best_of(search, head, proposals)
+        search.helped[number] = search.helped.get(number, False) or found is not None
         waiting[place] = (found[0] if found is not None else 0.0, number, proposals)
         if found is not None and (best is None or found[0] > best[0]):
             best = (found[0], number, *found[1:])
@@ -144,12 +162,12 @@ def _best_of(
     shown = []
     for step in proposals:
         search.tried += 1
-        if (found := search.gain(head, step, few)) is not None:
+        if (found := search.gain(head, step, few, _PROMISING)) is not None:
             shown.append((found[0], step))
     if not shown:
         return None
     step = max(shown, key=lambda one: one[0])[1]
-    found = search.gain(head, step, search.count)
+    found = search.gain(head, step, search.count, 2 * math.log(search.tried / _CHANCE))
     return (found[0], step, found[1]) if found is not None else None
 
 

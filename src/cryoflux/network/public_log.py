@@ -6,7 +6,7 @@ whose state was restored from an old copy, or is another one, would convict itse
 
 from __future__ import annotations
 
-__all__ = ["ShownLog", "publish_log"]
+__all__ = ["ShownLog", "publish_log", "require_log"]
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -84,13 +84,22 @@ def publish_log(state: StateFolder, tree: PublicTree) -> ShownLog:
     return ShownLog(note, parse_heads(heads), reader)
 
 
-def _newest(state: StateFolder) -> Note:
+def require_log(state: StateFolder) -> None:
+    """Refuse a state without a log, before anything is made in it.
+
+    Raises:
+        UsageError: it has none.
+    """
     if not state.checkpoint.is_file():
         raise UsageError(
             f"{state.path} holds no signed head of a log.",
             why="What a node shows begins with its log.",
             hint="Name a state directory with --state DIR, or make one with cryoflux run.",
         )
+
+
+def _newest(state: StateFolder) -> Note:
+    require_log(state)
     content = _read(state.checkpoint, MAX_NOTE_BYTES)
     try:
         parse_checkpoint(content, load_public_key(state.keys / f"{LOG_KEY}.pub"))

@@ -18,7 +18,7 @@ is in place before what leads to it: tiles before the head that covers them, an 
 
 from __future__ import annotations
 
-__all__ = ["Publication", "Publisher"]
+__all__ = ["Publication", "Publisher", "publish"]
 
 import json
 import re
@@ -28,19 +28,21 @@ from pathlib import Path
 
 from cryoflux.errors import CryoFluxError, ModelError, StorageError
 from cryoflux.files import one_at_a_time, read_regular
+from cryoflux.network.capsule import MOST_CAPSULE_BYTES
 from cryoflux.network.folder import CAPSULE, EXAMPLES, NODE, NetworkFolder
-from cryoflux.network.node_file import node_file
-from cryoflux.network.public_log import publish_log
+from cryoflux.network.node_file import node_file, opening_file
+from cryoflux.network.offering import capsule_content
+from cryoflux.network.peers import read_peers
+from cryoflux.network.public_log import ShownLog, publish_log, require_log
 from cryoflux.network.public_tree import PublicTree
-from cryoflux.network.revealing import Commitments, Offered, RevealRule
+from cryoflux.network.revealing import Commitments, OwnOffer, RevealRule
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.reading import each_entry
 from cryoflux.registry.composition import Term, list_digest, parse_list
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 
 OPENING = "opening.json"
-_MOST_CAPSULE_BYTES = 65_536
 _MOST_LIST_BYTES = 65_536
-_MOST_OPENING_BYTES = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,18 +64,30 @@ class Publication:
     """what could not be shown, and why, in sentences"""
 
 
+def publish(publisher: Publisher) -> Publication:
+    """Bring a tree up to date by what the node's own files say of its witnesses and peers.
+
+    Raises:
+        UsageError: the state holds no log, or its file of peers is not understood.
+        StateTamperedError, StorageError: as for `Publisher.publish`.
+    """
+    peers = read_peers(publisher.folder.known_peers)
+    rule = RevealRule(peers.policy, no_witnesses=publisher.folder.no_witnesses.is_file())
+    return publisher.publish(rule, [node.url for node in peers.nodes])
+
+
 class Publisher:
     """Publishes one state, again and again; the log is read on from where it was.
 
     Args:
         state: the state directory.
-        capsule_json: digest of an adapter that is offered → the bytes of its ``capsule.json``; none where it
-            cannot be made yet.
+        capsule_json: digest of an adapter that is offered → the bytes of its ``capsule.json``, none where it
+            cannot be made yet; without one it is made of the log (`cryoflux.network.offering`).
     """
 
-    def __init__(self, state: Path, capsule_json: Callable[[str], bytes | None]) -> None:
+    def __init__(self, state: Path, capsule_json: Callable[[str], bytes | None] | None = None) -> None:
         self._state, self._capsule_json = StateFolder(state), capsule_json
-        self._folder = NetworkFolder.of(state)
+        self.folder = NetworkFolder.of(state)
         self._log = Commitments()
 
     def publish(self, rule: RevealRule, peers: Sequence[str] = ()) -> Publication:
@@ -88,7 +102,8 @@ class Publisher:
             StateTamperedError: the log is damaged, or does not continue what was shown.
             StorageError: the disk is full, read-only, or refuses.
         """
-        with one_at_a_time(self._folder.path / "publishing.lock"):
+        require_log(self._state)
+        with one_at_a_time(self.folder.path / "publishing.lock"):
             try:
                 return self._publish(rule, peers)
             except CryoFluxError:
@@ -96,7 +111,7 @@ class Publisher:
                 raise
 
     def _publish(self, rule: RevealRule, peers: Sequence[str]) -> Publication:
-        tree = PublicTree(self._folder.public, self._folder.staging)
+        tree = PublicTree(self.folder.public, self.folder.staging)
         shown = publish_log(self._state, tree)
         for entry in each_entry(self._state.path, self._log.state.size):
             self._log.take(entry)
@@ -105,10 +120,10 @@ class Publisher:
         if node is not None and node.index < shown.head.size:
             note = shown.covering(node.index)
             tree.put(NODE, node_file(self._state.path, node, note, peers))
-        turn = _Revealing(self._state, self._folder, self._log, tree, covered)
+        turn = _Revealing(self._state, self.folder, self._log, tree, shown, covered)
         turn.openings()
         turn.contracts()
-        capsules = turn.capsules(self._capsule_json)
+        capsules = turn.capsules(self._capsule_json or self._of_the_log(shown, rule))
         return Publication(
             size=shown.head.size,
             covered=covered,
@@ -117,6 +132,17 @@ class Publisher:
             changed=tree.changed,
             problems=tuple(dict.fromkeys(turn.problems)),
         )
+
+    def _of_the_log(self, shown: ShownLog, rule: RevealRule) -> Callable[[str], bytes | None]:
+        entries: list[Entry] = []
+
+        def make(adapter: str) -> bytes | None:
+            if not entries:
+                entries.extend(each_entry(self._state.path))
+            offer = entries[self._log.offers[adapter].index]
+            return capsule_content(self._state, entries, offer, (*shown.heads, shown.note), rule.policy)
+
+        return make
 
 
 @dataclass(slots=True)
@@ -127,21 +153,22 @@ class _Revealing:
     folder: NetworkFolder
     log: Commitments
     tree: PublicTree
+    shown: ShownLog
     covered: int
     problems: list[str] = field(default_factory=list)
 
     def openings(self) -> None:
-        """Guest holdouts that retired: the examples that the entry names, and what goes with them."""
-        for root, (opening, index) in self.log.openings.items():
-            if index >= self.covered:
+        """Guest holdouts that retired: the examples that the entry names, and the entry with its proof."""
+        for root, (opening, entry) in self.log.openings.items():
+            name = f"openings/{root}"
+            if entry.index >= self.covered or self.tree.has(f"{name}/{OPENING}"):
                 continue
-            source, name = self.folder.openings / root, f"openings/{root}"
-            if not self.tree.share(f"{name}/{EXAMPLES}", source / EXAMPLES, opening.examples):
-                self.problems.append(
-                    f"The guest holdout {root[:16]}… has no examples as its opening names them."
-                )
-            elif (source / OPENING).is_file():
-                self.tree.put(f"{name}/{OPENING}", _read(source / OPENING, _MOST_OPENING_BYTES))
+            source = self.folder.openings / root / EXAMPLES
+            if not self.tree.share(f"{name}/{EXAMPLES}", source, opening.examples):
+                self.problems.append(f"The examples of the guest holdout {root[:16]}… are not here.")
+                continue
+            note = self.shown.covering(entry.index)
+            self.tree.put(f"{name}/{OPENING}", opening_file(self.state.path, entry, note))
 
     def contracts(self) -> None:
         """Contracts that an entry is about."""
@@ -169,7 +196,7 @@ class _Revealing:
                 self._miss(adapter)
         return sum(self._offer(found, capsule_json) for found in offers)
 
-    def _offer(self, found: Offered, capsule_json: Callable[[str], bytes | None]) -> bool:
+    def _offer(self, found: OwnOffer, capsule_json: Callable[[str], bytes | None]) -> bool:
         adapter = found.offer.update.adapter
         name = f"capsules/{adapter}/{CAPSULE}"
         if self.tree.has(name):
@@ -201,7 +228,7 @@ class _Revealing:
     def _files_of_another(self, adapter: str) -> bool:
         """Those of an update that was adopted: as they came, with what proves whose it is."""
         source = self.folder.capsule(adapter)
-        content = _read(source / CAPSULE, _MOST_CAPSULE_BYTES)
+        content = _read(source / CAPSULE, MOST_CAPSULE_BYTES)
         if not self._share(adapter, source, _config_in(content)):
             return False
         if content:

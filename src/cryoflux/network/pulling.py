@@ -16,7 +16,7 @@ Whatever it finds, what is here stays what it was unless it is continued.
 
 from __future__ import annotations
 
-__all__ = ["MirrorFolder", "PullOutcome", "Pulled", "pull"]
+__all__ = ["EVIDENCE", "PEERS", "MirrorFolder", "PullOutcome", "Pulled", "pull"]
 
 import hashlib
 from collections.abc import Iterator
@@ -35,7 +35,8 @@ from cryoflux.witness.evidence import Equivocation
 _MOST_BUNDLE_BYTES = TILE_WIDTH * 65_537
 _MOST_NEW = 1_000_000
 """entries that one pull takes"""
-_HEAD, _TAG, _PEAKS, _EVIDENCE = "checkpoint", "etag", "peaks", "equivocation"
+EVIDENCE, PEERS = "equivocation", "peers"
+_HEAD, _TAG, _PEAKS = "checkpoint", "etag", "peaks"
 _HASH_BYTES = 32
 
 
@@ -70,6 +71,7 @@ class MirrorFolder:
 
     def __init__(self, path: Path, key: VerifierKey) -> None:
         self.path, self.key = path, key
+        self._verified: Note | None = None
 
     @classmethod
     def of(cls, network: Path, key: VerifierKey) -> MirrorFolder:
@@ -79,7 +81,7 @@ class MirrorFolder:
             network: folder of the node's network.
             key: of the peer's log.
         """
-        return cls(network / "peers" / hashlib.sha256(key.name.encode()).hexdigest(), key)
+        return cls(network / PEERS / hashlib.sha256(key.name.encode()).hexdigest(), key)
 
     @property
     def note(self) -> Note | None:
@@ -88,9 +90,11 @@ class MirrorFolder:
             content = read_regular(self.path / _HEAD, MAX_NOTE_BYTES)
         except FileNotFoundError:
             return None
-        note = parse_note(content)
-        verify_log(note, self.key)
-        return note
+        if self._verified is None or self._verified.content != content:
+            note = parse_note(content)
+            verify_log(note, self.key)
+            self._verified = note
+        return self._verified
 
     @property
     def size(self) -> int:
@@ -107,7 +111,7 @@ class MirrorFolder:
     @property
     def evidence(self) -> bytes:
         """Proof that the peer told two histories; empty where it is not known to."""
-        path = self.path / _EVIDENCE
+        path = self.path / EVIDENCE
         return read_regular(path, 1 << 20) if path.is_file() else b""
 
     def entries(self, start: int = 0) -> Iterator[bytes]:
@@ -172,7 +176,7 @@ class MirrorFolder:
 
     def convict(self, evidence: bytes) -> None:
         """Keep the proof that the peer told two histories; it is marked for ever."""
-        write_atomic(self.path / _EVIDENCE, evidence)
+        write_atomic(self.path / EVIDENCE, evidence)
 
 
 def unbundled(content: bytes, tile: Tile) -> list[bytes]:

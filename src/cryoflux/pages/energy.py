@@ -61,6 +61,9 @@ def _parts(found: JoulesOfLog) -> list[tuple[str, str, str, Energy]]:
     parts = []
     if found.attempts is not None:
         parts.append(("learning", "charged to attempts, kept or not", "kept", found.attempts))
+    if found.rounds is not None:
+        words = "charged to rounds, which check and compose what others offer"
+        parts.append(("checking", words, "carried", found.rounds))
     if found.beside is not None:
         words = "charged to runs beside their attempts: starting up, base losses, the audit set"
         parts.append(("overhead", words, "undecided", found.beside))

@@ -65,7 +65,7 @@ def page(scene: Scene, named: str) -> Page:
 
 
 def _worth_showing(name: str, value: object) -> bool:
-    return name not in _LATER and value not in (None, "", [])
+    return name not in _LATER and value not in (None, "", [], {})
 
 
 def _shown(value: object) -> str:
@@ -73,4 +73,6 @@ def _shown(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.9g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -53,6 +53,8 @@ class TaskOfModels:
     unit: str
     joules: float
     modelled: bool
+    of_others: bool
+    """whether the head rests on what others offered, so that Σ Δ is that of updates of its own"""
 
 
 def version_facts_of(catalogue: Catalogue, digests: set[str]) -> dict[str, VersionFacts]:
@@ -102,6 +104,7 @@ def _task(scene: Scene, catalogue: Catalogue, line: TaskLine) -> TaskOfModels:
         unit=line.unit,
         joules=line.joules,
         modelled=line.modelled,
+        of_others=any(one.made_from for one in line.of.line(head.digest)),
     )
 
 

@@ -18,72 +18,30 @@ __all__ = ["EVENT_STREAM", "NewsOfAll", "StateNews"]
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from cryoflux.pages.watcher import Looked, Watcher
 from cryoflux.queries.activity import Activity
 from cryoflux.queries.power import PowerPoint, Watts
+from cryoflux.serving.event_streams import EVENT_STREAM, EventStreams
 
-EVENT_STREAM = "text/event-stream"
-_MOST_STREAMS = 64
-_APART_S = 0.5
-_QUIET_S = 15.0
-"""after so long a comment is sent, so that who went away is noticed"""
 _MOST_DIGITS = 12
 _MOST_NUMBERS = 50
 _MOST_POINTS = 300
 """of one event: about 20 kB"""
 
 
-class _Streams:
-    """Streams that are open: so many at most, and each is told of what its watchers see."""
+class _Streams(EventStreams):
+    """Streams that are open, each of which is told of what its watchers see."""
 
     def __init__(self, watchers: Sequence[Watcher], stopping: asyncio.Event) -> None:
-        self._watchers, self._stopping = watchers, stopping
-        self._open: set[Callable[[], str]] = set()
+        super().__init__(stopping)
+        self._watchers = watchers
 
-    @property
-    def listeners(self) -> int:
-        """How many are open."""
-        return len(self._open)
-
-    @property
-    def full(self) -> bool:
-        """Whether there is no room for one more."""
-        return self.listeners >= _MOST_STREAMS
-
-    async def _pour(self, next_event: Callable[[], str]) -> AsyncGenerator[str, None]:
-        if self.full:
-            return
-        self._open.add(next_event)
-        loop = asyncio.get_running_loop()
-        spoke = loop.time()
-        try:
-            with ExitStack() as stack:
-                news = asyncio.Event()
-                for watcher in self._watchers:
-                    stack.enter_context(watcher.listening(news))
-                yield "retry: 1000\n\n"
-                while not self._stopping.is_set():
-                    said = next_event()
-                    if said or loop.time() - spoke > _QUIET_S:
-                        yield said or ": still here\n\n"
-                        spoke = loop.time()
-                    if said:
-                        await self._until(self._stopping)
-                    if not self._stopping.is_set():
-                        news.clear()
-                        await self._until(news)
-        finally:
-            self._open.discard(next_event)
-
-    @staticmethod
-    async def _until(event: asyncio.Event) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_APART_S):
-                await event.wait()
+    def _pour(self, next_event: Callable[[], str]) -> AsyncGenerator[str, None]:
+        return self.pour(next_event, (watcher.listening for watcher in self._watchers))
 
 
 class StateNews(_Streams):

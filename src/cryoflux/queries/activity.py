@@ -121,7 +121,7 @@ class BudgetNow:
     spent_uj: int
     """up to now, the attempt that goes on included"""
     attempts_uj: int
-    """of that, charged to finished attempts"""
+    """of that, charged to finished attempts and rounds"""
     session_uj: int
     """of that, spent beside attempts: starting up, evaluating the audit set"""
     closing_uj: int

@@ -108,10 +108,10 @@ def _of_runs(
 ) -> list[Advice]:
     budget = format_energy(last.budget_uj).replace(" ", "") if last and last.budget_uj else "2kJ"
     again = f"cryoflux run{_task(summary)} --budget {budget} --state {quoted}"
-    if summary.session_open:
-        return [
-            Advice("open", "A run goes on, or has died: the next run closes what a dead one left open.", "")
-        ]
+    if summary.session_open or summary.rounds_open:
+        what = "A run" if summary.session_open else "A round"
+        said = f"{what} goes on, or has died: the next run closes what a dead one left open."
+        return [Advice("open", said, "")]
     if not summary.attempts and summary.judged is not None:
         said = "Nothing was tried here; what others made was judged, entry by entry."
         return [Advice("judged", said, f"cryoflux receipts list --state {quoted}")]

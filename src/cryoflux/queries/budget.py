@@ -19,7 +19,7 @@ from cryoflux.queries.followed import Followed
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.session import Session
 
-PartKind = Literal["beside", "earlier", "attempt", "under way", "reserved", "closing", "left"]
+PartKind = Literal["beside", "rounds", "earlier", "attempt", "under way", "reserved", "closing", "left"]
 _SHOWN = 10
 """attempts with a part of their own; the ones before them share one"""
 _LATELY = 10
@@ -100,7 +100,7 @@ def budget_of(followed: Followed, activity: Activity | None, now: float) -> Budg
     last = followed.sessions[-1] if followed.sessions else None
     if activity is not None and activity.budget is not None and not _is_older(activity, followed):
         attempts = _of_run(followed, last, activity)
-        return _going(activity, activity.budget, attempts, now)
+        return _going(activity, activity.budget, attempts, _rounds_uj(followed, last, attempts), now)
     if activity is not None and activity.alive:
         return None  # it has not been granted yet
     return _recorded(followed, last) if last is not None and last.budget_microjoules else None
@@ -150,9 +150,27 @@ def _of_session(followed: Followed, session: Session) -> list[Attempt]:
     return [one for one in followed.attempts if session.first_attempt <= one.number < end]
 
 
-def _going(activity: Activity, budget: BudgetNow, attempts: Sequence[Attempt], now: float) -> BudgetView:
+def _rounds_uj(followed: Followed, last: Session | None, attempts: Sequence[Attempt]) -> int:
+    """What rounds of the run were charged whose attempts these are: since the last session, or within it."""
+    recorded = last is not None and bool(attempts) and attempts[0].number < last.first_attempt + last.attempts
+    if last is not None and recorded:
+        return _rounds_in(followed, last)
+    since = last.sequence if last is not None else -1
+    return sum(one.energy.microjoules for one in followed.rounds if one.sequence > since)
+
+
+def _rounds_in(followed: Followed, session: Session) -> int:
+    within = range(session.opened_at, session.sequence)
+    return sum(one.energy.microjoules for one in followed.rounds if one.sequence in within)
+
+
+def _going(
+    activity: Activity, budget: BudgetNow, attempts: Sequence[Attempt], rounds_uj: int, now: float
+) -> BudgetView:
     under_way_uj = max(0, budget.spent_uj - budget.attempts_uj - budget.session_uj)
-    parts = [BudgetPart("beside", budget.session_uj), *_attempts(attempts, budget.attempts_uj)]
+    tried_uj = max(0, budget.attempts_uj - rounds_uj)
+    parts = [BudgetPart("beside", budget.session_uj), BudgetPart("rounds", rounds_uj)]
+    parts += _attempts(attempts, tried_uj)
     attempt = activity.attempt
     going = activity.alive and attempt is not None and not attempt.finished
     parts.append(BudgetPart("under way", under_way_uj))
@@ -185,9 +203,10 @@ def _attempts(attempts: Sequence[Attempt], charged_uj: int) -> list[BudgetPart]:
 def _recorded(followed: Followed, session: Session) -> BudgetView:
     attempts = _of_session(followed, session)
     charged_uj = sum(round(one.joules * MICRO) for one in attempts)
-    beside_uj = session.energy.microjoules
-    spent_uj, spendable_uj = charged_uj + beside_uj, session.budget_microjoules
-    parts = [BudgetPart("beside", beside_uj), *_attempts(attempts, charged_uj)]
+    beside_uj, rounds_uj = session.energy.microjoules, _rounds_in(followed, session)
+    spent_uj, spendable_uj = charged_uj + beside_uj + rounds_uj, session.budget_microjoules
+    parts = [BudgetPart("beside", beside_uj), BudgetPart("rounds", rounds_uj)]
+    parts += _attempts(attempts, charged_uj)
     parts.append(BudgetPart("left", max(0, spendable_uj - spent_uj)))
     return BudgetView(spendable_uj, spent_uj, tuple(part for part in parts if part.uj > 0), None, False)
 

@@ -23,6 +23,7 @@ from cryoflux.queries.joules import JoulesFold, JoulesOfLog
 from cryoflux.queries.progress import ProgressFold
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
@@ -46,7 +47,7 @@ class EntryRow:
     """of the attempt that it is about"""
     leaf_hash: str
     at: str
-    """when, as the entry says it; empty where it does not"""
+    """when, as the entry says it"""
 
 
 class Followed:
@@ -71,6 +72,8 @@ class Followed:
         self._versions, self._numbers = VersionFold(), AttemptNumbers()
         self.rows: list[EntryRow] = []
         self.sessions: list[Session] = []
+        self.rounds: list[RoundResult] = []
+        """records of rounds, in their order"""
         self.moves: dict[int, HeadMove] = {}
         """place in the log → move of a head, in their order"""
         self._joules, self._progress = JoulesFold(), ProgressFold()
@@ -127,6 +130,8 @@ class Followed:
         self._progress.take(entry, number)
         if entry.session is not None:
             self.sessions.append(entry.session)
+        if entry.round is not None:
+            self.rounds.append(entry.round)
         if entry.move is not None:
             self.moves[entry.index] = entry.move
         if number is not None and entry.intent is not None:
@@ -134,7 +139,7 @@ class Followed:
         elif number is not None:
             self._receipts[number] = entry.index
             self._places[number] = len(log) - 1
-        self.rows.append(EntryRow(entry.index, entry.kind, number, entry.leaf_hash, _when(entry)))
+        self.rows.append(EntryRow(entry.index, entry.kind, number, entry.leaf_hash, entry.at))
 
     @property
     def size(self) -> int:
@@ -256,9 +261,3 @@ def _require_never_begun(folder: StateFolder) -> None:
             why="It held the entries of the log: what this state has come to is not known without it.",
             hint="Restore it from a backup; these pages go on by themselves then.",
         )
-
-
-def _when(entry: Entry) -> str:
-    said = entry.intent or entry.receipt or entry.move or entry.session or entry.fork or entry.judgement
-    names = ("announced_at", "finished_at", "moved_at", "ended_at", "forked_at", "judged_at")
-    return next((str(found) for name in names if (found := getattr(said, name, ""))), "")

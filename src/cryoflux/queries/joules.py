@@ -1,8 +1,8 @@
 """Where the joules of a log went, and what is known of how they were measured.
 
-Folded from the charges that stand in the log: of attempts, by outcome and by phase, and of sessions beside
-them; what the machine would have drawn at rest meanwhile, and what others drew, from the meter's own signed
-statements. Nothing here is verified; `cryoflux verify` does that.
+Folded from the charges that stand in the log: of attempts, by outcome and by phase, of rounds, and of
+sessions beside them; what the machine would have drawn at rest meanwhile, and what others drew, from the
+meter's own signed statements. Nothing here is verified; `cryoflux verify` does that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cryoflux.errors import CryoFluxError, StateTamperedError
 from cryoflux.quantities import NANO, Energy, Tier, worst_tier
 from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.session import Session, SessionEnd
 from cryoflux.receipts.statement import Receipt
 from cryoflux.state import StateFolder
@@ -61,6 +62,8 @@ class JoulesOfLog:
 
     attempts: Energy | None
     """charged to all attempts; none before the first"""
+    rounds: Energy | None
+    """charged to rounds; none before the first"""
     beside: Energy | None
     """charged to sessions beside them; none before the first has ended"""
     outcomes: tuple[tuple[str, Energy], ...]
@@ -102,8 +105,9 @@ class JoulesOfLog:
 
     @property
     def told(self) -> Energy | None:
-        """Attempts and all beside them, as far as the log has it: less than all-in while a run goes on."""
-        return Energy.total(part for part in (self.attempts, self.beside) if part is not None)
+        """All of these, as far as the log has it: less than all-in while a run goes on."""
+        parts = (self.attempts, self.rounds, self.beside)
+        return Energy.total(part for part in parts if part is not None)
 
 
 @dataclass(slots=True)
@@ -115,9 +119,10 @@ class JoulesFold:
     _outcomes: dict[str, Energy] = field(default_factory=dict)
     _phases: dict[str, Energy] = field(default_factory=dict)
     _phased: int = 0
+    _rounds: Energy | None = None
     _beside: Energy | None = None
     _unended: Energy | None = None
-    """charged to attempts since a session ended last"""
+    """charged to attempts and rounds since a session ended last"""
     _others: Energy | None = None
     _window_ns: int = 0
     _sources: Counter[str] = field(default_factory=Counter)
@@ -138,6 +143,8 @@ class JoulesFold:
                 self._attempt(receipt)
             elif (session := entry.session) is not None:
                 self._session(session)
+            elif (record := entry.round) is not None:
+                self._round(record)
 
     def _attempt(self, receipt: Receipt) -> None:
         charged, word = receipt.energy.energy, receipt.outcome.word
@@ -151,6 +158,12 @@ class JoulesFold:
             self._phases[said.name] = _more(self._phases.get(said.name), part)
         if not receipt.energy.unmetered:
             self._charge(receipt.energy)
+
+    def _round(self, record: RoundResult) -> None:
+        charged = record.energy.energy
+        self._rounds, self._unended = _more(self._rounds, charged), _more(self._unended, charged)
+        if not record.energy.unmetered:
+            self._charge(record.energy)
 
     def _session(self, session: Session) -> None:
         beside = session.energy.energy
@@ -196,6 +209,7 @@ class JoulesFold:
         rest_uw = sum(idle.idle_uw for idle in stored.idles) if stored is not None else None
         return JoulesOfLog(
             attempts=Energy.total(self._outcomes.values()),
+            rounds=self._rounds,
             beside=self._beside,
             outcomes=tuple(self._outcomes.items()),
             phases=tuple(self._phases.items()),

@@ -42,8 +42,10 @@ class HeadStep:
     """Σ Δ of the head from here on"""
     digest: str
     attempt: int | None
-    """that made it; none where a head was moved by hand or by a monitor"""
+    """that made it; none where a round or a recall did, or a head was moved by hand or by a monitor"""
     moved: HeadMoved | None = None
+    made_from: str = ""
+    """of what others offered a round or a recall made it, in words"""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class TaskLine:
     """digest of a version that the head does not rest on any more → the move that left it behind"""
     steps: list[HeadStep] = field(default_factory=list)
     joules: float = 0.0
-    """charged to all of its attempts"""
+    """charged to all of its attempts; rounds are told apart"""
     modelled: bool = False
 
     @property
@@ -86,6 +88,8 @@ def task_lines(followed: Followed, catalogue: Catalogue) -> dict[str, TaskLine]:
     """The heads of each task, in the order in which tasks began."""
     lines = {name: TaskLine(name, of) for name, of in catalogue.tasks.items() if of.head in of.versions}
     moves = _moves(followed)
+    every = (one for of in catalogue.tasks.values() for one in of.versions.values())
+    of_others = {one.made_at: one for one in every if one.made_from and one.made_at is not None}
     for line in lines.values():
         line.steps.append(HeadStep(0.0, 0.0, line.first.digest, None))
     for row in followed.rows:
@@ -93,6 +97,10 @@ def task_lines(followed: Followed, catalogue: Catalogue) -> dict[str, TaskLine]:
             _attempted(followed, lines, row.number)
         elif (moved := moves.get(row.index)) is not None and moved.task in lines:
             _moved(lines[moved.task], moved)
+        elif (made := of_others.get(row.index)) is not None and made.task in lines:
+            line = lines[made.task]
+            step = HeadStep(line.joules, made.total_delta, made.digest, None, made_from=made.made_from)
+            line.steps.append(step)
     return lines
 
 

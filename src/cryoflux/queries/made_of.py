@@ -40,7 +40,8 @@ class MadeOf:
 
     entries: tuple[SignedEntry, ...]
     """in the order of the log: of each kept attempt its announcement and its receipt, with those of its chain
-    that paid for it; the first entry, which vouches for the key of the log; and what names its keys"""
+    that paid for it; of a round that composed what others offer, both; a recall; the first entry, which
+    vouches for the key of the log; and what names its keys"""
     updates: tuple[UpdateFiles, ...]
     """oldest first"""
     updates_missing: tuple[int, ...]
@@ -68,8 +69,10 @@ def made_of(folder: StateFolder, entries: Iterable[Entry], line: Iterable[Catalo
         version = made_by.get(entry.leaf_hash)
         if entry.index == 0 or entry.key is not None or version is not None:
             found.add(signed)
-        if entry.intent is not None:
+        if entry.intent is not None or entry.round_intent is not None:
             announced[entry.leaf_hash] = signed
+        if entry.round is not None and version is not None:
+            found.update(filter(None, [announced.get(entry.round.intent)]))
         if (receipt := entry.receipt) is None or paid is None:
             continue
         pairs = tried[receipt.task.name, receipt.task.arm]

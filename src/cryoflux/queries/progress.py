@@ -1,7 +1,8 @@
 """Loss and accuracy of a task's head over the joules that its attempts were charged: a point a kept update.
 
 A curve begins with the version before the first attempt, at no joules, and stays where it is until an update
-is kept. On another holdout losses are of other examples, and where a head is moved they jump: each point says
+is kept. On another holdout losses are of other examples, and where a head is moved they jump; what a round
+made of others' updates is scored on this holdout by the next attempt alone: each point says
 on which holdout it was measured, so that no line joins two that cannot be compared. What runs spent beside
 attempts (start-up, data, the audit set) has no place on the axis: it is told apart.
 """
@@ -54,6 +55,8 @@ class ProgressFold:
         self._charged: dict[str, _Charged] = {}
         self._scores: dict[tuple[str, str, str], tuple[float, float | None]] = {}
         """(task, holdout, version) → what it scores"""
+        self._unscored: set[str] = set()
+        """tasks whose head a round or a recall made since: its first receipt says what that scores"""
 
     def take(self, entry: Entry, attempt: int | None) -> None:
         """Go on by one entry.
@@ -64,6 +67,8 @@ class ProgressFold:
         """
         if (receipt := entry.receipt) is not None:
             self._receipt(receipt, attempt)
+        elif (made := entry.round or entry.recall) is not None and made.result != made.base:
+            self._unscored.add(made.task)
         elif (move := entry.move) is not None and move.move is not Move.PRUNE:
             self._move(move)
 
@@ -87,10 +92,10 @@ class ProgressFold:
         task, holdout = receipt.task.name, receipt.holdout.sha256
         charged, curve = self._charged.setdefault(task, _Charged()), self.curves.setdefault(task, [])
         self._note(receipt)
-        if (task, holdout, receipt.base.digest) in self._scores and (
-            not curve or curve[-1].holdout != holdout
-        ):
+        begins = not curve or curve[-1].holdout != holdout or task in self._unscored
+        if begins and (task, holdout, receipt.base.digest) in self._scores:
             self._add(task, holdout, receipt.base.digest, None)
+            self._unscored.discard(task)
         charged.uj += receipt.energy.microjoules
         charged.lo_uj += receipt.energy.lo_microjoules
         charged.hi_uj += receipt.energy.hi_microjoules

@@ -62,21 +62,26 @@ class Spent:
 
     attempts: Energy | None
     """charged to attempts; none before the first"""
+    checking: Energy | None
+    """charged to rounds, which check and compose what others offer; none where there was no round"""
     beside: Energy | None
     """charged to sessions beside them: start-up, data, the audit set; none where no session is on the log"""
     all_in: Energy | None
-    """both; none where a session is missing, so that nobody knows"""
+    """all of it; none where something is missing, so that nobody knows"""
     unrecorded: int
     """attempts whose session is not on the log"""
     session_open: bool
     """whether a run goes on, or has died: what it spends beside its attempts is not on the log yet"""
     derived: Mapping[str, Any]
     """CO₂e and cost of what is known, with the factor of each; nothing of what is not set"""
+    rounds_open: int = 0
+    """rounds without a record: what they spend is not on the log yet"""
 
     @property
     def known(self) -> Energy | None:
         """All that is on the log: all-in, or at least so much."""
-        return Energy.total(part for part in (self.attempts, self.beside) if part is not None)
+        parts = (self.attempts, self.checking, self.beside)
+        return Energy.total(part for part in parts if part is not None)
 
     @property
     def kwh(self) -> float | None:
@@ -279,11 +284,13 @@ def _spent(summary: LogSummary, rates: Rates) -> Spent:
     known = summary.known
     return Spent(
         attempts=summary.energy,
+        checking=summary.checking,
         beside=summary.beside,
         all_in=summary.all_in,
         unrecorded=summary.unrecorded,
         session_open=summary.session_open,
         derived=derived_fields(known, rates) if known is not None else {},
+        rounds_open=summary.rounds_open,
     )
 
 

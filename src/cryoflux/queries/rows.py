@@ -100,7 +100,9 @@ VERSION_COLUMNS = (
     RowColumn(
         "parent", "text", "", "digest of the head that it followed; empty where the log begins with it"
     ),
-    RowColumn("origin", "text", "", "`version 0`, `receipt`, `parent` of a fork, or `unknown`"),
+    RowColumn(
+        "origin", "text", "", "`version 0`, `receipt`, `round`, `recall`, `parent` of a fork, or `unknown`"
+    ),
     RowColumn("attempt", "integer", "", "number of the attempt that made it"),
     RowColumn("arm", "text", "", "its recipe"),
     RowColumn("head", "boolean", "", "whether it is the head of its task"),
@@ -109,16 +111,16 @@ VERSION_COLUMNS = (
     RowColumn("unit", "text", "", "of losses and Δ"),
     RowColumn("holdout_loss", "number", _LOSS, "mean, as its receipt says it"),
     RowColumn("delta", "number", _LOSS, "of its receipt"),
-    RowColumn("total_delta", "number", _LOSS, "Σ Δ along the line that leads to it"),
+    RowColumn("total_delta", "number", _LOSS, "Σ Δ of updates of its own along the line that leads to it"),
     RowColumn("audit_loss", "number", _LOSS, "mean; empty where no run has evaluated it"),
     RowColumn("audit_delta", "number", _LOSS, "of version 0 less its own"),
-    RowColumn("spent_joules", "number", "J", "charged to all attempts of its task until it was made"),
+    RowColumn("spent_joules", "number", "J", "charged to attempts and rounds of its task until it was made"),
     RowColumn("spent_joules_lo", "number", "J", "lower end of their range"),
     RowColumn("spent_joules_hi", "number", "J", "upper end"),
     RowColumn("spent_tier", "text", "", "how they came about"),
     RowColumn("own_bytes", "integer", "B", "on the disk, of files that no other version has"),
     RowColumn("shared_bytes", "integer", "B", "of those that another one has too"),
-    RowColumn("receipt_hash", "text", "", "of the receipt that made it"),
+    RowColumn("receipt_hash", "text", "", "of the receipt, round or recall that made it"),
     RowColumn("made_at", "text", "UTC", "by the wall clock, which is only a label"),
 )
 JUDGEMENT_COLUMNS = (
@@ -291,7 +293,7 @@ def _version_row(
         "spent_tier": spent.tier.value if spent is not None else None,
         "own_bytes": facts.own_bytes,
         "shared_bytes": facts.shared_bytes,
-        "receipt_hash": one.made_by if one.origin == "receipt" else None,
+        "receipt_hash": one.made_by if one.origin == "receipt" or one.made_from else None,
         "made_at": one.said_at or None,
     }
     return {column.name: found[column.name] for column in VERSION_COLUMNS}

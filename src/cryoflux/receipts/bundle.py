@@ -24,6 +24,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRoot, KeyRotation, public_key_of
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.log_key import refuse_other_log_key
+from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.schema import schema_bytes
 from cryoflux.receipts.statement import Base
@@ -195,8 +196,10 @@ def _versions(entries: Iterable[Entry]) -> tuple[dict[str, Base], dict[str, Base
             heads[entry.intent.task.name] = entry.intent.base
         elif entry.receipt is not None:
             heads[entry.receipt.task.name] = entry.receipt.result
-        elif entry.move is not None:
-            heads[entry.move.task] = entry.move.result
+        elif (moved := entry.move or entry.recall) is not None:
+            heads[moved.task] = moved.result
+        elif entry.round is not None and entry.round.outcome is RoundOutcome.ACCEPTED:
+            heads[entry.round.task] = entry.round.result
         elif entry.fork is not None:
             firsts |= {said.task: said.first for said in entry.fork.tasks}
             heads |= {said.task: said.head for said in entry.fork.tasks}

@@ -15,6 +15,17 @@ import msgspec
 
 from cryoflux.errors import VerificationError
 from cryoflux.receipts import statement_v1 as v1
+from cryoflux.receipts.contract_statement import (
+    CONTRACT_ACCEPT_TYPE,
+    CONTRACT_LOOK_TYPE,
+    CONTRACT_RESULT_TYPE,
+    CONTRACT_TYPE,
+    AcceptedContractStatement,
+    ContractLookStatement,
+    ContractResultStatement,
+    ContractStatement,
+    ProposedContractStatement,
+)
 from cryoflux.receipts.key_statement import (
     REVOCATION_TYPE,
     ROOT_TYPE,
@@ -64,6 +75,7 @@ _KNOWN = {
     *(ROOT_TYPE, ROTATION_TYPE, REVOCATION_TYPE),
     *(FORK_TYPE, JUDGEMENT_TYPE),
     *(NODE_TYPE, GUEST_TYPE, OFFER_TYPE, ROUND_INTENT_TYPE, ROUND_TYPE, OPENING_TYPE, RECALL_TYPE),
+    *(CONTRACT_TYPE, CONTRACT_ACCEPT_TYPE, CONTRACT_LOOK_TYPE, CONTRACT_RESULT_TYPE),
 }
 _DECODER = msgspec.json.Decoder(
     IntentStatement
@@ -82,6 +94,10 @@ _DECODER = msgspec.json.Decoder(
     | RoundStatement
     | OpeningStatement
     | RecallStatement
+    | ProposedContractStatement
+    | AcceptedContractStatement
+    | ContractLookStatement
+    | ContractResultStatement
     | v1.IntentStatementV1
     | v1.ReceiptStatementV1
 )
@@ -117,7 +133,7 @@ def _explained(payload: bytes, error: VerificationError) -> VerificationError:
 
 def parse_statement(
     payload: bytes,
-) -> tuple[Statement | SessionStatement | KeyStatement | NetworkStatement, int]:
+) -> tuple[Statement | SessionStatement | KeyStatement | NetworkStatement | ContractStatement, int]:
     """Read a statement from its canonical bytes, in today's form, and the version in which it was signed.
 
     Raises:

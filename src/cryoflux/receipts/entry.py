@@ -9,6 +9,13 @@ from enum import StrEnum
 from msgspec import Struct
 
 from cryoflux.html_table import html_table
+from cryoflux.receipts.contract_statement import (
+    AcceptedContractStatement,
+    ContractLookStatement,
+    ContractResultStatement,
+    ContractStatement,
+    ProposedContractStatement,
+)
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.key_statement import KeyStatement
 from cryoflux.receipts.merkle import leaf_hash
@@ -20,9 +27,9 @@ from cryoflux.receipts.network_statement import (
     OpeningStatement,
     Recall,
     RecallStatement,
-    Round,
     RoundIntent,
     RoundIntentStatement,
+    RoundResult,
     RoundStatement,
 )
 from cryoflux.receipts.session import Session, SessionStatement
@@ -59,9 +66,13 @@ class Kind(StrEnum):
     ROUND = "round"
     OPENING = "opening"
     RECALL = "recall"
+    CONTRACT = "contract"
+    CONTRACT_ACCEPT = "contract-accept"
+    CONTRACT_LOOK = "contract-look"
+    CONTRACT_RESULT = "contract-result"
 
 
-AnyStatement = Statement | SessionStatement | KeyStatement | NetworkStatement
+AnyStatement = Statement | SessionStatement | KeyStatement | NetworkStatement | ContractStatement
 """What an entry says."""
 _ASK = "cryoflux.verify(state) does that"
 _KINDS: dict[type, Kind] = {
@@ -78,7 +89,18 @@ _KINDS: dict[type, Kind] = {
     RoundStatement: Kind.ROUND,
     OpeningStatement: Kind.OPENING,
     RecallStatement: Kind.RECALL,
+    ProposedContractStatement: Kind.CONTRACT,
+    AcceptedContractStatement: Kind.CONTRACT_ACCEPT,
+    ContractLookStatement: Kind.CONTRACT_LOOK,
+    ContractResultStatement: Kind.CONTRACT_RESULT,
 }
+_TIMES = (
+    *("announced_at", "finished_at", "moved_at", "ended_at", "forked_at", "judged_at"),
+    *("stated_at", "entered_at", "offered_at", "opened_at", "recalled_at"),
+    *("proposed_at", "accepted_at", "looked_at", "evaluated_at"),
+    *("enrolled_at", "rotated_at", "revoked_at"),
+)
+"""fields that say when, in the order of looking: for a session ``opened_at`` is a place in the log"""
 
 
 def kind_of(statement: AnyStatement) -> Kind:
@@ -143,12 +165,17 @@ class Entry(Struct, frozen=True):
         return self.statement if isinstance(self.statement, NetworkStatement) else None
 
     @property
+    def contract(self) -> ContractStatement | None:
+        """What a party of a contract says in it, if it is one's."""
+        return self.statement if isinstance(self.statement, ContractStatement) else None
+
+    @property
     def round_intent(self) -> RoundIntent | None:
         """What it announces, if it announces a round."""
         return self.statement.predicate if type(self.statement) is RoundIntentStatement else None
 
     @property
-    def round(self) -> Round | None:
+    def round(self) -> RoundResult | None:
         """The record of a round, if it is one."""
         return self.statement.predicate if type(self.statement) is RoundStatement else None
 
@@ -161,6 +188,12 @@ class Entry(Struct, frozen=True):
     def key(self) -> KeyStatement | None:
         """What it says about a key, if it is about one."""
         return self.statement if isinstance(self.statement, KeyStatement) else None
+
+    @property
+    def at(self) -> str:
+        """When it was said, by the wall clock of whoever signed it, which is only a label."""
+        said = self.statement.predicate
+        return next(str(at) for name in _TIMES if (at := getattr(said, name, None)) is not None)
 
     @property
     def name(self) -> str:

@@ -27,6 +27,8 @@ from cryoflux.quantities import MICRO, NANO, efficiency, efficiency_name
 from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.flat_contract import flat_contract
+from cryoflux.receipts.flat_network import flat_network
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.session import Session
@@ -204,7 +206,14 @@ def flat_fork(fork: Fork) -> dict[str, Any]:
     holdouts = [used for said in fork.tasks for used in said.holdouts]
     looks = sum(used.looks for used in holdouts)
     task_name = ", ".join(said.task for said in fork.tasks)
-    return {**parent, "task_name": task_name, **_when(fork.forked_at), "looks": looks, "outcome": "forked"}
+    return {
+        **parent,
+        "task_name": task_name,
+        **_when(fork.forked_at),
+        "looks": looks,
+        "guest_holdouts_left": len(fork.guests),
+        "outcome": "forked",
+    }
 
 
 def flat_judgement(said: Judgement, leaf_hash: str) -> dict[str, Any]:
@@ -275,7 +284,7 @@ def flat_view(
     Args:
         entry: of a log.
         number: of the attempt that it is about (`cryoflux.receipts.numbering`); none where it is about none.
-        unit: of the losses of that attempt, as its intent says; none where that is not known.
+        unit: of the losses of its task, as an intent says; none where that is not known.
         paid: what paid for its Δ, with its chain; none where that is not known.
     """
     found: dict[str, Any] = {"index": entry.index, "kind": entry.kind.value, "receipt_hash": entry.leaf_hash}
@@ -290,8 +299,16 @@ def flat_view(
         found |= flat_session(entry.session, entry.leaf_hash)
     elif entry.key is not None:
         found |= flat_key(entry.key)
-    elif entry.fork is not None:
-        found |= flat_fork(entry.fork)
-    elif entry.judgement is not None:
-        found |= flat_judgement(entry.judgement, entry.leaf_hash)
+    elif entry.network is not None:
+        found |= flat_network(entry.network, unit) | _when(entry.at)
+    elif entry.contract is not None:
+        found |= flat_contract(entry.contract) | _when(entry.at)
+    else:
+        found |= _of_others(entry)
     return found
+
+
+def _of_others(entry: Entry) -> dict[str, Any]:
+    if entry.fork is not None:
+        return flat_fork(entry.fork)
+    return flat_judgement(entry.judgement, entry.leaf_hash) if entry.judgement is not None else {}

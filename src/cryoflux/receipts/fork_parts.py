@@ -1,6 +1,7 @@
 """What the first entry of a fork is made of: the log that it goes on from, and what that had come to.
 
-All that decides anything later is here: heads, data, and how often each holdout was looked at. What only
+All that decides anything later is here: heads, data, how often each holdout was looked at, and which guest
+holdouts were entered there and so judge nothing here. What only
 helps to choose (lessons of arms, attempts that are still open) is the parent's, and stays there.
 """
 

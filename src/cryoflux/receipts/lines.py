@@ -2,7 +2,8 @@
 
 A head goes back when it is moved to a version that was a head before: what was kept since is still in the
 log, and in no model any more. So a sum of what updates gained is a sum along the line that leads to the head,
-never one over all that were kept; the same update may otherwise be kept, taken back and kept again.
+never one over all that were kept; the same update may otherwise be kept, taken back and kept again. A round
+goes on from the head, and so does a recall, which takes out what others made: the line goes on under both.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ __all__ = ["Lines"]
 
 from dataclasses import dataclass
 
+from cryoflux.receipts.network_parts import RoundOutcome
+from cryoflux.receipts.network_statement import Recall, RoundResult
 from cryoflux.receipts.statement import HeadMove, Move, Outcome, Receipt
 
 
@@ -33,8 +36,14 @@ class Lines:
         self._known: dict[str, dict[str, _Version]] = {}
         self._heads: dict[str, _Version] = {}
 
-    def take(self, said: Receipt | HeadMove) -> None:
+    def take(self, said: Receipt | HeadMove | RoundResult | Recall) -> None:
         """Go on by one entry, in the order of the log."""
+        if isinstance(said, RoundResult | Recall):
+            task, where = self._of(said.task, said.base.digest)
+            if isinstance(said, Recall) or said.outcome is RoundOutcome.ACCEPTED:
+                on = self._heads[task]
+                self._heads[task] = where.setdefault(said.result.digest, _Version(on, known=on.known))
+            return
         if isinstance(said, HeadMove):
             task, where = self._of(said.task, said.base.digest)
             if said.move is Move.PRUNE:  # files are freed, and the head stays

@@ -92,9 +92,10 @@ def read_authority(state: Path) -> tuple[Authority, int]:
 
 
 def find_entry(entries: Sequence[Entry], text: str) -> Entry:
-    """The entry that an attempt's number (``#3``), an index, a task id or the first digits of a hash name.
+    """The entry that an attempt's number (``#3``), an index, an id or the first digits of a hash name.
 
-    A number and a task id name a receipt, or the intent as long as there is no receipt.
+    A number and a task id name a receipt, or the intent as long as there is no receipt; so does the id of a
+    round.
 
     Raises:
         UsageError: nothing, or more than one entry, has that name.
@@ -105,9 +106,9 @@ def find_entry(entries: Sequence[Entry], text: str) -> Entry:
         numbered = [entry for entry in entries if entry.index == int(text)]
         if numbered:
             return numbered[0]
-    of_task = [entry for entry in entries if (said := entry.intent or entry.receipt) and said.task.id == text]
-    receipts = [entry for entry in of_task if entry.receipt is not None]
-    if found := receipts[-1:] or of_task[-1:]:
+    named = [entry for entry in entries if text in {_task_id(entry), _round_id(entry)} - {""}]
+    receipts = [entry for entry in named if entry.receipt is not None or entry.round is not None]
+    if found := receipts[-1:] or named[-1:]:
         return found[0]
     hashed = [entry for entry in entries if entry.leaf_hash.startswith(text)]
     if len(text) >= _SHORTEST_PREFIX and len(hashed) == 1:
@@ -119,6 +120,16 @@ def find_entry(entries: Sequence[Entry], text: str) -> Entry:
         hint="Give an attempt as '#3', an index, a task id, or the first digits of a receipt hash; see "
         "cryoflux receipts list.",
     )
+
+
+def _task_id(entry: Entry) -> str:
+    said = entry.intent or entry.receipt
+    return said.task.id if said is not None else ""
+
+
+def _round_id(entry: Entry) -> str:
+    said = entry.round_intent or entry.round
+    return said.id if said is not None else ""
 
 
 def _attempt(entries: Sequence[Entry], text: str) -> Entry:

@@ -29,6 +29,8 @@ from cryoflux.decision.reason import Reason
 from cryoflux.quantities import Tier
 from cryoflux.receipts import (
     charged,
+    contract_parts,
+    contract_statement,
     fork_parts,
     judgement_parts,
     key_statement,
@@ -61,6 +63,10 @@ _STATEMENTS = (
     network_statement.RoundStatement,
     network_statement.OpeningStatement,
     network_statement.RecallStatement,
+    contract_statement.ProposedContractStatement,
+    contract_statement.AcceptedContractStatement,
+    contract_statement.ContractLookStatement,
+    contract_statement.ContractResultStatement,
     statement_v1.IntentStatementV1,
     statement_v1.ReceiptStatementV1,
 )
@@ -70,10 +76,12 @@ _MODULES = (
     fork_parts,
     judgement_parts,
     network_parts,
+    contract_parts,
     mixture,
     composition,
     statement,
     network_statement,
+    contract_statement,
     session,
     statement_v1,
     key_statement,

@@ -224,6 +224,8 @@ class Fork(Document, frozen=True):
     forked_at: Timestamp
     judged: Annotated[list[JudgedHoldout], at_most(10_000)] = msgspec.field(default_factory=list)
     """the holdouts that judged what others made there, by their digests; each goes on with its looks"""
+    guests: Annotated[list[Sha256], at_most(10_000)] = msgspec.field(default_factory=list)
+    """roots of the guest holdouts that were entered there: each stays there, and judges nothing here"""
 
 
 class Judgement(Document, frozen=True):

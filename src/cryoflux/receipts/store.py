@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from cryoflux import database
 from cryoflux.errors import StateTamperedError
+from cryoflux.receipts.contract_statement import ContractResultStatement
 from cryoflux.receipts.entry import AnyStatement, kind_of
 from cryoflux.receipts.network_statement import RoundIntentStatement, RoundStatement
 from cryoflux.receipts.statement import IntentStatement, JudgementStatement, ReceiptStatement
@@ -95,6 +96,8 @@ def columns_of(statement: AnyStatement) -> Columns:
         task = statement.predicate.id
     if isinstance(statement, ReceiptStatement | JudgementStatement | RoundStatement):
         outcome = statement.predicate.outcome.value
+    elif isinstance(statement, ContractResultStatement):
+        outcome = statement.predicate.standing.value
     return Columns(kind, task, outcome)
 
 

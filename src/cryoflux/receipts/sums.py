@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Sums", "anytime_ends", "evidence_of", "sums_of"]
+__all__ = ["Sums", "anytime_ends", "evidence_of", "search_evidence", "sums_of"]
 
 import math
 from typing import TypedDict
@@ -10,6 +10,7 @@ from typing import TypedDict
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.interval import anytime_interval
 from cryoflux.decision.rules import WITH_BUDGET
+from cryoflux.receipts.network_parts import Search
 from cryoflux.receipts.statement import Evaluation, Hits, Measurement, Receipt, Screen
 
 
@@ -54,6 +55,12 @@ def evidence_of(said: Evaluation | Screen | Measurement) -> Evidence:
         lost=hits.lost if hits else 0,
         hits=hits is not None,
     )
+
+
+def search_evidence(search: Search) -> Evidence:
+    """What a round found on its node's own training side, in the same form."""
+    sums = (search.base_loss_sum, search.new_loss_sum, int(search.delta_squared_sum))
+    return Evidence(search.count, *sums, 0, 0, 0, 0, hits=False)
 
 
 def anytime_ends(receipt: Receipt) -> tuple[float | None, float | None]:

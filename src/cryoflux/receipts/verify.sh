@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=a8659091750b834670757495c513b65f9ed5d9946f8d9e8fb512b4620fa6f9ef
+schema_digest=b4059bc86b6b0cfd918111121915ec8c281dc34c684168280e5aeb86428b45ee
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -138,8 +138,8 @@ check_tree() { # of $1 leaf hashes, one a line in $t/nodes: compares the tiles; 
 # One program for jq, which goes through the log once. Of each entry it is given the leaf hash and the bytes
 # (base64), and it keeps in mind what the log has come to. It answers with lines: F names what is wrong, E has
 # payload, signature and signer of an entry whose form holds, K a key that an entry brings, C the checkpoint
-# of a parent and its digest, L the log key that the first entry vouches for, H the head of a task in the end.
-# The first form of intents and receipts is said in the words of the second.
+# of a parent and its digest, D and Z what has to be hashed, L the log key that the first entry vouches for, H
+# the head of a task in the end. The first form of intents and receipts is said in the words of the second.
 
 # Text comes out of base64 only in its one spelling, and only if it is UTF-8.
 bytes='
@@ -490,6 +490,7 @@ def session($log):
   (.energy | energy);
 
 def fork($log):
+  need((.guests // []) | length == (unique | length); "says twice that a guest holdout was entered"),
   need($log.n == 0; "goes on from another log, which only the first entry can"),
   need([.tasks[]?.task] | length == (unique | length); "says twice what a task had come to"),
   (.tasks[]?.holdouts | need(map(.sha256) | length == (unique | length);
@@ -498,6 +499,154 @@ def fork($log):
     "counts more looks at a holdout than attempts"),
   need((.judged // []) | (map(.sha256) | length == (unique | length)) and all(.kept <= .looks);
     "counts verdicts on what others made that cannot be");
+
+# What a node says. Texts that have to have a digest are compared by the shell, which can compute one: see
+# lines D and Z. Lists of updates are only named here by their digests.
+def empty_list: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+def no_node: {leaf: "", guests: [], adopted: [], open: null};
+def kept_looks: map(select(.level > 0)) | length;
+
+def node($log; $known; $node):
+  need(.supersedes // "" | . == $node.leaf; "does not name what the node said of itself before"),
+  need($known.list == null or .genesis.digest == $known.list.genesis;
+    "names another genesis than the one that the list of its head begins at"),
+  need(.metric == $known.metric; "names another metric than its attempts have"),
+  need((.logKey | split("+")[0]) == $origin; "names the key of another log");
+
+def guest($log; $known; $node):
+  need(.root as $root | any($log.guests[]; . == $root) | not;
+    "enters a guest holdout again, perhaps one of the log that it goes on from"),
+  need($known.holdouts[.root] == null; "enters a holdout that decides on the node’s own updates");
+
+def offer($log; $known; $node):
+  ($log.trained["\(.receiptAt)"] // {}) as $made
+  | if .receiptAt >= .sequence or $made.leaf != .receipt then "offers what entry \(.receiptAt) did not make"
+    else need($made.about == [.update.adapter, .config] and $made.task == .task;
+        "offers another update than entry \(.receiptAt) made"),
+      need($made.genesis == .update.genesis; "says that its update was trained on another version than its receipt does")
+    end;
+
+def round_intent($log; $known; $node):
+  . as $p | .guest as $guest
+  | ([range($node.guests | length) | select($node.guests[.].root == $guest.root)][0]) as $at
+  | (if $at == null then null else $node.guests[$at] end) as $found
+  | need($node.open == null; "is announced though the round before it has no record: its result was left out"),
+    need(.base == $known.head; "begins at another version than the head"),
+    need($known.list == null or $known.list == {genesis, digest: .composed};
+      "names another list than that of the head"),
+    # Whether one is worn out, and how high its bar is, takes a logarithm: one that has given no verdict is not.
+    need($found != null and ($found | (.opened or .pledged | not) and (.looks | length) < .max
+          and [.count, .alpha, (.looks | length), (.looks | kept_looks)]
+            == ($guest | [.count, .alphaPpm, .looks, .kept]))
+        and all($node.guests[:$at][]; .opened or .pledged or (.looks | length) > 0);
+      "names another guest holdout than the log gives, or counts its looks otherwise"),
+    need($guest.neededMilli > ([$found.looks[]?.needed] | max // 0);
+      "has a bar that did not rise with the look before"),
+    need(.candidates | map(.capsule) | length == (unique | length); "considers an update twice"),
+    need(any(.candidates[].capsule; . as $one | any($node.adopted[]; . == $one)) | not;
+      "considers an update that its head has");
+
+def members($opened):
+  . as $p | (.outcome == "accepted") as $kept
+  | [.steps[] | select(.kind != "reweight") | .update.adapter] as $taken
+  | if .outcome == "aborted" then
+      need(.members == [] and .steps == [] and .look == null; "is aborted, but carries verdicts")
+    elif [.members[].capsule] != [$opened.candidates[].capsule] then
+      "does not say of each of its candidates what became of it"
+    else
+      need(([.members[] | select(.verdict == "adopted").capsule] | unique)
+          == (if $kept then $taken | unique else [] end); "says that it adopted other updates than its steps do"),
+      need(all($taken[]; . as $one | any($p.members[]; .capsule == $one
+          and (.verdict == "adopted" or .verdict == "not-chosen")));
+        "composed an update that it refused, or that was no candidate"),
+      need(all(.members[]; ((.of // "") != "") == (.verdict == "duplicate") and .of != .capsule);
+        "calls an update a duplicate without naming of what, or names that of another verdict")
+    end;
+def round($log; $known; $node):
+  . as $p | .look.level as $level | (.outcome == "accepted") as $kept
+  | (.energy | energy),
+    need(.base == $known.head; "was judged against another version than the head"),
+    need((.result == .base) != $kept; "is \(.outcome), but its result is another version"),
+    need(if $kept then any(2000000, 10000000, 50000000, 250000000; . == $level)
+      elif .outcome == "rejected" then $level == 0 else .look == null end;
+      "is \(.outcome), and its look says another thing"),
+    need(.look == null or all(.guards[]?; .passed); "was shown to the guest holdout though it made a guard set worse"),
+    need($kept or $known.list == null or .composed == $known.list.digest; "names another list than its steps make"),
+    (if .search == null then need(.steps == []; "has steps, and no search that found them")
+      else need(.steps == [] or .search.baseLossSum > .search.newLossSum;
+        "composed what did not help on the node’s own training side") end),
+    (if $node.open == null or $node.open.leaf != .intent then
+        "records a round that was not announced, or that has a record"
+      else $node.open.said as $opened
+        | need(.id == $opened.id and .base == $opened.base; "records another round than was announced"),
+          need(.energy.reservedMicrojoules == $opened.reservedMicrojoules;
+            "reserved something else than was announced"),
+          need(.search == null or .search.count == $opened.screenedWith;
+            "searched with another number of examples than was announced"),
+          members($opened)
+      end);
+
+# The largest level that sums certify by a bar: the mean of δ - level still passes it. $s and $v are Σδ, Σδ².
+def less($a; $b): [range([$a, $b | length] | max) as $i | ($a[$i] // 0) - ($b[$i] // 0)] | carried;
+def certified($n; $s; $v; $needed):
+  reduce (2000000, 10000000, 50000000, 250000000) as $level ({found: 0, on: true};
+    product([$n, $level]) as $off
+    | if .on and $s > 0 and above($s | digits; $off) then
+        less($s | digits; $off) as $shifted
+        | less(plus($v; product([$n, $level, $level])); product([2, $level, $s])) as $squared
+        | if above(times(product([1000]); times($shifted; $shifted)); times($needed | digits; $squared))
+          then .found = $level else .on = false end
+      else .on = false end) | .found;
+def opening($log; $known; $node):
+  . as $p | ([$node.guests[] | select(.root == $p.root)][0]) as $guest
+  | if $guest == null or $guest.opened then "opens a guest holdout that was not entered, or that was opened before"
+    else need(.count == $guest.count; "opens another number of examples than were entered"),
+      if [.rounds[].intent] != [$guest.looks[].intent] then
+        "does not open the looks that its guest holdout has given, in their order"
+      else range(.rounds | length) as $i | .rounds[$i].sums as $sums | $guest.looks[$i] as $look
+        | ($sums.baseLossSum - $sums.newLossSum) as $s | ($sums.deltaSquaredSum | digits | carried) as $v
+        | need($sums.base == $look.base; "opens a look to another base than its round had"),
+          if above($s | square; times($p.count | digits; $v)) then "opens a look to sums that no losses have"
+          else need(certified($p.count; $s; $v; $look.needed) == $look.level;
+            "published another level than the sums of its look certify") end
+      end
+    end;
+
+def recalled($log; $known; $node):
+  need(.base == $known.head; "takes an update out of another version than the head"),
+  need(.capsule as $one | any($node.adopted[]; . == $one); "recalls an update that its head has not adopted");
+
+def of_node($type): any("node", "guest-holdout", "offer", "round-intent", "round", "opening", "recall"; . == $type);
+def of_contract($type): any("contract", "contract-accept", "contract-look", "contract-result"; . == $type);
+def network($log; $type):
+  $log.tasks[.task] as $known | ($log.nodes[.task] // no_node) as $node
+  | if $known == null then "is about a task of which the log has no attempt yet"
+    elif $type == "node" then node($log; $known; $node)
+    elif $type == "guest-holdout" then guest($log; $known; $node)
+    elif $type == "offer" then offer($log; $known; $node)
+    elif $type == "round-intent" then round_intent($log; $known; $node)
+    elif $type == "round" then round($log; $known; $node)
+    elif $type == "opening" then opening($log; $known; $node)
+    else recalled($log; $known; $node) end;
+# The digests that it is about.
+def network_about($type):
+  if $type == "node" then [.genesis.files]
+  elif $type == "guest-holdout" then [.root]
+  elif $type == "offer" then [.update.adapter, .config]
+  elif $type == "round-intent" then [.base.files]
+  elif $type == "opening" then [.examples]
+  else [.result.files] end;
+# What of it the shell compares: D: a text, its digest, what is wrong if it has another; Z: the same of a seal.
+def to_hash($log; $name; $type):
+  if $type == "offer" then
+    ($log.trained["\(.receiptAt)"] // {}) as $made | .update as $update
+    | (($update.parent // []) | map("\(.weight) \(.adapter) \(.parent)\n") | add // "") as $parent
+    | select($made.leaf == .receipt) | "D \($name) \($made.list) \($update.adapter) \($parent | @base64)"
+  elif $type == "opening" then
+    . as $p | ([$log.nodes[.task].guests[]? | select(.root == $p.root)][0].looks // []) as $looks
+    | select([.rounds[].intent] == [$looks[].intent]) | range(.rounds | length) as $i
+    | "Z \($name) \($looks[$i].sealed) \(.key)\($looks[$i].intent) \(.rounds[$i].sums | canonical | @base64)"
+  else empty end;
 
 def key_change($log; $type):
   if $type == "key-root" then
@@ -528,6 +677,10 @@ def wrong($log; $said; $type; $two):
       elif $type == "judgement" then judgement($log), (.new as $new
         | need([$said | about($log)[] | [.name, .digest.sha256]] == [[$new.name, $new.sha256]];
           "its subject is not the new one of the two"))
+      elif of_node($type) then network($log; $type),
+        need([$said | about($log)[].digest.sha256] == network_about($type);
+          "is about another subject than it says")
+      elif of_contract($type) then empty  # both logs are needed for what they come to
       elif $type == "fork" then fork($log),
         need([$said | about($log)[].name] == ["checkpoint"];
           "its subject is not the head that it goes on from")
@@ -541,32 +694,71 @@ def place: tostring | if length < 6 then "000000\(.)"[-6:] else . end;
 def lapsed($slots): "is announced and has no receipt: its result was left out" as $what
   | [.open[: ([(.open | length) + 1 - $slots, 0] | max)][] | "F entries/\(.n | place).json \($what)"];
 def unused: {count, uses: 0, looks: 0, kept: 0};
-def took($p; $type; $leaf):
+def fields: .training.section.fields // {};
+def list_after: if (fields | .merge) == "compose/v1" then fields | {genesis, digest: .list}
+  else {genesis: .result.digest, digest: empty_list} end;
+def took_network($p; $type; $leaf; $n):
+  $p.task as $task | .nodes[$task] |= (. // no_node)
+  | if $type == "node" then .nodes[$task].leaf = $leaf
+    elif $type == "guest-holdout" then .guests += [$p.root]
+      | .nodes[$task].guests |= (if any(.[]; .root == $p.root) then . else
+          . + [{root: $p.root, count: $p.count, alpha: $p.alphaPpm, max: $p.maxLooks, looks: [], opened: false}] end)
+    elif $type == "round-intent" then .nodes[$task].open = {$leaf, said: $p}
+    elif $type == "opening" then .nodes[$task].guests |= map(if .root == $p.root then .opened = true else . end)
+    elif $type == "offer" then .
+    else
+      (if $type == "recall" then .nodes[$task].adopted -= [$p.capsule]
+       else .rounds += 1 | .nodes[$task].open as $open
+        | if $open.leaf != $p.intent then . else
+            $open.said.guest as $guest | ($p.look // {} | {intent: $p.intent, sealed, level, base: $p.base,
+              needed: $guest.neededMilli}) as $look
+            | .nodes[$task].open = null
+            | (if $p.look == null then . else
+                .nodes[$task].guests |= map(if .root == $guest.root then .looks += [$look] else . end) end)
+            | (if $p.outcome != "accepted" then . else
+                .nodes[$task].adopted |= (. + [$p.steps[].update.adapter] | unique) end) end end)
+      | if .tasks[$task] == null or ($type == "round" and $p.outcome != "accepted") then . else
+          .tasks[$task].head = $p.result | .made[$n] = {$leaf, heads: {($task): $p.result}}
+          | (if .tasks[$task].list == null then . else .tasks[$task].list.digest = $p.composed end) end end;
+def took_contract($p; $type):
+  if $p.terms == null then . else $p.task as $task
+    | .nodes[$task] |= (. // no_node)
+    | .nodes[$task].guests |= map(if .root == $p.terms.guestRoot then .pledged = true else . end) end;
+def took($p; $type; $leaf; $about):
   "\(.n)" as $n
   | if $type == "intent" then ($p | announced) as $a | $p.task.name as $task | $a.data.holdout as $h
       | .open |= .[([length + 1 - $a.slots, 0] | max):] + [$a + {leaf: $leaf, n: ($n | tonumber)}]
       | .attempts += 1
       | (if .tasks[$task] then . else
-          .tasks[$task] = {data: $a.data, metric: $a.metric, head: $a.base, holdouts: {}, hits: null}
+          .tasks[$task] = {data: $a.data, metric: $a.metric, head: $a.base, holdouts: {}, hits: null,
+            list: {genesis: $a.base.digest, digest: empty_list}}
           | .made[$n] = {$leaf, heads: {($task): $a.base}} end)
       | .tasks[$task].holdouts[$h.sha256] |= ((. // ($h | unused)) | .uses += 1)
     elif $type == "receipt" then $p.task.name as $task
       | .open |= map(select(.leaf != $p.intent)) | .receipts += 1
+      | (if $p | fields | .genesis == null then . else
+          .trained[$n] = ($p | fields | {$leaf, $about, $task, genesis, list}) end)
       | if .tasks[$task] == null then . else
           .tasks[$task].head = $p.result
-          | (if $p.outcome == "accepted" then .made[$n] = {$leaf, heads: {($task): $p.result}} else . end)
+          | (if $p.outcome == "accepted" then .made[$n] = {$leaf, heads: {($task): $p.result}}
+              | .tasks[$task].list = ($p | list_after) else . end)
           | (if $p.evaluation == null then . else
               .tasks[$task].hits |= (if . == null then $p.evaluation | hits != null else . end)
               | .tasks[$task].holdouts[$p.holdout.sha256] |= ((. // ($p.holdout | unused))
                 | .looks += 1 | .kept += (if $p.outcome == "accepted" then 1 else 0 end)) end) end
-    elif $type == "head" then if .tasks[$p.task] then .tasks[$p.task].head = $p.result else . end
+    elif of_node($type) then took_network($p; $type; $leaf; $n)
+    elif of_contract($type) then took_contract($p; $type)
+    elif $type == "head" then if .tasks[$p.task] == null then . else
+      (if $p.move == "prune" then . else .tasks[$p.task].list = null end) | .tasks[$p.task].head = $p.result end
     elif $type == "judgement" then .receipts += 1 | $p.decision.rule.alphaPpm as $alpha
       | .judged[$p.measured.sha256] |= ((. // {looks: 0, kept: 0, $alpha})
         | .looks += 1 | .kept += (if $p.outcome == "accepted" then 1 else 0 end)
         | .alpha = ([.alpha, $alpha] | min))
     elif $type == "session" then .accounted = .attempts | .closed = .n + 1
     elif $type == "fork" then
-      .tasks = ([$p.tasks[]? | {key: .task, value: {data, metric, head, hits: null,
+      .guests = ($p.guests // [])
+      | .tasks = ([$p.tasks[]? | {key: .task, value: {data, metric, head, hits: null,
+        list: {genesis: .head.digest, digest: empty_list},
         holdouts: ([.holdouts[] | {key: .sha256, value: {count, uses, looks, kept}}] | from_entries)}}]
         | from_entries)
       | .made[$n] = {$leaf, heads: ([$p.tasks[]? | {key: .task, value: .head}] | from_entries)}
@@ -579,12 +771,12 @@ def end_of_log: . as $log
   | (.open[] | select(.slots <= 1 and .n != $log.n - 1)
       | "F entries/\(.n | place).json is announced and has no receipt: its result was left out"),
     (.tasks | to_entries | sort_by(.key)[] | "H \(.key) \(.value.head.digest) \(.value.head.files)"),
-    "N \(.n) \(.receipts)";
+    "N \(.n) \(.receipts) \(.rounds)";
 
 kinds as $kinds
 | foreach (inputs, null) as $line (
     {n: 0, last: ("0" * 64), open: [], tasks: {}, judged: {}, made: {}, attempts: 0, accounted: 0, closed: 0, receipts: 0,
-      current: $first, reigns: [$first], root: null};
+      nodes: {}, guests: [], trained: {}, rounds: 0, current: $first, reigns: [$first], root: null};
     if $line == null then .lines = [end_of_log] else
       ($line | split(" ")) as $it | $it[0] as $leaf | "entries/\(.n | place).json" as $name
       | ($it[1] | read($kinds)) as $read | $read.said as $said
@@ -595,12 +787,13 @@ kinds as $kinds
           | ($signature.keyid == $signer) as $own
           | (if $type == "intent" then lapsed($said.predicate.slots // 1) else [] end) as $lapsed
           | (if ($type | startswith("key-")) and ($wrong != [] or ($own | not)) then .
-             else took($said.predicate; $type; $leaf) end)
+             else took($said.predicate; $type; $leaf; [$said | about($log)[].digest.sha256]) end)
           | .lines = $lapsed + [$wrong[] | "F \($name) \(.)"]
             + [if $own then "E \($name) \($signer) \($read.envelope.payload) \($signature.sig)"
                else "F \($name) is not signed by the valid key \($signer // "(there is none)")" end]
-            + [$said.predicate | .root // .successor | select(.) | "K \($name) \(.keyid) \(.ed25519)"]
+            + [select($type | startswith("key-")) | $said.predicate | .root // .successor | select(.) | "K \($name) \(.keyid) \(.ed25519)"]
             + [select($log.n == 0) | $said.subject[] | select(names_log_key) | "L \($name) \(.digest.sha256)"]
+            + [select(of_node($type)) | $said.predicate | to_hash($log; $name; $type)]
             + [select($type == "fork") | ($said | about($log)[].digest.sha256) as $digest
               | "C \($name) \($digest) \($said.predicate.parent.checkpoint | @base64)"]
          else .lines = [$read.wrong[] | "F \($name) \(.)"] end)
@@ -644,12 +837,12 @@ cat "$t/hashes" > "$t/nodes"
 check_tree $n
 
 in_toto=application/vnd.in-toto+json
-jq -nRr --slurpfile schema "$schema" --arg first "$first" --arg in_toto $in_toto \
+jq -nRr --slurpfile schema "$schema" --arg first "$first" --arg origin "$origin" --arg in_toto $in_toto \
   "$bytes $reading" "$t/lines" > "$t/said" 2> "$t/errors" ||
   fail entries "what they say cannot be read: $(head -c 200 "$t/errors")"
 
 # Signatures are over type and payload (DSSE), by the key that is valid at that place.
-known=" $first " vouched= read=- receipts=0
+known=" $first " vouched= read=- receipts=0 rounds=0
 : > "$t/heads"
 while read -r what where one two three; do
   case $what in
@@ -674,8 +867,20 @@ while read -r what where one two three; do
     [ "$(printf %s "$two" | base64 -d | sum)" = "$one" ] ||
       fail "$where" "its subject is not the head that it goes on from"
     ;;
+  D) # an update was trained on the list that its offer says: that list and the update are the list of its receipt
+    printf %s "$three" | base64 -d > "$t/parent"
+    list=$({ cat "$t/parent" && printf '1 %s %s\n' "$two" "$(sum < "$t/parent")"; } | sum)
+    [ "$list" = "$one" ] || fail "$where" "says that its update was trained on another list than its receipt does"
+    ;;
+  Z) # what a round sealed: SHA-256(a salt that follows from key and announcement, and the sums)
+    key=$(printf %.64s "$two") intent=${two#"$(printf %.64s "$two")"}
+    { printf 'cryoflux sealed sums' && printf %s "$intent" | unhex; } > "$t/named"
+    salt=$(openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -r "$t/named" | cut -c 1-64)
+    [ "$({ printf %s "$salt" | unhex && printf %s "$three" | base64 -d; } | sum)" = "$one" ] ||
+      fail "$where" "opens a look to other sums than were sealed"
+    ;;
   H) printf '%s %s %s\n' "$where" "$one" "$two" >> "$t/heads" ;;
-  N) read=$where receipts=$one ;;
+  N) read=$where receipts=$one rounds=$two ;;
   esac
 done < "$t/said"
 [ "$read" = $n ] || fail entries "could not be read to their end"
@@ -791,7 +996,9 @@ if [ $bad != 0 ]; then
   echo "NOT VERIFIED: $bad checks failed"
   exit 1
 fi
-echo "VERIFIED $n entries, $receipts receipts: bytes, signatures, order, tree, arithmetic, decisions, heads."
+counted="$receipts receipts"
+[ "$rounds" = 0 ] || counted="$counted, $rounds rounds"
+echo "VERIFIED $n entries, $counted: bytes, signatures, order, tree, arithmetic, decisions, heads."
 echo "First key: $first"
 if [ "$vouched" ]; then
   echo "Log key: $log_key, for which the first entry vouches"
@@ -802,4 +1009,8 @@ while read -r task head _; do echo "Head of $task: $head"; done < heads.txt
 echo "Not checked here: how high a bar has to be, and what follows from it (when a holdout is spent, stakes,"
 echo "screens, early stops; whether a rollback was due, and looks at a monitor); what chains go on from; the choice"
 echo "of arms; sentences of the first form; losses against the model; the digest of its tensors; sections of a task;"
-echo "what a fork says of the log before it; what the meter signed; cosignatures of witnesses; joules."
+echo "what a fork says of the log before it; what the meter signed; cosignatures of witnesses; joules; contracts."
+[ "$rounds" = 0 ] || {
+  echo "Nor, of rounds: how high their bars have to be, and so when a guest holdout is worn out; that lists of updates"
+  echo "follow from their steps, and what a recall leaves; sums that are still sealed; those opened against the losses."
+}

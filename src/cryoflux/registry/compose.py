@@ -15,7 +15,15 @@ not show. Nothing here is read from a disk, and nothing is run.
 
 from __future__ import annotations
 
-__all__ = ["Adapter", "LowRank", "WeightSums", "compose", "low_rank_update"]
+__all__ = [
+    "Adapter",
+    "LowRank",
+    "WeightSums",
+    "compose",
+    "low_rank_update",
+    "rounded_sum",
+    "tensor_step",
+]
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -116,6 +124,41 @@ def _numbers(values: F32, name: str) -> F64:
     return wide
 
 
+def rounded_sum(total: F64, name: str) -> F32:
+    """A sum of a genesis and updates, rounded once to float32.
+
+    Raises:
+        ModelError: it is too large.
+    """
+    with np.errstate(over="ignore"):
+        rounded = total.astype(np.float32)
+    if not np.isfinite(rounded).all():
+        raise cannot_compose(f"{name} becomes larger than float32 can hold.")
+    return rounded
+
+
+def tensor_step(adapter: Adapter, name: str, shape: tuple[int, ...], parent: Callable[[str], F32]) -> F64:
+    """What an update adds to one tensor, in full: D.
+
+    Args:
+        adapter: the update.
+        name: of a tensor that it touches.
+        shape: of that tensor.
+        parent: tensors of the version that it was trained on, by name.
+
+    Raises:
+        ModelError: it does not fit, or is no number.
+    """
+    if name in adapter.low_rank:
+        one = adapter.low_rank[name]
+        _fitting((*one.b.shape[:1], *one.a.shape[1:]), shape, name)  # before room is made
+        step = low_rank_update(one, name)
+    else:
+        step = np.subtract(*_paired(adapter.whole[name], parent(name), name))
+    _fitting(step.shape, shape, name)
+    return step
+
+
 class WeightSums:
     """The tensors of a version that differ from its genesis, as float64 sums that are not rounded yet."""
 
@@ -139,11 +182,7 @@ class WeightSums:
         if found is None:
             _numbers(self._tensor(name), name)
             return self._tensor(name)
-        with np.errstate(over="ignore"):
-            rounded = found.astype(np.float32)
-        if not np.isfinite(rounded).all():
-            raise cannot_compose(f"{name} becomes larger than float32 can hold.")
-        return rounded
+        return rounded_sum(found, name)
 
     def _tensor(self, name: str) -> F32:
         try:
@@ -170,13 +209,7 @@ class WeightSums:
         for name in adapter.names:
             before = self._sums.get(name)
             total = _numbers(self._tensor(name), name) if before is None else before
-            if name in adapter.low_rank:
-                one = adapter.low_rank[name]
-                _fitting((*one.b.shape[:1], *one.a.shape[1:]), total.shape, name)  # before room is made
-                step = low_rank_update(one, name)
-            else:
-                step = np.subtract(*_paired(adapter.whole[name], value(name), name))
-            _fitting(step.shape, total.shape, name)
+            step = tensor_step(adapter, name, total.shape, value)
             if weight != 1:
                 np.multiply(step, weight, out=step)
             sums[name] = np.add(total, step, out=step)
@@ -243,11 +276,11 @@ class _Work:
         # Of what was passed, only what a later update names as its parent is asked for again.
         passed = {list_digest(()): sums}
         for at, term in enumerate(terms):
-            before = passed.get(term.parent)
-            if before is None:
-                before = passed[term.parent] = self._parent(term.parent, above)
             update = self._adapter(term.adapter)  # one at a time: their files may be large
-            sums = sums.adding(update, weight=float(term.weight), parent=before.value)
+            before = passed.get(term.parent)
+            if before is None and update.whole:  # a product is a difference by itself
+                before = passed[term.parent] = self._parent(term.parent, above)
+            sums = sums.adding(update, weight=float(term.weight), parent=(before or sums).value)
             passed = {parent: made for parent, made in passed.items() if wanted.get(parent, -1) > at}
             if wanted.get(made_now := list_digest(terms[: at + 1]), -1) > at:
                 passed[made_now] = sums

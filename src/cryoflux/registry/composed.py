@@ -6,10 +6,14 @@ __all__ = ["ComposedTensors"]
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoflux.registry.composition import Composition
+from cryoflux.registry.parent_lists import ListOf
 from cryoflux.registry.shards import TensorFolder
+
+if TYPE_CHECKING:
+    from cryoflux.registry.compose import Adapter
 
 
 class ComposedTensors(Mapping[str, Any]):
@@ -18,25 +22,30 @@ class ComposedTensors(Mapping[str, Any]):
     Memory holds the adapters and one tensor at a time, not the sums of all of them.
     """
 
-    def __init__(self, composed: Composition, genesis: Path, capsule: Callable[[str], Path]) -> None:
+    def __init__(
+        self,
+        composed: Composition,
+        genesis: Path,
+        capsule: Callable[[str], Path],
+        list_of: ListOf | None = None,
+    ) -> None:
         """Read the adapters.
 
         Args:
             composed: the genesis and the list.
             genesis: folder of the genesis; that it is the one is for the caller to check.
             capsule: folder of an adapter by the digest of its file, which is checked.
+            list_of: a list that is no beginning of its own; none where there are no others.
 
         Raises:
             ModelError: an adapter is missing, or is another one.
         """
-        from cryoflux.registry.adapters import read_adapter
-
-        self._composed = composed
+        self._capsule, self._composed, self._list_of = capsule, composed, list_of
         self._genesis, self._stored = TensorFolder(genesis), TensorFolder(genesis, "pt")
-        self._adapters = {
-            term.adapter: read_adapter(capsule(term.adapter), term.adapter) for term in composed.terms
-        }
-        self.changed = frozenset(name for one in self._adapters.values() for name in one.names)
+        self._adapters: dict[str, Adapter] = {}
+        """by digest, those of the list and those that lists below it have"""
+        own = [self._adapter(term.adapter) for term in composed.terms]
+        self.changed = frozenset(name for one in own for name in one.names)
         """names of the tensors that something is added to"""
 
     def __getitem__(self, name: str) -> Any:
@@ -52,8 +61,17 @@ class ComposedTensors(Mapping[str, Any]):
 
         from cryoflux.registry.compose import compose
 
-        alone = {digest: adapter.alone(name) for digest, adapter in self._adapters.items()}
-        return torch.from_numpy(compose(self._composed, self._genesis, alone.__getitem__).value(name))
+        def alone(digest: str) -> Adapter:
+            return self._adapter(digest).alone(name)
+
+        return torch.from_numpy(compose(self._composed, self._genesis, alone, self._list_of).value(name))
+
+    def _adapter(self, digest: str) -> Adapter:
+        from cryoflux.registry.adapters import read_adapter
+
+        if digest not in self._adapters:
+            self._adapters[digest] = read_adapter(self._capsule(digest), digest)
+        return self._adapters[digest]
 
     def __iter__(self) -> Iterator[str]:
         """All names."""

@@ -21,6 +21,7 @@ from cryoflux.files import IrregularFileError, copy_regular, files_below, storag
 from cryoflux.registry.composed import ComposedTensors
 from cryoflux.registry.drafts import shard_of, sync_file
 from cryoflux.registry.kept_lists import absent_weights, composition_in, weight_files
+from cryoflux.registry.parent_lists import parent_lists
 from cryoflux.registry.shards import link_or_copy, shard_names, write_shard_bytes
 from cryoflux.registry.version import altered, checked_version
 from cryoflux.state import StateFolder
@@ -65,7 +66,8 @@ def _gathered(state: StateFolder, digest: str, place: Path, above: tuple[str, ..
         with composing(folder):
             composed = composition_in(folder)
             genesis = _gathered(state, composed.genesis, place, (*above, digest))
-            write_absent(folder, into, {}, ComposedTensors(composed, genesis, state.capsule))
+            lists = parent_lists(state.path)
+            write_absent(folder, into, {}, ComposedTensors(composed, genesis, state.capsule, lists))
     checked_version(into, folder, digest)
     return into
 

@@ -57,6 +57,7 @@ from cryoflux.registry.kept_lists import (
     said_in,
     weight_files,
 )
+from cryoflux.registry.parent_lists import parent_lists
 from cryoflux.registry.shards import (
     TensorFolder,
     shard,
@@ -191,7 +192,8 @@ class Versions:
             yield gathered(self._state, digest, place)
 
     def _tensors(self, composed: Composition) -> ComposedTensors:
-        return ComposedTensors(composed, self.open(composed.genesis).folder, self._state.capsule)
+        genesis, lists = self.open(composed.genesis).folder, parent_lists(self._state.path)
+        return ComposedTensors(composed, genesis, self._state.capsule, lists)
 
     def slim(self, lists: Lists) -> None:
         """Take the weights off the disk that can be composed again: of what is no head and has no alias.

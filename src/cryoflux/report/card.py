@@ -20,10 +20,11 @@ from cryoflux.queries.card import CardFacts
 from cryoflux.queries.made_of import MadeOf
 from cryoflux.queries.results import Gained
 from cryoflux.report.card_files import how_to_check, what_lies_beside
+from cryoflux.report.cost_words import energy_row
 from cryoflux.report.layout import visible
 from cryoflux.report.markdown import markdown_part
 from cryoflux.report.parts import ReportPart, ReportTable
-from cryoflux.report.results_words import energy_row, gain_row, kept_table, sure_text
+from cryoflux.report.results_words import gain_row, kept_table, sure_text
 from cryoflux.state import FIRST_TASK
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -196,6 +197,12 @@ def _parts(
             f"Version {version.digest} of {task.name}{base}, as its log took it over from another one, "
             f"{facts.results.parent}: what made it, and what that cost, stands there."
         )
+    elif version.made_from:
+        made = (
+            f"Version {version.digest} of {task.name}{base}, {version.made_from}: what others trained "
+            "went into it or out of it. A guest holdout decides on that; its losses are sealed until it is "
+            "opened."
+        )
     elif version.attempt is None:
         made = f"Version {version.digest} of {task.name}{base}, as its log began with it: nothing was tuned."
     yield ReportPart("What it is", (made, *_left_out(facts, names)))
@@ -245,7 +252,8 @@ def _cost_text(facts: CardFacts) -> Iterator[str]:
     what = (
         "everything that the runs of its state spent"
         if facts.all_in
-        else "the attempts of its task until it was made; start-up, data and the audit set are not in it"
+        else f"the {_charged(facts)} of its task until it was made; start-up, data and the audit set are not "
+        "in it"
     )
     range_words = facts.energy.range_kind.words
     if facts.results.parent:
@@ -263,8 +271,12 @@ def _cost_text(facts: CardFacts) -> Iterator[str]:
         )
 
 
+def _charged(facts: CardFacts) -> str:
+    return "attempts and rounds" if facts.results.summary.rounds is not None else "attempts"
+
+
 def _cost(facts: CardFacts) -> ReportTable:
-    rows = (energy_row("all-in" if facts.all_in else "attempts", facts.energy),)
+    rows = (energy_row("all-in" if facts.all_in else _charged(facts), facts.energy),)
     return ReportTable(
         ("what", "energy", "range", "electricity", "tier"), rows, (False, True, True, True, False)
     )

@@ -10,7 +10,9 @@ from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation,
 from cryoflux.receipts.per_token import per_token_text, tokens_per_example
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Move, Receipt
+from cryoflux.report.contract_sentences import contract_sentence
 from cryoflux.report.layout import counted
+from cryoflux.report.network_words import network_sentence
 from cryoflux.sentences import brief, say
 
 _MOVED = {
@@ -43,7 +45,15 @@ def _of_no_attempt(entry: Entry) -> str:
         return _forked(entry.fork)
     if entry.judgement is not None:
         return _judged(entry.judgement)
+    if entry.network is not None or entry.contract is not None:
+        return _of_a_node(entry)
     return _key(entry.key) if entry.key is not None else ""
+
+
+def _of_a_node(entry: Entry) -> str:
+    if entry.contract is not None:
+        return contract_sentence(entry.contract)
+    return network_sentence(entry.network) if entry.network is not None else ""
 
 
 def _announced(intent: Intent, name: str) -> str:

@@ -12,6 +12,7 @@ from cryoflux.quantities import MICRO, RangeKind, format_energy, hit_words
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.judged_words import judgements_text, last_judgement_text
 from cryoflux.report.layout import counted
+from cryoflux.report.network_words import rounds_text
 from cryoflux.runs.scores import Change
 
 _SEVERAL = 3
@@ -29,6 +30,8 @@ def headline(summary: LogSummary) -> str:
     if not summary.tasks:
         return f"Nothing judged yet{cost}."
     gained = [total for total in summary.tasks if total.delta > 0]
+    if not gained and summary.rounds is not None and summary.rounds.accepted:
+        return f"{counted(summary.rounds.adopted, 'offer')} of others adopted{cost}."
     if not gained:
         return f"Nothing gained yet{cost}."
     said = " and ".join(_gain(total, named=len(summary.tasks) > 1) for total in gained)
@@ -37,7 +40,8 @@ def headline(summary: LogSummary) -> str:
 
 def _gain(total: TaskTotal, *, named: bool) -> str:
     each = f" ({total.delta_per_token})" if total.delta_per_token else ""
-    figure = f"{_figure(total.delta)} {total.unit}{each} better on the holdout"
+    own = " by its own updates" if total.of_others else ""
+    figure = f"{_figure(total.delta)} {total.unit}{each} better on the holdout{own}"
     return f"{total.name} {figure}" if named else figure
 
 
@@ -54,6 +58,7 @@ def lede(summary: LogSummary, attempts: Sequence[Attempt], scores: Mapping[str, 
     parts = [f"{counted(summary.attempts, 'attempt')}: {said}."] if said else []
     parts += [f"{judgements_text(summary.judged)}."] if summary.judged is not None else []
     parts = parts or ["No attempt has ended yet."]
+    parts += [f"{rounds_text(summary.rounds)}."] if summary.rounds is not None else []
     parts += [_accuracy(total, scores, named=len(summary.tasks) > 1) for total in summary.tasks]
     parts += _since_the_last_kept(attempts)
     spent = summary.known

@@ -19,6 +19,7 @@ from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_line
 from cryoflux.report.judged_words import judgements_document, judgements_text, last_judgement_text
 from cryoflux.report.layout import counted
+from cryoflux.report.network_words import rounds_document, rounds_text
 from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import StateFolder
@@ -45,12 +46,14 @@ def log_lines(log: Log) -> list[str]:
         lines.append(f"{counted(summary.attempts, 'attempt')}{f': {said}' if said else ''}")
     if summary.judged is not None:
         lines += [judgements_text(summary.judged), f"last: {last_judgement_text(summary.judged)}"]
+    if summary.rounds is not None:
+        lines.append(rounds_text(summary.rounds))
     if summary.session_open:
         lines.append("A run goes on, or has died: what it spends beside its attempts is not on the log yet.")
     for total in summary.tasks:
         name = f"{total.name}: " if len(summary.tasks) > 1 else ""
         lines.append(
-            f"{name}Δ total {format_nats(total.delta)} {total.unit}{_per_token(total)}"
+            f"{name}Δ total {format_nats(total.delta)} {total.unit}{_per_token(total)}{_own(total)}"
             f"{_of(summary, total)}{_back(total)}"
         )
     return [*lines, *_cuts(log)]
@@ -76,6 +79,10 @@ def by_class_lines(log: Log) -> list[str]:
 
 def _per_token(total: TaskTotal) -> str:
     return f" ({total.delta_per_token})" if total.delta_per_token else ""
+
+
+def _own(total: TaskTotal) -> str:
+    return " by updates of its own" if total.of_others else ""
 
 
 def _back(total: TaskTotal) -> str:
@@ -116,6 +123,7 @@ def attempts_document(log: Log, rates: Rates) -> dict[str, Any]:
             "energy": _energy(summary.energy, rates),
             "all_in": _energy(summary.all_in, rates),
             "judged": judgements_document(summary.judged),
+            "rounds": rounds_document(summary.rounds),
             "tasks": [
                 {**_task(total, summary), "recalls": recall_documents(found.get(total.name, ()))}
                 for total in summary.tasks

@@ -42,12 +42,14 @@ def results_document(results: Results) -> dict[str, Any]:
 def _spent(spent: Spent) -> dict[str, Any]:
     return {
         "attempts": energy_document(spent.attempts),
+        "rounds": energy_document(spent.checking),
         "beside": energy_document(spent.beside),
         "all_in": energy_document(spent.all_in),
         "known": energy_document(spent.known),
         "known_kwh": spent.kwh,
         "unrecorded": spent.unrecorded,
         "session_open": spent.session_open,
+        "rounds_open": spent.rounds_open,
         **({"derived": dict(spent.derived)} if spent.derived else {}),
     }
 

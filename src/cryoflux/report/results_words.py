@@ -7,7 +7,6 @@ from __future__ import annotations
 
 __all__ = [
     "cost_text",
-    "energy_row",
     "gain_row",
     "gain_text",
     "headline",
@@ -19,22 +18,20 @@ __all__ = [
 from collections.abc import Iterator, Sequence
 
 from cryoflux.decision.rules import NO_WORSE, WITH_BUDGET
-from cryoflux.energy.derived import Rates, derived_line
+from cryoflux.energy.derived import Rates
+from cryoflux.log_view import TaskTotal
 from cryoflux.quantities import (
     MRR,
     NANO,
-    Energy,
-    RangeKind,
     efficiency,
-    format_energy,
     format_nats,
-    format_watt_hours,
     hit_words,
 )
 from cryoflux.queries.results import Gained, Results, TaskResults
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.per_token import per_token_text
 from cryoflux.report.attempt_words import energy_text
+from cryoflux.report.cost_words import cost_lines, cost_table, offered_lines
 from cryoflux.report.curve_words import progress_part, recalls_part
 from cryoflux.report.judged_words import judgements_text, last_judgement_text
 from cryoflux.report.layout import Cells, counted
@@ -48,10 +45,6 @@ _CHAINED = (
     "Energy is what the attempt itself was charged; η counts all attempts of its chain that paid for its Δ."
 )
 _MANY_LOOKS = "none: it chose"
-_NO_FACTOR = (
-    "No CO₂e and no cost are said: no factor is set (cryoflux config show lists carbon_g_per_kwh and "
-    "price_per_kwh)."
-)
 
 
 def results_report(results: Results, rates: Rates) -> ReportDocument:
@@ -66,7 +59,8 @@ def results_report(results: Results, rates: Rates) -> ReportDocument:
     parts = [
         ReportPart("What it is about", (*map(_about, results.tasks), *run_lines(results), *_forked(results))),
         ReportPart("What was judged that others made", (f"{judgements_text(judged)}.",) if judged else ()),
-        ReportPart("What it cost", tuple(_cost_lines(results, rates)), (_cost_table(results),)),
+        ReportPart("What others offered", tuple(offered_lines(results))),
+        ReportPart("What it cost", tuple(cost_lines(results, rates)), (cost_table(results),)),
         ReportPart("What was gained", tables=tuple(_gains(results)), after=tuple(_gain_notes(results))),
         ReportPart("How sure that is", tuple(_sure_lines(results))),
         _attempts(results),
@@ -102,7 +96,7 @@ def _says_something(part: ReportPart) -> bool:
 def headline(results: Results) -> str:
     """The result in one sentence."""
     cost = cost_text(results)
-    judged = [task for task in results.tasks if task.holdout.after is not None]
+    judged = [t for t in results.tasks if t.holdout.after is not None or t.total.of_others]
     if not judged:
         if results.attempts:
             return f"Nothing has been judged yet; {cost}."
@@ -138,7 +132,11 @@ def gain_text(task: TaskResults) -> str:
         said = f"{_better(task, task.holdout.delta)}{f' ({each})' if each else ''} on the holdout"
         return f"{said}{_accuracy_move(task, task.holdout)}"
     each = f" ({task.total.delta_per_token})" if task.total.delta_per_token else ""
-    return f"Δ {format_nats(task.total.delta)} {task.unit}{each} in all kept updates"
+    return f"Δ {format_nats(task.total.delta)} {task.unit}{each} in all kept updates{_own(task.total)}"
+
+
+def _own(total: TaskTotal) -> str:
+    return " of its own, and rounds moved its head" if total.of_others else ""
 
 
 def _better(task: TaskResults, delta: float) -> str:
@@ -159,56 +157,6 @@ def _accuracy_move(task: TaskResults, gained: Gained) -> str:
     if before is None or after is None or before.accuracy is None or after.accuracy is None:
         return ""
     return f", {hit_words(task.unit)} {100 * before.accuracy:.1f} → {100 * after.accuracy:.1f} %"
-
-
-def _cost_lines(results: Results, rates: Rates) -> Iterator[str]:
-    spent = results.spent
-    if spent.known is None:
-        yield "Nothing was charged yet."
-        return
-    kind = spent.known.range_kind
-    what = (
-        "the range is what is plausible, no 95 % interval"
-        if kind is RangeKind.PLAUSIBLE
-        else "the range is a 95 % interval"
-    )
-    tier = spent.known.tier.value
-    yield f"Joules are net of what the machine draws at rest, their tier is {tier}, and {what}."
-    if spent.beside is not None:
-        yield "Beside attempts there are start-up, data and the audit set."
-    if spent.session_open:
-        yield "A run goes on, or has died: what it spends beside its attempts is not on the log yet."
-    elif spent.unrecorded:
-        yield f"Of {counted(spent.unrecorded, 'attempt')} the log does not say what was spent beside."
-    yield derived_line(spent.known, rates) or _NO_FACTOR
-
-
-def _cost_table(results: Results) -> ReportTable:
-    spent = results.spent
-    rows = (
-        ("attempts", spent.attempts),
-        ("beside them", spent.beside),
-        ("all-in", spent.all_in),
-    )
-    return ReportTable(
-        ("what", "energy", "range", "electricity", "tier"),
-        tuple(energy_row(name, energy) for name, energy in rows if results.attempts or energy is not None),
-        (False, True, True, True, False),
-    )
-
-
-def energy_row(name: str, energy: Energy | None) -> Cells:
-    """An energy as a row: what it is of, the figure, its range, kilowatt-hours, tier."""
-    if energy is None:
-        return (name, "not on the log", "", "", "")
-    low, high = (format_energy(end) for end in (energy.lo_uj, energy.hi_uj))
-    return (
-        name,
-        format_energy(energy.uj),
-        f"{low} to {high}",
-        format_watt_hours(energy.uj),
-        energy.tier.value,
-    )
 
 
 def _gains(results: Results) -> Iterator[ReportTable]:
@@ -274,7 +222,10 @@ def _gain_notes(results: Results) -> Iterator[str]:
         if spent is not None and len(results.tasks) == 1:
             eta = efficiency(task.total.delta, spent.uj)
             if eta is not None:
-                yield f"η is {eta:+.3f} {task.unit} per kJ all-in, by Σ Δ {format_nats(task.total.delta)}."
+                own = " of its own updates alone" if task.total.of_others else ""
+                yield (
+                    f"η is {eta:+.3f} {task.unit} per kJ all-in, by Σ Δ {format_nats(task.total.delta)}{own}."
+                )
 
 
 def _sure_lines(results: Results) -> Iterator[str]:

@@ -36,6 +36,18 @@ def diff_document(found: VersionDiff) -> dict[str, Any]:
         "spent": energy_document(found.spent),
         "receipts_between": [_receipt(one) for one in found.receipts if one.origin == "receipt"],
         "taken_back_receipts": [_receipt(one) for one in found.back if one.origin == "receipt"],
+        "rounds_between": [_of_others(one) for one in found.receipts if one.made_from],
+        "taken_back_rounds": [_of_others(one) for one in found.back if one.made_from],
+    }
+
+
+def _of_others(one: CataloguedVersion) -> dict[str, Any]:
+    return {
+        "made_from": one.made_from,
+        "receipt_hash": one.made_by,
+        "digest": one.digest,
+        "unit": one.unit,
+        "certified_delta": one.certified,
     }
 
 
@@ -64,13 +76,19 @@ def diff_lines(found: VersionDiff) -> list[str]:
     unit = f" {_unit(found)}" if _unit(found) else ""
     lines.append(f"Δ on the holdout, by the log: {format_nats(found.delta)}{unit}")
     if found.spent is not None:
-        lines.append(f"charged to attempts between the two: {energy_text(found.spent)}")
-    lines += [f"+ {_words(one)}" for one in found.receipts if one.origin == "receipt"]
-    lines += [f"- {_words(one)}, which the second does not rest on" for one in found.back if one.attempt]
+        lines.append(f"charged to attempts and rounds between the two: {energy_text(found.spent)}")
+    lines += [f"+ {_words(one)}" for one in found.receipts if one.origin == "receipt" or one.made_from]
+    gone = (one for one in found.back if one.attempt or one.made_from)
+    lines += [f"- {_words(one)}, which the second does not rest on" for one in gone]
+    if any(one.made_from for one in (*found.receipts, *found.back)):
+        lines.append("Δ counts updates of its own: what rounds brought is sealed, but for what they certify.")
     return lines
 
 
 def _words(one: CataloguedVersion) -> str:
+    if one.made_from:
+        level = f", Δ > {one.certified:g} {one.unit} certified" if one.certified else ""
+        return f"{one.made_from}{level}, entry {one.made_at}"
     number = f"#{one.attempt}" if one.attempt else one.task_id
     return f"{number} {one.arm}: Δ {format_nats(one.delta or 0.0)} {one.unit}, receipt {one.made_by[:16]}…"
 

@@ -57,7 +57,9 @@ def version_document(catalogue: Catalogue, one: CataloguedVersion, facts: Versio
         "attempt": one.attempt,
         "task_id": one.task_id or None,
         "arm": one.arm or None,
-        "receipt_hash": one.made_by if made else None,
+        "receipt_hash": one.made_by if made or one.made_from else None,
+        "made_from": one.made_from or None,
+        "certified_delta": one.certified,
         "base": one.parent or None,
         "unit": one.unit or None,
         "holdout_loss": one.holdout_loss,
@@ -80,10 +82,11 @@ def version_lines(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFa
         ("names", ", ".join(catalogue.names(one.digest)) or "none"),
         ("made by", _maker(one)),
         ("made at", f"{one.said_at[:19]}Z" if one.said_at else ""),
-        ("receipt", one.made_by if one.origin == "receipt" else ""),
+        ("receipt", one.made_by if one.origin == "receipt" or one.made_from else ""),
         ("parent", one.parent or ("" if one.origin == "unknown" else "none")),
         ("holdout", _scored(one.holdout_loss, one.delta, one)),
-        ("in all", f"Σ Δ {format_nats(one.total_delta)} {one.unit}" if one.origin == "receipt" else ""),
+        ("guests", _certified(one)),
+        ("in all", _in_all(one)),
         ("audit", _scored(facts.audit_loss, facts.audit_delta, one, against=" to the first version")),
         ("spent", energy_text(one.energy) if one.energy is not None else ""),
         ("disk", _on_disk(catalogue, one, facts)),
@@ -93,10 +96,26 @@ def version_lines(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFa
 
 
 def _maker(one: CataloguedVersion) -> str:
+    if one.made_from:
+        return one.made_from
     if one.origin != "receipt":
         return version_note(one) if one.origin == "unknown" else _ORIGINS.get(one.origin, one.origin)
     number = f"attempt #{one.attempt}" if one.attempt else "an attempt"
     return f"{number}, recipe {one.arm}  ({one.task_id})"
+
+
+def _certified(one: CataloguedVersion) -> str:
+    """What a guest holdout certifies of a version; its losses are sealed until that is opened."""
+    if not one.certified:
+        return ""
+    return f"Δ > {one.certified:g} {one.unit} certified to its parent, on the guest holdout of its round"
+
+
+def _in_all(one: CataloguedVersion) -> str:
+    if one.origin != "receipt" and not one.made_from:
+        return ""
+    own = " by updates of its own" if one.made_from else ""
+    return f"Σ Δ {format_nats(one.total_delta)} {one.unit}{own}"
 
 
 def _scored(
@@ -121,6 +140,18 @@ def version_cells(catalogue: Catalogue, one: CataloguedVersion, facts: VersionFa
     begun = ["→" if "head" in names else "", f"{one.digest[:12]}…"]
     own = byte_text(facts.own_bytes) if one.digest in catalogue.present else "freed"
     named = ", ".join(names)
+    if one.made_from:
+        return [
+            *begun,
+            one.origin,
+            one.made_from,
+            f"> {one.certified:g}" if one.certified else "",
+            format_nats(one.total_delta),
+            "",
+            format_energy(one.energy.uj) if one.energy is not None else "",
+            own,
+            named,
+        ]
     if one.origin != "receipt":
         return [*begun, _ORIGINS.get(one.origin, one.origin), "", "", "", "", "", own, named]
     number = f"#{one.attempt}" if one.attempt else one.task_id

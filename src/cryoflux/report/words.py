@@ -41,6 +41,7 @@ from cryoflux.report.dropped_words import dropped_words
 from cryoflux.report.guard_words import guard_document, guard_lines
 from cryoflux.report.layout import unbroken
 from cryoflux.report.recall_words import recall_documents, recall_lines
+from cryoflux.report.round_words import rounds_kept
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.summary import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
@@ -268,6 +269,8 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         "undecided": summary.undecided,
         "carried": summary.carried,
         "aborted": summary.aborted,
+        "rounds": len(summary.rounds),
+        "rounds_kept": rounds_kept(summary.rounds),
         "joules": spent.uj / MICRO if spent else 0.0,
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
         "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
@@ -340,6 +343,9 @@ def summary_lines(summary: Summary) -> list[str]:
     more = {"carried": summary.carried, "undecided": summary.undecided}
     counts += "".join(f", {count} {word}" for word, count in more.items() if count)
     lines = ["", f"attempts {summary.attempts}: {counts}; {spent}"]
+    if summary.rounds:
+        kept = f"{len(summary.rounds)}: {rounds_kept(summary.rounds)} kept"
+        lines[-1:] = [f"attempts {summary.attempts}: {counts}", f"rounds   {kept}; in all {spent}"]
     if summary.overhead:
         lines.append(f"besides  {energy_text(summary.overhead)}, for start-up, data and the audit set")
     if summary.all_in:
@@ -370,7 +376,7 @@ def _advice(summary: Summary) -> list[str]:
     """What to do where nothing could be done, or nothing more pays."""
     if summary.exhausted and summary.exhausted == summary.attempts:
         return ["         no attempt had joules enough: raise --reserve, or lower --max-tokens"]
-    if summary.ended == "plateau":
+    if summary.ended == "plateau" and (summary.attempts or not summary.rounds):
         left = format_energy(summary.unspent_uj)
         indexes = all(task.metric.unit == MRR for task in summary.tasks)
         more = "go on with other --recipes, or regardless: --policy uniform/v1"

@@ -32,6 +32,7 @@ from cryoflux.energy.device_files import pid_namespace
 from cryoflux.energy.interface import JouleAgent, Reservation
 from cryoflux.energy.processes import find_owner
 from cryoflux.errors import CryoFluxError
+from cryoflux.network.recording import RoundRecord
 from cryoflux.runs.activity_files import ActivityFiles
 from cryoflux.runs.activity_form import (
     SCHEMA,
@@ -217,6 +218,12 @@ class ActivityObserver(RunObserver):
         if (budget := self._now.budget) is not None:
             self._change(budget=replace(budget, attempts_uj=budget.attempts_uj + charged_uj))
         self._tell(at_once=True, finished=True, outcome=record.receipt.outcome.value, spent_uj=charged_uj)
+
+    def adopted(self, record: RoundRecord) -> None:
+        """Count what a round was charged with what attempts were."""
+        charged_uj = record.record.energy.microjoules
+        if (budget := self._now.budget) is not None:
+            self._change(budget=replace(budget, attempts_uj=budget.attempts_uj + charged_uj))
 
     def plateau(self, plateau: Plateau) -> None:  # noqa: ARG002
         """Say that nothing is tried."""

@@ -162,7 +162,7 @@ class SaidBudget(Struct, frozen=True):
 
     spendable_uj: _Uj
     attempts_uj: _Uj
-    """charged to the attempts that are finished"""
+    """charged to the attempts and rounds that are finished"""
     session_uj: _Uj
     """spent beside attempts"""
     closing_uj: _Uj

@@ -136,6 +136,15 @@ class VersionsByHand:
         """What the log has come to."""
         return self.catalogue.memory
 
+    @property
+    def origin(self) -> str:
+        """Of the log."""
+        return self._log.origin
+
+    def entries(self) -> Iterator[Entry]:
+        """All that the log says, in order."""
+        return self._log.entries()
+
     def append(self, build: Callable[[int, str], AnyStatement], /) -> Entry:
         """Write an entry, and remember it."""
         entry = self._log.append(build)
@@ -150,6 +159,10 @@ class VersionsByHand:
         """
         if self._witnessing is not None:
             self._witnessing.published(binding=binding)
+
+    def now(self) -> datetime:
+        """Wall time, UTC; a label."""
+        return self._now()
 
     def timestamp(self) -> str:
         """Wall time as an entry writes it."""
@@ -213,9 +226,9 @@ def refuse_open(memory: LogState, state: StateFolder) -> None:
     Raises:
         StateError: one is.
     """
-    if memory.open:
+    if memory.open or any(node.open for node in memory.nodes.values()):
         raise StateError(
-            "An attempt of this state has no receipt yet: the run that announced it has died.",
+            "An attempt or a round of this state has no receipt yet: the run that announced it has died.",
             why="Its receipt has to come before anything else is written.",
             hint=f"The next run writes it: type cryoflux run{state.flag()} once, then this again.",
         )

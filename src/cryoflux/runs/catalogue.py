@@ -26,8 +26,11 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.quantities import NANO, Energy
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.network_parts import RoundOutcome
+from cryoflux.receipts.network_statement import Recall, RoundResult
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
+from cryoflux.receipts.round_total import round_words
 from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Move, Outcome, Receipt
 from cryoflux.registry.aliases import read_aliases
 from cryoflux.registry.composition import Composition
@@ -57,7 +60,7 @@ class CataloguedVersion:
     task: str
     """empty where no entry says it"""
     origin: str
-    """``version 0``, ``receipt``, ``parent`` (of a fork) or ``unknown``"""
+    """``version 0``, ``receipt``, ``round``, ``recall``, ``parent`` (of a fork) or ``unknown``"""
     parent: str = ""
     """digest of the head that it followed; empty where the log begins with it"""
     made_at: int | None = None
@@ -75,14 +78,26 @@ class CataloguedVersion:
     delta: float | None = None
     """of its receipt, in its unit"""
     total_delta: float = 0.0
-    """Σ Δ along the line that leads to it from where the log began"""
+    """Σ Δ of updates of its own along the line that leads to it from where the log began"""
+    made_from: str = ""
+    """of what others offered a round or a recall made it, in words; empty where its own attempt did"""
+    certified: float | None = None
+    """Δ that the look of its round certifies at least, in its unit; none where no round made it"""
     energy: Energy | None = None
-    """charged to all attempts of its task from the beginning of the log to the one that made it"""
+    """charged to attempts and rounds of its task from the beginning of the log to what made it"""
     composed: Composition | None = None
     """what it is the sum of; none where its list begins at it"""
     pruned: Pruned | None = None
     worse: bool = False
-    """whether a rollback left it behind: it was found to be worse, or rests on what was"""
+    """whether a rollback or a recall left it behind: it was found to be worse, or rests on what was"""
+
+    @property
+    def can_be_made(self) -> bool:
+        """Whether entries of this log say what it is the sum of, so that it is not lost with its files."""
+        return self.origin == "receipt" or (self.origin in _BY_OTHERS and self.composed is not None)
+
+
+_BY_OTHERS = frozenset({"round", "recall"})
 
 
 @dataclass(slots=True)
@@ -125,6 +140,10 @@ class VersionFold:
             self._move(entry, move)
         elif (fork := entry.fork) is not None:
             self._take_up(entry, fork)
+        elif (record := entry.round) is not None:
+            self._round(entry, record)
+        elif (recall := entry.recall) is not None:
+            self._recall(entry, recall)
 
     def _of(self, task: str) -> TaskVersions:
         return self.tasks.setdefault(task, TaskVersions())
@@ -164,33 +183,65 @@ class VersionFold:
         of.spent = of.spent + charged if of.spent is not None else charged
         if receipt.outcome is not Outcome.ACCEPTED or receipt.evaluation is None:
             return
-        of.head, said = receipt.result.digest, receipt.evaluation
-        if (known := of.versions.get(of.head)) is not None:
-            # Made before, by another way or the same: it is that one, and its files are here again.
-            of.versions[of.head] = replace(known, pruned=None)
-            return
-        scale, before = said.read * NANO, of.versions.get(receipt.base.digest)
-        task = self.memory.tasks.get(receipt.task.name)
+        said, before = receipt.evaluation, of.versions.get(receipt.base.digest)
+        scale = said.read * NANO
+        made = self._made(entry, receipt.task.name, (receipt.base, receipt.result), receipt.finished_at)
+        self._put_head(
+            replace(
+                made,
+                origin="receipt",
+                attempt=number,
+                task_id=receipt.task.id,
+                arm=receipt.task.arm,
+                unit=said.metric.unit,
+                holdout_loss=said.new_loss_sum / scale,
+                delta=said.delta_sum / scale,
+                total_delta=(before.total_delta if before is not None else 0.0) + said.delta_sum / scale,
+            )
+        )
+
+    def _made(self, entry: Entry, name: str, ends: tuple[Base, Base], at: str) -> CataloguedVersion:
+        """A version that an entry made of another one."""
+        (base, result), of, task = ends, self._of(name), self.memory.tasks.get(name)
+        before = of.versions.get(base.digest)
         composed = task.composition if task is not None else None
-        of.versions[of.head] = CataloguedVersion(
-            digest=of.head,
-            files=receipt.result.files,
-            task=receipt.task.name,
-            origin="receipt",
-            parent=receipt.base.digest,
+        return CataloguedVersion(
+            digest=result.digest,
+            files=result.files,
+            task=name,
+            origin="",
+            parent=base.digest,
             made_at=entry.index,
             made_by=entry.leaf_hash,
-            said_at=receipt.finished_at,
-            attempt=number,
-            task_id=receipt.task.id,
-            arm=receipt.task.arm,
-            unit=said.metric.unit,
-            holdout_loss=said.new_loss_sum / scale,
-            delta=said.delta_sum / scale,
-            total_delta=(before.total_delta if before is not None else 0.0) + said.delta_sum / scale,
+            said_at=at,
+            unit=task.metric.unit if task is not None else "",
+            total_delta=before.total_delta if before is not None else 0.0,
             energy=of.spent,
             composed=composed if composed is not None and composed.terms else None,
         )
+
+    def _put_head(self, made: CataloguedVersion) -> None:
+        of = self._of(made.task)
+        of.head = made.digest
+        # One that was made before, by another way or the same, is that one, and its files are here again.
+        known = of.versions.get(made.digest)
+        of.versions[made.digest] = replace(known, pruned=None) if known is not None else made
+
+    def _round(self, entry: Entry, record: RoundResult) -> None:
+        of, charged = self._of(record.task), record.energy.energy
+        of.spent = of.spent + charged if of.spent is not None else charged
+        if record.outcome is RoundOutcome.ACCEPTED:
+            made = self._made(entry, record.task, (record.base, record.result), record.finished_at)
+            level = record.look.level / NANO if record.look is not None else None
+            self._put_head(replace(made, origin="round", made_from=round_words(record), certified=level))
+
+    def _recall(self, entry: Entry, said: Recall) -> None:
+        of = self._of(said.task)
+        for one in of.line(said.base.digest):
+            if one.composed is not None and any(t.adapter == said.capsule for t in one.composed.terms):
+                of.versions[one.digest] = replace(one, worse=True)
+        made = self._made(entry, said.task, (said.base, said.result), said.recalled_at)
+        self._put_head(replace(made, origin="recall", made_from=round_words(said)))
 
     def _move(self, entry: Entry, move: HeadMove) -> None:
         of = self._of(move.task)

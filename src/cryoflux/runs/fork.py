@@ -1,8 +1,10 @@
 """Making a state of its own out of another one: the same models and data, a new log, and no joules.
 
 The log that is new begins with one entry, which names the parent's signed head and what the parent's log had
-come to there. The parent is only read, at one moment, so a run may be at work in it. Everything is made in a
-folder beside the new one, whose lock is held, and takes its name in one step: a new state is there or is not.
+come to there. What makes the parent a node stays with it: a guest holdout judges in one log, and as a list of
+updates begins at the head here, what the parent adopted is recalled in the parent alone. The parent is only
+read, at one moment, so a run may be at work in it. Everything is made in a folder beside the new one, whose
+lock is held, and takes its name in one step: a new state is there or is not.
 """
 
 from __future__ import annotations
@@ -60,6 +62,8 @@ class ForkedState:
     """task → digest of the version that it goes on from"""
     looks: int
     """verdicts that holdouts gave in the parent, and that count here too"""
+    guests: int
+    """guest holdouts that stay behind: they judge nothing here"""
     linked_bytes: int
     """of models, that the two states share on the disk"""
     copied_bytes: int
@@ -95,6 +99,7 @@ def fork_state(source: Path, target: Path, now: datetime) -> ForkedState:
         parent=parent.point,
         heads={task: _head(parent.memory, task, origin) for task, origin in parent.origins.items()},
         looks=sum(t.looks for known in parent.memory.tasks.values() for t in known.holdouts.values()),
+        guests=len(parent.memory.guests_handed_on()),
         linked_bytes=linked,
         copied_bytes=copied,
         vouched=parent.signer is not None,
@@ -258,6 +263,7 @@ def _begin_log(parent: ForkSource, folder: Path, now: datetime) -> None:
                 tasks=parent.memory.handed_on(),
                 forked_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 judged=parent.memory.judged_handed_on(),
+                guests=parent.memory.guests_handed_on(),
             )
             return ForkStatement(subject=subject_of_parent(said.checkpoint), predicate=fork)
 

@@ -1,9 +1,9 @@
 """Which versions stay, and freeing the files of the others: first the signed entry, then the files.
 
 What stays: the newest of each task, version 0, what the log began with, the head, the champion, whatever has
-an alias, what a chain goes on from, what embedded an index that stays, and the genesis of every list of
-updates that one of these is the sum of. So each version that stays can be used, and each that goes can be
-made again from its genesis and the updates, which are not touched (`cryoflux.runs.rebuilding`).
+an alias, what a chain goes on from, what embedded an index that stays, the genesis of a node, and that of
+every list of updates that one of these is the sum of. So each version that stays can be used, and each that
+goes can be made again from its genesis and the updates, which are not touched (`cryoflux.runs.rebuilding`).
 
 A crash between the entry and the last file leaves files that nobody needs; the next run, or the next prune,
 frees them, without another entry. No other command does: a version that was made again to become the head
@@ -97,12 +97,22 @@ def _protected_for_themselves(catalogue: Catalogue, keep: int) -> set[str]:
     for task, of in catalogue.tasks.items():
         here = [d for d, one in of.versions.items() if d in catalogue.present and one.pruned is None]
         found |= {*here[-keep:], of.head, catalogue.champion(task)}
-        found |= {one.digest for one in of.versions.values() if one.origin != "receipt"}
+        found |= {one.digest for one in of.versions.values() if not one.can_be_made}
         if (known := catalogue.memory.tasks.get(task)) is not None:
             found |= {known.first.digest, known.start.digest, known.composition.genesis}
             for chain in known.chains.values():
                 found |= {chain.start.digest, chain.composed.genesis}
+        found |= _of_node(catalogue, task)
     return found
+
+
+def _of_node(catalogue: Catalogue, task: str) -> set[str]:
+    """What a node needs: the genesis that lists begin at, and the base of a round that is open."""
+    node = catalogue.memory.nodes.get(task)
+    if node is None:
+        return set()
+    genesis = {node.node.genesis.digest} if node.node is not None else set()
+    return genesis | {one.intent.base.digest for one in node.open.values()}
 
 
 def _with_genesis(catalogue: Catalogue, found: set[str]) -> set[str]:

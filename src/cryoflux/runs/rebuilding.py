@@ -21,6 +21,7 @@ from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.kept_lists import composition_text, is_whole, said_in
+from cryoflux.registry.parent_lists import adapter_place, parent_lists
 from cryoflux.registry.shards import TensorFolder, write_model
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
@@ -164,17 +165,18 @@ def _changed(catalogue: Catalogue, composed: Composition, genesis: Path) -> dict
     """The tensors that differ from the genesis, as torch tensors."""
     import torch
 
+    place = adapter_place(catalogue.state)
+
     def adapter(digest: str) -> Any:
-        folder = catalogue.state.capsule(digest)
-        if not folder.is_dir():
+        if not (folder := place(digest)).is_dir():
             raise ModelError(
                 f"The update {digest[:16]}… is not here.",
                 why="A version is the sum of all updates of its list.",
-                hint="Take its folder, capsules/<digest>, from a backup.",
+                hint="Take its folder, capsules/<digest> or network/incoming/<digest>, from a backup.",
             )
         return read_adapter(folder, digest)
 
-    sums = compose(composed, TensorFolder(genesis), adapter)
+    sums = compose(composed, TensorFolder(genesis), adapter, parent_lists(catalogue.state.path))
     return {name: torch.from_numpy(tensor) for name, tensor in sums.rounded().items()}
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 __all__ = ["RunLimits", "spend"]
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import enough_reserve_j, least_reserve_uj, run_attempt
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.decision.evidence import Evidence
 from cryoflux.errors import BudgetError
+from cryoflux.network.recording import RoundRecord
 from cryoflux.quantities import MICRO, Energy, format_energy
 from cryoflux.receipts.per_token import tokens_per_example
 from cryoflux.receipts.session import SessionEnd
@@ -28,6 +31,9 @@ from cryoflux.runs.summary import Summary, TaskSummary
 from cryoflux.runs.watch import Joined, RunObserver
 from cryoflux.scheduling.policy import Plateau
 from cryoflux.sentences import say
+
+if TYPE_CHECKING:
+    from cryoflux.runs.adopting import Adopting  # it would bring numpy
 
 _SLACK = 20
 """an attempt may overdraw its reservation by the share; the audit at the end is not called off for that"""
@@ -47,6 +53,8 @@ class RunLimits:
     attempts: int | None = None
     carry: bool = False
     """whether what earlier runs left over may be spent on top of the budget"""
+    only_rounds: bool = False
+    """whether it makes no attempt, and ends where nothing that others offer waits"""
 
 
 @dataclass(slots=True)
@@ -66,6 +74,10 @@ class _Run:
     """(task, holdout) that were told to take over"""
     monitoring: Monitoring | None = None
     """what heads are held against; none where nobody asked for it"""
+    adopting: Sequence[Adopting] = ()
+    """what makes rounds; none in a state that is no node's"""
+    rounds: list[RoundRecord] = field(default_factory=list)
+    only_rounds: bool = False
 
 
 def spend(
@@ -76,6 +88,7 @@ def spend(
     session: OpenSession | None,
     monitoring: Monitoring | None = None,
     between: Between | None = None,
+    adopting: Sequence[Adopting] = (),
 ) -> Summary:
     """Make attempts until budget, time or their number is used up, or somebody asks to stop.
 
@@ -87,13 +100,15 @@ def spend(
         session: what it may spend, and pays from beside its attempts; none where it was stopped before.
         monitoring: holds heads against versions before them; none where nobody asked for it.
         between: what comes between attempts, and waits where nothing can be tried; the run ends, without.
+        adopting: what makes rounds between attempts; none in a state that is no node's.
 
     Raises:
         BudgetError: the joules do not reach for one attempt.
     """
     firsts = {name: opened.task.head for name, opened in context.tasks.items()}
     freeing = AfterMerges(context, context.terms.keep, {version.digest for version in firsts.values()})
-    run = _Run(context, session, observer, firsts, [], freeing, monitoring=monitoring)
+    run = _Run(context, session, observer, firsts, [], freeing, monitoring=monitoring, adopting=adopting)
+    run.only_rounds = limits.only_rounds
     while True:
         if between is not None and not context.stop():
             between.between()
@@ -126,6 +141,8 @@ def _next(run: _Run, limits: RunLimits, began: float) -> tuple[Ended | None, str
     if ended is not None:
         return ended, ""
     _tell_rotated(run)
+    if (made := _make_round(run)) is not None:
+        return made
     if session is not None and not measure_bases(context, session, run.observer.preparing):
         return "interrupted", ""
     record = run_attempt(context, _for_attempts_uj(run))
@@ -134,6 +151,26 @@ def _next(run: _Run, limits: RunLimits, began: float) -> tuple[Ended | None, str
         return "plateau", say(record.reason)
     _note(run, record)
     return None, ""
+
+
+def _make_round(run: _Run) -> tuple[Ended | None, str] | None:
+    """Make the next round, where it is the turn of one; what follows where no attempt is made."""
+    for adopting in run.adopting:
+        try:
+            record = adopting.next(_for_attempts_uj(run), beside_attempts=not run.only_rounds)
+        except BudgetError as error:
+            if run.only_rounds and not run.rounds:
+                raise
+            if run.only_rounds:
+                return "budget", error.what
+            continue
+        if record is not None:
+            run.rounds.append(record)
+            charged = record.record.energy.energy
+            run.spent = run.spent + charged if run.spent else charged
+            run.observer.adopted(record)
+            return None, ""
+    return ("plateau", "Nothing that others offer waits for a round.") if run.only_rounds else None
 
 
 def _tell_troubles(run: _Run) -> None:
@@ -201,6 +238,7 @@ def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
         audit_cpu_seconds=audit_cpu_seconds,
         exhausted=sum(map(_exhausted, records)),
         waits=_waits(run),
+        rounds=tuple(one.record for one in run.rounds),
     )
 
 
@@ -227,15 +265,17 @@ def _tokens_per_example(run: _Run, task: str) -> float | None:
 
 def _kept_by(run: _Run, opened: Opened) -> list[Evidence | None]:
     """What the run's updates gained that the head rests on; one that was gone back from gained nothing."""
-    made = {
-        record.receipt.result.digest: record
+    made: dict[str, tuple[Evidence | None, str]] = {
+        record.receipt.result.digest: (record.evidence, record.receipt.base.digest)
         for record in run.records
         if record.receipt.outcome is Outcome.ACCEPTED and record.receipt.task.name == opened.task.name
     }
+    # What a round gained is sealed.
+    made |= {one.record.result.digest: (None, one.record.base.digest) for one in run.rounds}
     found, digest = [], opened.task.head.digest
-    while (record := made.pop(digest, None)) is not None:
-        found.append(record.evidence)
-        digest = record.receipt.base.digest
+    while (by := made.pop(digest, None)) is not None:
+        evidence, digest = by
+        found.append(evidence)
     return found
 
 
@@ -245,6 +285,8 @@ def _exhausted(record: AttemptRecord) -> bool:
 
 def _unpaid(run: _Run, ended: Ended) -> BudgetError | None:
     """The error of a run whose joules reached for nothing; none where they did."""
+    if run.rounds or run.only_rounds:
+        return None
     dry = sum(map(_exhausted, run.records))
     unpaid = ended == "budget" or (ended == "plateau" and run.records)
     if not unpaid or dry != len(run.records):
@@ -260,12 +302,17 @@ def _ended(run: _Run, limits: RunLimits, began: float) -> Ended | None:
         return "attempts"
     if limits.seconds is not None and time.monotonic() - began >= limits.seconds:
         return "time"
+    return None if run.only_rounds else _ended_for_attempts(run)
+
+
+def _ended_for_attempts(run: _Run) -> Ended | None:
+    """Why no attempt can be made, where one was asked for."""
     if _runs_dry(run):
         return "budget"
     if _waits(run):
         return "plateau"
     left_uj = _for_attempts_uj(run)
-    return None if left_uj >= least_reserve_uj(context, left_uj) else "budget"
+    return None if left_uj >= least_reserve_uj(run.context, left_uj) else "budget"
 
 
 def _waits(run: _Run) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from cryoflux.errors import ExitCode
 from cryoflux.evaluation.recall import ClassRecall
 from cryoflux.quantities import Energy, format_nats
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.per_token import per_token_text
 from cryoflux.receipts.statement import Metric
 from cryoflux.runs.between import Ended
@@ -71,6 +72,8 @@ class Summary:
     """CPU-seconds of this process for evaluating the audit set"""
     exhausted: int = 0
     """of the aborted attempts, those whose reservation did not pay for them"""
+    rounds: tuple[RoundResult, ...] = ()
+    """what came of what others offer"""
     waits: bool = False
     """whether it went back from a worse head, and waits for other examples"""
 

@@ -13,6 +13,7 @@ from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.attempt.watch import Observer, Step
 from cryoflux.decision.rules import Thresholds
 from cryoflux.energy.interface import Reservation, Sample
+from cryoflux.network.recording import RoundRecord
 from cryoflux.quantities import Energy
 from cryoflux.receipts.statement import Metric, Receipt, Rule
 from cryoflux.runs.monitoring import Checked
@@ -120,6 +121,9 @@ class RunObserver(Observer):
     def finished(self, record: AttemptRecord) -> None:
         """An attempt has its receipt."""
 
+    def adopted(self, record: RoundRecord) -> None:
+        """A round has its record."""
+
     def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
         """A task's holdout has been looked at so often; how both sets have changed since the run began."""
 
@@ -189,6 +193,11 @@ class Observers(RunObserver):
         for one in self._all:
             one.evaluated(done, count)
 
+    def checking(self, what: str, done: int, count: int) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.checking(what, done, count)
+
     def witnessed(self, found: Collected) -> None:
         """Tell all of them."""
         for one in self._all:
@@ -218,6 +227,11 @@ class Observers(RunObserver):
         """Tell all of them."""
         for one in self._all:
             one.finished(record)
+
+    def adopted(self, record: RoundRecord) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.adopted(record)
 
     def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
         """Tell all of them."""

@@ -42,6 +42,7 @@ from cryoflux.tasks.interface import Task
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+    from cryoflux.runs.adopting import Adopting  # it would bring numpy
     from cryoflux.tasks.index.guard import LeakGuard
 
 _DAY_S = 86_400.0
@@ -335,6 +336,7 @@ def keep_watching(
     again: Callable[[], OpenSession],
     reopen: Callable[[Task, PreparedData], Opened],
     monitoring: Monitoring | None = None,
+    adopting: Sequence[Adopting] = (),
 ) -> Summary:
     """Make attempts, session after session, until somebody asks to stop.
 
@@ -348,6 +350,7 @@ def keep_watching(
         again: opens another one.
         reopen: opens a task again with another data set.
         monitoring: holds heads against versions before them; none where nobody asked for it.
+        adopting: what makes rounds between attempts; none in a state that is no node's.
 
     Returns:
         what the last session came to.
@@ -365,7 +368,7 @@ def keep_watching(
             pause.until = now + seconds
         parts = replace(limits, attempts=most, seconds=seconds)
         try:
-            summary = spend(context, parts, observer, now, session, monitoring, pause)
+            summary = spend(context, parts, observer, now, session, monitoring, pause, adopting)
         except CryoFluxError:
             end_failed(context, session)
             raise

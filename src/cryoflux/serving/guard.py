@@ -17,7 +17,7 @@ import json
 from collections.abc import MutableMapping
 from typing import Any
 
-from cryoflux.serving.routing import App, NotServedError, Receive, Scope, Send
+from cryoflux.serving.routing import App, Headers, NotServedError, Receive, Scope, Send
 
 _MOST_BYTES = 64 * 1024
 _MOST_DIGITS = 9
@@ -78,7 +78,7 @@ class Guard:
         try:
             await self._app(scope, limited, send)
         except NotServedError as error:
-            await _reply(send, error.status, str(error))
+            await _reply(send, error.status, str(error), more=error.headers)
 
     def _refuse(self, headers: dict[bytes, bytes], method: str) -> tuple[int, str, str, str] | None:
         length = headers.get(b"content-length", b"0")
@@ -124,9 +124,11 @@ def _name(host: bytes) -> str:
     return text if text.endswith("]") else text.rsplit(":", 1)[0]
 
 
-async def _reply(send: Send, status: int, what: str, why: str = "", hint: str = "") -> None:
+async def _reply(
+    send: Send, status: int, what: str, why: str = "", hint: str = "", more: Headers = ()
+) -> None:
     body = json.dumps({"error": {"what": what, "why": why, "hint": hint}}).encode()
-    headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json")]
+    headers = [(b"content-type", b"application/json"), *more]
     headers.append((b"content-length", str(len(body)).encode()))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

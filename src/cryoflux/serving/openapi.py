@@ -25,6 +25,7 @@ class Operation:
 
     method: Literal["GET", "POST"]
     path: str
+    """with what varies of it in braces; ``{path...}`` at its end is all that is left of a path"""
     name: str
     summary: str
     reply: type[BaseModel] | None = None
@@ -68,7 +69,7 @@ def describe(
     refs, schemas = models_json_schema(wanted, ref_template=_SCHEMAS)
     paths: dict[str, Any] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(
+        paths.setdefault(operation.path.replace("...}", "}"), {})[operation.method.lower()] = _operation(
             operation, refs, refs[refusal, "serialization"], always
         )
     document: dict[str, Any] = {
@@ -112,7 +113,7 @@ def _operation(operation: Operation, refs: Any, refused: Any, always: tuple[int,
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     text = {"type": "string"}
-    named = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
+    named = [part[1:-1].removesuffix("...") for part in operation.path.split("/") if part.startswith("{")]
     in_path = [
         {"name": name, "in": "path", "required": True, "schema": text | {"minLength": 1}} for name in named
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "JSON",
     "App",
+    "FileReply",
     "Headers",
     "NotServedError",
     "Receive",
@@ -24,7 +25,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qsl
 
 from cryoflux.serving.openapi import JSON, Operation
@@ -56,9 +57,11 @@ class Request:
     body: bytes
     query: Mapping[str, str]
     named: str
-    """the part of the path that the table has in braces"""
+    """the part of the path that the table has in braces; with dots, all that is left of the path"""
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     """by name in small letters; the last where one comes twice"""
+    client: str = ""
+    """address of who asks; empty where it has none"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,25 @@ class Reply:
     status: int = 200
     media: str = JSON
     headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileReply:
+    """An answer of known length out of an open file, read piece by piece as fast as it is taken."""
+
+    stream: BinaryIO
+    """at the first byte of it; closed afterwards"""
+    length: int
+    status: int = 200
+    media: str = JSON
+    headers: Headers = ()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes; fewer where the file has become shorter."""
+        left = self.length
+        while left and (piece := await asyncio.to_thread(self.stream.read, min(left, _PIECE))):
+            left -= len(piece)
+            yield piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +105,13 @@ _IN_BRACES = re.compile(r"\{[^}]*\}")
 _MOST_PARTS = 8
 """of a path"""
 _JSON_OR_NOTHING = frozenset({JSON.encode(), b"", b"application/x-www-form-urlencoded"})
-_Answer = Callable[[Request], Awaitable[Reply | Stream]]
+_REST = "...}"
+"""ends a path whose last part is all that is left of it"""
+_PIECE = 256 * 1024
+"""bytes of a file that are read at once"""
+_NO_BODY = frozenset({204, 304})
+_AnyReply = Reply | FileReply | Stream
+_Answer = Callable[[Request], Awaitable[_AnyReply]]
 
 
 class Router:
@@ -99,8 +127,12 @@ class Router:
     ) -> None:
         self._refuse = refuse
         self._fixed: dict[str, dict[str, tuple[Operation, _Answer]]] = {}
+        self._below: dict[str, dict[str, tuple[Operation, _Answer]]] = {}
         for operation, answer in answers:
-            methods = self._fixed.setdefault(_IN_BRACES.sub("{}", operation.path), {})
+            if operation.path.endswith(_REST):
+                methods = self._below.setdefault(operation.path.partition("{")[0], {})
+            else:
+                methods = self._fixed.setdefault(_IN_BRACES.sub("{}", operation.path), {})
             methods[operation.method] = (operation, answer)
             if operation.method == "GET":
                 methods["HEAD"] = (operation, answer)
@@ -115,7 +147,7 @@ class Router:
             reply = self._refuse(error)
         await self._send(scope["method"], reply, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Reply | Stream:
+    async def _answer(self, scope: Scope, receive: Receive) -> _AnyReply:
         methods, named = self._find(scope["path"])
         if scope["method"] not in methods:
             allowed = ", ".join(sorted(methods)).encode()
@@ -125,7 +157,8 @@ class Router:
         if operation.body and not _may_be_json(scope["headers"]):
             raise NotServedError(415, f"The body has to be JSON, with Content-Type: {JSON} or none.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        return await answer(Request(body, query, named, dict(scope["headers"])))
+        client = (scope.get("client") or ("",))[0]
+        return await answer(Request(body, query, named, dict(scope["headers"]), client))
 
     def _find(self, path: str) -> tuple[dict[str, tuple[Operation, _Answer]], str]:
         if path in self._fixed and "{" not in path:
@@ -135,18 +168,31 @@ class Router:
             pattern = "/".join((*parts[:place], "{}", *parts[place + 1 :]))
             if named and pattern in self._fixed:
                 return self._fixed[pattern], named
+        for above, methods in self._below.items():
+            if path.startswith(above) and path != above:
+                return methods, path.removeprefix(above)
         raise NotServedError(404, "Not Found.")
 
-    async def _send(self, method: str, reply: Reply | Stream, receive: Receive, send: Send) -> None:
+    async def _send(self, method: str, reply: _AnyReply, receive: Receive, send: Send) -> None:
         if isinstance(reply, Stream):
             await send(_start(200, reply.media, ((b"cache-control", b"no-store"),)))
             if method != "HEAD":
                 await _pour(reply.parts, receive, send)
             await send({"type": "http.response.body", "body": b""})
-            return
-        length = (b"content-length", str(len(reply.body)).encode())
-        await send(_start(reply.status, reply.media, (length, *reply.headers)))
-        await send({"type": "http.response.body", "body": reply.body})
+        elif isinstance(reply, FileReply):
+            with reply.stream:
+                await send(_start(reply.status, reply.media, (_length(reply.length), *reply.headers)))
+                if method != "HEAD":
+                    await _pour(reply.pieces(), receive, send)
+                await send({"type": "http.response.body", "body": b""})
+        else:
+            length = () if reply.status in _NO_BODY else (_length(len(reply.body)),)
+            await send(_start(reply.status, reply.media, (*length, *reply.headers)))
+            await send({"type": "http.response.body", "body": reply.body})
+
+
+def _length(count: int) -> tuple[bytes, bytes]:
+    return b"content-length", str(count).encode()
 
 
 def _start(status: int, media: str, headers: Headers) -> dict[str, Any]:
@@ -175,7 +221,7 @@ def _may_be_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return given.strip().lower() in _JSON_OR_NOTHING
 
 
-async def _pour(parts: AsyncIterator[str], receive: Receive, send: Send) -> None:
+async def _pour(parts: AsyncIterator[str] | AsyncIterator[bytes], receive: Receive, send: Send) -> None:
     """Send part after part, until there are no more or nobody listens."""
 
     async def leave() -> None:
@@ -184,7 +230,8 @@ async def _pour(parts: AsyncIterator[str], receive: Receive, send: Send) -> None
 
     async def pour() -> None:
         async for part in parts:
-            await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
+            body = part.encode() if isinstance(part, str) else part
+            await send({"type": "http.response.body", "body": body, "more_body": True})
 
     tasks = [asyncio.ensure_future(leave()), asyncio.ensure_future(pour())]
     try:

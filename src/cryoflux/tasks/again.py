@@ -42,6 +42,7 @@ def composed_again(composed: Composition, models: Models, into: Path) -> Path:
         composed,
         TensorFolder(models.genesis),
         lambda adapter: read_adapter(models.capsule(adapter), adapter),
+        models.list_of,
     )
     changed = {name: torch.from_numpy(tensor) for name, tensor in sums.rounded().items()}
     write_model(models.base, models.genesis, changed, into)

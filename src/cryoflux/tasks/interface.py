@@ -37,7 +37,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.prepared import PreparedData, render_sets
@@ -54,6 +54,9 @@ from cryoflux.task_tallies import EVERYTHING, PoolParts
 from cryoflux.tasks.order import WorkOrder
 from cryoflux.tasks.pacing import Limits, Pacer, Progress
 from cryoflux.verification.sections import Sections
+
+if TYPE_CHECKING:
+    from cryoflux.tasks.composing import Composing
 
 _FIRST_SHARE = 0.3
 """of a reservation: what evaluating and merging are thought to cost before either was measured"""
@@ -281,6 +284,10 @@ class Task(ABC):
             part: name of the holdout in use.
         """
         return [Offer("default", {}, 0, screens=False)]
+
+    def composing(self) -> Composing | None:
+        """What composes versions of lists of updates, once it is open; none where the task's are no lists."""
+        return None
 
     def has_news(self) -> bool:
         """Whether something has come since `arms` looked that there may be another arm for."""

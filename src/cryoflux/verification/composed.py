@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from cryoflux.log_state import composed_by
+from cryoflux.receipts.composed_by import composed_by
 from cryoflux.receipts.statement import Receipt
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.task_state import TaskState

@@ -69,11 +69,13 @@ def fork_complaints(entry: Entry, fork: Fork, key: Ed25519PublicKey | None) -> I
         return
     if other_subjects(entry) != subject_of_parent(fork.parent.checkpoint):
         yield "its subject is not the head that it goes on from"
-    told = bool(fork.tasks or fork.judged)
+    told = bool(fork.tasks or fork.judged or fork.guests)
     if (point.size == 0) != (fork.parent.last == ZERO_HASH) or (point.size == 0 and told):
         yield "says what a log without entries had come to"
     yield from _wrong_tasks(fork.tasks)
     yield from _wrong_judged(fork.judged)
+    if len(set(fork.guests)) < len(fork.guests):
+        yield "says twice that a guest holdout was entered"
     if key is not None:
         yield from _wrong_keys(fork.parent, point, key)
 
@@ -248,6 +250,8 @@ def _differences(fork: Fork, memory: LogState) -> Iterator[str]:
     if fork.judged != (judged := memory.judged_handed_on()):
         looks = [sum(one.looks for one in found) for found in (fork.judged, judged)]
         yield f"says of {looks[0]} verdicts on what others made; by its parent's log there were {looks[1]}"
+    if sorted(fork.guests) != (guests := memory.guests_handed_on()):
+        yield f"says of {len(fork.guests)} guest holdouts that they stay behind; its parent has {len(guests)}"
 
 
 def _first_difference(said: ForkedTask, due: ForkedTask) -> str:

@@ -46,6 +46,7 @@ from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE
 from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.kept_lists import can_compose, is_whole
+from cryoflux.registry.parent_lists import parent_lists
 from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import capsule_path
 from cryoflux.verification.binding import Binding
@@ -364,7 +365,11 @@ def _composed(case: Case, recomputer: Recomputer, folder: Path) -> Remade:
         raise VerificationError("the genesis of its list here is another model than the one recorded")
     (into := folder / "merged").mkdir()
     own = case.paired.statement.subject[0].digest.sha256
-    models = Models(case.base, genesis, lambda adapter: update if adapter == own else state.capsule(adapter))
+
+    def capsule(adapter: str) -> Path:
+        return update if adapter == own else state.capsule(adapter)
+
+    models = Models(case.base, genesis, capsule, parent_lists(case.state))
     model = recomputer.compose(composed, models, into)
     same = version_digest(model) == case.evaluation.candidate.digest
     return Remade(model, Word.EXACT if same else Word.REFUTED)

@@ -24,6 +24,7 @@ from cryoflux.receipts.profiles import TOLERANCES
 from cryoflux.receipts.statement import Receipt, Training
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
+from cryoflux.registry.parent_lists import ListOf
 from cryoflux.verification.loss_comparison import Found
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.temperatures import Fitter
@@ -38,6 +39,8 @@ class Models:
     genesis: Path
     capsule: Callable[[str], Path]
     """folder of an adapter by the digest of its file"""
+    list_of: ListOf | None = None
+    """a list that is no beginning of the one that is added up; none where there are no others"""
 
 
 class Recomputer(Fitter, Protocol):

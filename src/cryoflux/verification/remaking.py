@@ -14,6 +14,7 @@ from cryoflux.digests import copy_listed, write_checksums
 from cryoflux.errors import VerificationError
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.kept_lists import can_compose, is_whole
+from cryoflux.registry.parent_lists import parent_lists
 from cryoflux.state import StateFolder
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.recomputer import Models, Recomputer
@@ -45,5 +46,5 @@ def version_kept_or_made(
     copy_listed(state.model(composed.genesis), genesis)
     if version_digest(genesis) != composed.genesis:
         raise VerificationError("the genesis of its base here is another model than the one recorded")
-    recomputer.compose(composed, Models(genesis, genesis, state.capsule), into)
+    recomputer.compose(composed, Models(genesis, genesis, state.capsule, parent_lists(state.path)), into)
     write_checksums(into)

@@ -13,25 +13,26 @@ __all__ = ["ROUNDS", "Rounds"]
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.levels import LEVELS, certified_level
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
-from cryoflux.network_state import Look, NodeState
+from cryoflux.network_state import GuestLook, NodeState
 from cryoflux.receipts.checkpoint import origin_of
-from cryoflux.receipts.entry import parse_entry
-from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums, Search
+from cryoflux.receipts.entry import Entry, parse_entry
+from cryoflux.receipts.log_key import other_subjects
+from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
+    GuestOpening,
     NetworkStatement,
     Node,
-    Offer,
-    Opening,
     Recall,
-    Round,
     RoundIntent,
+    RoundResult,
+    UpdateOffer,
 )
 from cryoflux.receipts.offering import offer_complaints
+from cryoflux.receipts.sums import search_evidence
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import StepKind, after
@@ -72,10 +73,10 @@ class Rounds(Fold):
         self._of: dict[type, Callable[[Any, TaskState, NodeState], Iterator[str]]] = {
             Node: self._node,
             GuestHoldout: _entered,
-            Offer: self._offered,
+            UpdateOffer: self._offered,
             RoundIntent: self._announced,
-            Round: self._recorded,
-            Opening: self._opening,
+            RoundResult: self._recorded,
+            GuestOpening: self._opening,
             Recall: self._recall,
         }
 
@@ -83,15 +84,19 @@ class Rounds(Fold):
         """Look at the next entry, if it is a node's."""
         if seen.entry is None or (statement := seen.entry.network) is None:
             return
-        self.findings.fail(seen, self._complaints(statement, memory))
+        self.findings.fail(seen, self._complaints(seen.entry, statement, memory))
 
-    def _complaints(self, statement: NetworkStatement, memory: LogState) -> Iterator[str]:
+    def _complaints(self, entry: Entry, statement: NetworkStatement, memory: LogState) -> Iterator[str]:
         said = statement.predicate
         known, node = memory.tasks.get(said.task), memory.nodes.get(said.task) or NodeState()
         if known is None:
             if self._past:
                 yield f"is about the task {said.task}, of which the log has no attempt yet"
             return
+        if isinstance(said, GuestHoldout) and said.root in memory.guests_handed_on():
+            yield "enters a guest holdout again, perhaps one of the log that it goes on from"
+        if [one.digest.sha256 for one in other_subjects(entry)] != _subjects(said):
+            yield "is about another subject than it says"
         yield from self._of[type(said)](said, known, node)
 
     def _node(self, said: Node, known: TaskState, node: NodeState) -> Iterator[str]:
@@ -104,7 +109,7 @@ class Rounds(Fold):
         if self._material.key is not None and said.log_key.partition("+")[0] != origin_of(self._material.key):
             yield "names the key of another log"
 
-    def _offered(self, said: Offer, _known: TaskState, _node: NodeState) -> Iterator[str]:
+    def _offered(self, said: UpdateOffer, _known: TaskState, _node: NodeState) -> Iterator[str]:
         """What is wrong with an offer: a receipt made it, of the version that it says it was trained on."""
         self.tally.offers += 1
         try:
@@ -129,7 +134,7 @@ class Rounds(Fold):
         if any(one.capsule in node.adopted for one in said.candidates):
             yield "considers an update that its head has"
 
-    def _recorded(self, said: Round, known: TaskState, node: NodeState) -> Iterator[str]:
+    def _recorded(self, said: RoundResult, known: TaskState, node: NodeState) -> Iterator[str]:
         opened = node.open.get(said.intent)
         if opened is None:
             if self._past:
@@ -138,6 +143,8 @@ class Rounds(Fold):
         intent = opened.intent
         if (said.id, said.base) != (intent.id, intent.base):
             yield "records another round than was announced"
+        if said.energy.reserved_microjoules != intent.reserved_microjoules:
+            yield "reserved something else than was announced"
         self.tally.sealed += said.look is not None
         self.tally.adopted += sum(one.verdict is MemberVerdict.ADOPTED for one in said.members)
         yield from _members(said, intent)
@@ -145,7 +152,7 @@ class Rounds(Fold):
         yield from _searched(said, intent)
         yield from _result(said, known)
 
-    def _opening(self, said: Opening, _known: TaskState, node: NodeState) -> Iterator[str]:
+    def _opening(self, said: GuestOpening, _known: TaskState, node: NodeState) -> Iterator[str]:
         tally = node.guests.get(said.root)
         if tally is None or tally.opened:
             if self._past:
@@ -199,9 +206,25 @@ class Rounds(Fold):
         return self.findings.conclude(ROUNDS, "; ".join(parts))
 
 
-def _entered(said: GuestHoldout, known: TaskState, node: NodeState) -> Iterator[str]:
-    if said.root in node.guests:
-        yield "enters a guest holdout again"
+def _subjects(
+    said: Node | GuestHoldout | UpdateOffer | RoundIntent | RoundResult | GuestOpening | Recall,
+) -> list[str]:
+    """The digests that an entry is about."""
+    match said:
+        case Node():
+            return [said.genesis.files]
+        case GuestHoldout():
+            return [said.root]
+        case UpdateOffer():
+            return [said.update.adapter, said.config]
+        case GuestOpening():
+            return [said.examples]
+        case RoundIntent():
+            return [said.base.files]
+    return [said.result.files]
+
+
+def _entered(said: GuestHoldout, known: TaskState, _node: NodeState) -> Iterator[str]:
     if said.root in known.holdouts:
         yield "enters a holdout that decides on the node's own updates"
 
@@ -214,7 +237,7 @@ def _off_the_head(said: RoundIntent, known: TaskState) -> Iterator[str]:
         yield "names another list than that of the head"
 
 
-def _members(said: Round, intent: RoundIntent) -> Iterator[str]:
+def _members(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
     """What is wrong with what a round says of its candidates, each once and in order."""
     if said.outcome is RoundOutcome.ABORTED:
         if said.members or said.steps or said.look is not None:
@@ -235,7 +258,7 @@ def _members(said: Round, intent: RoundIntent) -> Iterator[str]:
             yield f"calls {one.capsule[:16]}… {one.verdict.value} without naming of what"
 
 
-def _looked(said: Round) -> Iterator[str]:
+def _looked(said: RoundResult) -> Iterator[str]:
     """Whether outcome, look and level go together."""
     level = said.look.level if said.look is not None else None
     due = {
@@ -250,7 +273,7 @@ def _looked(said: Round) -> Iterator[str]:
         yield "was shown to the guest holdout though it made a guard set worse"
 
 
-def _searched(said: Round, intent: RoundIntent) -> Iterator[str]:
+def _searched(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
     search = said.search
     if search is None:
         if said.steps:
@@ -258,11 +281,11 @@ def _searched(said: Round, intent: RoundIntent) -> Iterator[str]:
         return
     if search.count != intent.screened_with:
         yield f"searched with {search.count} examples, and announced {intent.screened_with}"
-    if said.steps and _evidence(search).delta <= 0:
+    if said.steps and search_evidence(search).delta <= 0:
         yield "composed what did not help on the node's own training side"
 
 
-def _result(said: Round, known: TaskState) -> Iterator[str]:
+def _result(said: RoundResult, known: TaskState) -> Iterator[str]:
     """Whether the list after a round is what its steps make of the one before."""
     accepted = said.outcome is RoundOutcome.ACCEPTED
     if (said.result == said.base) == accepted:
@@ -279,18 +302,16 @@ def _result(said: Round, known: TaskState) -> Iterator[str]:
         yield "was judged against another version than the head"
 
 
-def _opened(said: Opening, sums: SealedSums, look: Look) -> Iterator[str]:
+def _opened(said: GuestOpening, sums: SealedSums, look: GuestLook) -> Iterator[str]:
     """Whether an opened look says what was sealed, and what was published of it follows."""
     if sums.seal(bytes.fromhex(said.key), look.intent) != look.sealed:
         yield f"opens the look of {look.intent[:16]}… to other sums than were sealed"
         return
+    found = sums.evidence(said.count)
+    if found.count * found.delta_squared < found.delta**2:
+        yield f"opens the look of {look.intent[:16]}… to sums that no losses have"
     level = certified_level(sums.evidence(said.count), look.needed_milli)
     if level != look.level:
         yield f"published a level of {look.level} for {look.intent[:16]}…, and its sums certify {level}"
     if sums.base != look.base:
         yield f"opens the look of {look.intent[:16]}… to another base than its round had"
-
-
-def _evidence(search: Search) -> Evidence:
-    sums = (search.base_loss_sum, search.new_loss_sum, int(search.delta_squared_sum))
-    return Evidence(search.count, *sums, 0, 0, 0, 0, hits=False)

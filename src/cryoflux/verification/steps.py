@@ -26,8 +26,10 @@
 16. Of a fork: its parent's log has the head that it goes on from, and had come to what the fork says.
 17. Where the log is a node's: offers are what its receipts made, rounds and recalls follow from the log, and
     what was published of a guest holdout's looks is what is sealed, once it is opened.
+18. Where the log is a party's of a contract: its terms are sound, a window is looked at once, and bits follow
+    from what was sealed, once it is opened.
 
-Steps 1 to 10 and 17 are folds: one walk through the log, however long it is, tells each of them of every
+Steps 1 to 10, 17 and 18 are folds: one walk through the log, however long it is, tells each of them of every
 entry (`walk`). None of them raises: what is malformed, missing or hostile becomes a finding that names it.
 """
 
@@ -55,6 +57,7 @@ from cryoflux.verification.arithmetic import ARITHMETIC, Arithmetic
 from cryoflux.verification.artefacts import Artefacts
 from cryoflux.verification.authority import Signatures
 from cryoflux.verification.binding import Binding
+from cryoflux.verification.contracts import Contracts
 from cryoflux.verification.decisions import DECISIONS, Decisions
 from cryoflux.verification.forked import PARENT, check_parent
 from cryoflux.verification.form import Form, Order
@@ -203,6 +206,7 @@ def _verify(material: Material, wanted: _Wanted, known: Verified | None) -> Repo
             Artefacts(material, wanted.sections),
             Joules(material, wanted.sections, pool),
             Rounds(material),
+            Contracts(material),
             recent,
         ]
         rows, memory = iter(material.rows), LogState()

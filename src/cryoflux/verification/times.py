@@ -15,17 +15,24 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from cryoflux.receipts.contract_statement import (
+    AcceptedContract,
+    ContractLook,
+    ContractResult,
+    ContractStatement,
+    ProposedContract,
+)
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
+    GuestOpening,
     NetworkStatement,
     Node,
-    Offer,
-    Opening,
     Recall,
-    Round,
     RoundIntent,
+    RoundResult,
+    UpdateOffer,
 )
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Receipt
 
@@ -116,19 +123,23 @@ def _said(entry: Entry) -> tuple[str, str]:
         return session.began_at, session.ended_at
     if (record := entry.round) is not None:
         return record.started_at, record.finished_at
-    if (statement := entry.network) is not None:
+    if (statement := entry.network or entry.contract) is not None:
         return "", _of_a_node(statement)
     return "", _at(entry)
 
 
-def _of_a_node(statement: NetworkStatement) -> str:
-    """When a node wrote something."""
+def _of_a_node(statement: NetworkStatement | ContractStatement) -> str:
+    """When a node, or a party of a contract, wrote something."""
     match statement.predicate:
-        case Node(stated_at=at) | GuestHoldout(entered_at=at) | Offer(offered_at=at):
+        case Node(stated_at=at) | GuestHoldout(entered_at=at) | UpdateOffer(offered_at=at):
             return at
-        case RoundIntent(announced_at=at) | Round(finished_at=at):
+        case RoundIntent(announced_at=at) | RoundResult(finished_at=at):
             return at
-        case Opening(opened_at=at) | Recall(recalled_at=at):
+        case GuestOpening(opened_at=at) | Recall(recalled_at=at):
+            return at
+        case ProposedContract(proposed_at=at) | AcceptedContract(accepted_at=at):
+            return at
+        case ContractLook(looked_at=at) | ContractResult(evaluated_at=at):
             return at
 
 

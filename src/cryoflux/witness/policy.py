@@ -105,8 +105,8 @@ class Policy:
     def seen_by(self, times: Mapping[str, int]) -> int | None:
         """The earliest time by which a quorum had cosigned: when its last member had.
 
-        That of a commitment: fewer witnesses than a quorum cannot date one back. `reached_at` is for a head that
-        has to be fresh: fewer than a quorum cannot date one forward.
+        That of a commitment: fewer witnesses than a quorum cannot date one back. `reached_at` is for a
+        head that has to be fresh: fewer than a quorum cannot date one forward.
 
         Args:
             times: witness name → when it cosigned, POSIX seconds.

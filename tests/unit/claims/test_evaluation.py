@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.claims.evaluation import Figures, add_up, judge
-from cryoflux.claims.expression import Quantity, parse_expression
 from cryoflux.claims.wording import in_words, sentence, shown, spelt
 from cryoflux.errors import VerificationError
+from cryoflux.expression import Quantity, parse_expression
 from cryoflux.quantities import Energy, Tier
 from cryoflux.receipts.statement import Receipt
 from synthetic_parts import COUNT

@@ -24,7 +24,8 @@ from cryoflux.runs.dry_run import RunPlan
 from cryoflux.witness.service import open_witness
 from energy_bench import Bench
 from json_rule import complaints, keys_of, parsed
-from plain_log import PlainLog, evaluation, model
+from node_log import NodeLog
+from plain_log import PlainLog, StoredLog, evaluation, model
 from running import exit_code_of
 from synthetic_state import SyntheticState, open_state
 
@@ -69,6 +70,36 @@ def state(tmp_path: Path) -> Path:
     made.attempt(0.0005)
     made.session(30_000_000)
     return made.finish()
+
+
+def test_what_is_read_of_a_node(state: Path, said: Said) -> None:
+    with closing(StoredLog(state)) as log:
+        node = NodeLog(log)
+        node.introduce()
+        node.enter()
+        adopted = node.candidate()
+        node.record(node.announce([adopted, node.candidate()]))
+        node.recall(adopted.capsule)
+        node.open()
+    (listed,) = said("receipts", "list", "--intents")
+    kinds = {"node", "guest-holdout", "round-intent", "round", "opening", "recall"}
+    assert kinds <= {entry["kind"] for entry in listed["entries"]}
+    for entry in listed["entries"]:
+        (shown,) = said("receipts", "show", entry["index"])
+        assert {name: shown[name] for name in entry} == entry
+    (report,) = said("report")
+    rounds = report["total"]["rounds"]
+    assert (rounds["rounds"], rounds["accepted"], rounds["adopted"], rounds["recalled"]) == (1, 1, 1, 1)
+    assert report["results"]["spent"]["rounds"] == rounds["energy"]
+    (versions,) = said("models", "list", "--all")
+    composed = next(one for one in versions["versions"] if one["origin"] == "round")
+    assert composed["made_from"].startswith("composed of offers: round_")
+    assert composed["certified_delta"] == 0.05
+    (diff,) = said("models", "diff", composed["parent"], "head")
+    assert diff["rounds_between"][0]["digest"] == composed["digest"]
+    said("models", "show", "head")
+    said("models", "card")
+    said("verify", state, code=1)  # nothing that a round or a recall made is here
 
 
 def test_what_is_read_of_a_state(state: Path, said: Said) -> None:

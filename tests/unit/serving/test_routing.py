@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from cryoflux.serving.openapi import Operation, describe
-from cryoflux.serving.routing import NotServedError, Reply, Request, Router, Stream
+from cryoflux.serving.routing import FileReply, NotServedError, Reply, Request, Router, Stream
 
 
 class Body(BaseModel):
@@ -26,6 +27,8 @@ OPERATIONS = (
     Operation("GET", "/things/{thing}", "thing", "One", refusals=(404,)),
     Operation("POST", "/things", "add", "One more", body=Body),
     Operation("POST", "/raw", "raw", "Anything", raw=True),
+    Operation("GET", "/below/{path...}", "below", "Anything below"),
+    Operation("GET", "/file/{name}", "file", "A file"),
     Operation("GET", "/ticks", "ticks", "On and on", media="text/event-stream"),
 )
 JSON_BODY = (b"content-type", b"Application/JSON; charset=utf-8")
@@ -123,9 +126,42 @@ def test_the_document_says_what_the_table_says() -> None:
         OPERATIONS, title="Things", version="1", refusal=Refusal, token=True, always=(401, 413)
     )
     assert document["info"]["title"] == "Things"
-    assert set(document["paths"]) == {"/things", "/things/{thing}", "/raw", "/ticks"}
+    assert set(document["paths"]) == {
+        *("/things", "/things/{thing}", "/raw", "/ticks", "/below/{path}", "/file/{name}")
+    }
     assert set(document["components"]["schemas"]) == {"Body", "Refusal"}
     assert set(document["paths"]["/things/{thing}"]["get"]["responses"]) == {"200", "401", "404", "413"}
     assert "application/json" in document["paths"]["/things"]["post"]["requestBody"]["content"]
     assert list(document["paths"]["/raw"]["post"]["requestBody"]["content"]) == ["*/*"]
     assert document["security"] == [{"bearer": []}]
+
+
+def test_all_that_is_left_of_a_path_can_be_what_it_names() -> None:
+    assert ask("GET", "/below/a/b/c.d")[2] == repr((b"", {}, "a/b/c.d")).encode()
+    assert ask("GET", "/below//")[2] == repr((b"", {}, "/")).encode()
+    assert [ask("GET", path)[0] for path in ("/below/", "/below", "/belows/a")] == [404] * 3
+    assert ask("POST", "/below/a")[1][b"allow"] == b"GET, HEAD"
+    document = describe(OPERATIONS, title="", version="1", refusal=Refusal, token=False, always=())
+    assert document["paths"]["/below/{path}"]["get"]["parameters"][0]["name"] == "path"
+
+
+@pytest.mark.parametrize(("method", "sent"), [("GET", b"x" * 600_000), ("HEAD", b"")])
+def test_a_file_is_sent_in_pieces_and_closed(tmp_path: Path, method: str, sent: bytes) -> None:
+    (tmp_path / "file").write_bytes(b"ab" + b"x" * 600_000 + b"cd")
+    stream = (tmp_path / "file").open("rb")
+    stream.seek(2)
+
+    async def file(_: Request) -> FileReply:
+        return FileReply(stream, 600_000, media="text/plain")
+
+    status, headers, body = ask(method, "/file/a", file=file)
+    assert (status, headers[b"content-length"], body) == (200, b"600000", sent)
+    assert stream.closed
+
+
+def test_what_has_not_changed_has_no_length() -> None:
+    async def same(_: Request) -> Reply:
+        return Reply(b"", 304)
+
+    status, headers, body = ask("GET", "/things", things=same)
+    assert (status, b"content-length" in headers, body) == (304, False, b"")

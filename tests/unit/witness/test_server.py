@@ -17,7 +17,7 @@ from cryoflux.serving.listening import bind
 from cryoflux.witness.server import create_app
 from cryoflux.witness.submission import MAX_BODY_BYTES
 from signed_log import OpenWitness, SignedLog
-from waiting import CEILING_S, until
+from waiting import PLAINLY, until
 
 LOG = SignedLog()
 
@@ -42,11 +42,11 @@ def url(watched: OpenWitness) -> Iterator[str]:
 
 
 def post(url: str, body: bytes, path: str = "/add-checkpoint", **headers: str) -> httpx2.Response:
-    return httpx2.post(url + path, content=body, headers=headers, trust_env=False, timeout=CEILING_S)
+    return httpx2.post(url + path, content=body, headers=headers, **PLAINLY)
 
 
 def get(url: str) -> httpx2.Response:
-    return httpx2.get(url, trust_env=False, timeout=CEILING_S)
+    return httpx2.get(url, **PLAINLY)
 
 
 def test_the_answers_are_those_of_the_specification(url: str) -> None:

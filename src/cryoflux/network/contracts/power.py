@@ -13,12 +13,19 @@ examples. The normal approximation plans; what is decided later is decided exact
 
 from __future__ import annotations
 
-__all__ = ["Alternative", "ContractTerms", "Planned", "alternatives", "plan"]
+__all__ = ["Alternative", "ContractTerms", "Planned", "alternatives", "asked_of", "plan", "planned_terms"]
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from statistics import NormalDist
+
+from cryoflux.expression import Quantity, parse_promise
+from cryoflux.quantities import MICRO, NANO
+from cryoflux.receipts.contract_parts import AgreedTerms, CountedJoules
+
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,61 @@ class Alternative:
     terms: ContractTerms
     words: str
     planned: Planned
+
+
+def planned_terms(terms: AgreedTerms) -> ContractTerms | None:
+    """What a contract asks of each window; none where it asks for nothing that is measured.
+
+    Raises:
+        UsageError: a clause is none.
+    """
+    ppm = terms.alpha_ppm, terms.power_ppm
+    nano = terms.expected_delta_nano_nat, terms.spread_nano_nat
+    return asked_of(terms.clauses, terms.count, terms.windows.count, ppm, nano, terms.joules)
+
+
+def asked_of(
+    clauses: Iterable[str],
+    count: int,
+    windows: int,
+    ppm: tuple[int, int],
+    nano: tuple[int, int],
+    joules: CountedJoules,
+) -> ContractTerms | None:
+    """What clauses ask of each window; none where they ask for nothing that is measured.
+
+    Args:
+        clauses: as a contract spells them.
+        count: examples of the guest holdout.
+        windows: that are settled one by one.
+        ppm: α and power, parts per million.
+        nano: mean Δ that is expected, and its spread between examples, nano-nats.
+        joules: that a window is expected to take.
+
+    Raises:
+        UsageError: a clause is none.
+    """
+    least, theta = list[float](), list[float]()
+    for clause in map(parse_promise, clauses):
+        if clause is None or not isinstance(clause.bound, Fraction):
+            continue
+        per_joule = clause.quantity is Quantity.ETA
+        # one nano-nat a microjoule is a thousand nats a megajoule: θ is in nats a joule
+        (theta if per_joule else least).append(float(clause.bound / (1000 if per_joule else NANO)))
+    if not least and not theta:
+        return None
+    return ContractTerms(
+        count=count,
+        windows=windows,
+        alpha=ppm[0] / _MILLION,
+        power=ppm[1] / _MILLION,
+        delta=nano[0] / NANO,
+        spread=nano[1] / NANO,
+        theta=max(theta, default=0.0),
+        joules_upper=joules.upper_microjoules / MICRO,
+        joules_point=joules.point_microjoules / MICRO,
+        least=max(least, default=0.0),
+    )
 
 
 def plan(terms: ContractTerms) -> Planned:

@@ -20,6 +20,7 @@ _NUMBERED_NARROW = 0.1
 """the same on a telephone"""
 _WORDS = {
     "beside": "beside attempts",
+    "rounds": "rounds",
     "earlier": "earlier attempts",
     "under way": "under way",
     "reserved": "reserved for it",
@@ -117,4 +118,4 @@ def _legend(view: BudgetView) -> list[LegendRow]:
 
 def _place(row: LegendRow) -> int:
     """Attempts first, then what was spent beside them, then the rest."""
-    return -1 if row.name in {"beside", "earlier"} else len(DrawnAs)
+    return -1 if row.name in {"beside", "rounds", "earlier"} else len(DrawnAs)

@@ -132,9 +132,8 @@ def _marks(
         x, y = across.share(step.joules), 1 - up.share(step.total_delta)
         place = {"x": percent(x), "y": percent(y)}
         if step.attempt is None:
-            turn = element(
-                "title", text=f"the head was moved: Σ Δ {step.total_delta:+.3g} {unit} from here on"
-            )
+            how = step.made_from or "the head was moved"
+            turn = element("title", text=f"{how}: Σ Δ {step.total_delta:+.3g} {unit} from here on")
             ring = element("circle", turn, class_="turn", cx=percent(x), cy=percent(y), r="5.5")
             found.append(ring)
             continue

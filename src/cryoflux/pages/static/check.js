@@ -5,7 +5,9 @@
 const IN_TOTO = "application/vnd.in-toto+json";
 const TYPES = "https://cryoflux.dev/";
 const KNOWN = new Set(["intent/v1", "intent/v2", "receipt/v1", "receipt/v2", "head/v1", "session/v1", "fork/v1",
-  "key-root/v1", "key-rotation/v1", "key-revocation/v1"]);
+  "judgement/v1", "key-root/v1", "key-rotation/v1", "key-revocation/v1", "node/v1", "guest-holdout/v1", "offer/v1",
+  "round-intent/v1", "round/v1", "opening/v1", "recall/v1", "contract/v1", "contract-accept/v1", "contract-look/v1",
+  "contract-result/v1"]);
 const ZEROS = "0".repeat(64);
 const SPKI = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00]; // before a key (RFC 8410)
 const MOST_NAMED = 5;
@@ -305,7 +307,7 @@ export async function checkLog(source, { known = "", progress = () => {} } = {})
   const receiptKey = head.keys.receipt.length === 32 ? head.keys.receipt : null;
   const signers = new Signers(receiptKey && { id: await keyIdOf(receiptKey), raw: receiptKey });
   const first = signers.receipt?.id ?? "";
-  const counts = { receipts: 0, unchecked: 0, verified: 0 };
+  const counts = { receipts: 0, rounds: 0, unchecked: 0, verified: 0 };
   const total = Math.max(head.entries, note?.size ?? 0);
   const most = Math.min(total + MOST_MORE, MOST_ENTRIES);
 
@@ -366,20 +368,21 @@ export async function checkLog(source, { known = "", progress = () => {} } = {})
 
   function account(entry, where, leaf) {
     const said = entry.said;
-    if (entry.kind === "intent") open.set(leaf, { id: said.task?.id, where });
-    if (entry.kind === "receipt") {
-      counts.receipts += 1;
+    const id = said.task?.id ?? said.id; // of an attempt, or of a round
+    if (entry.kind === "intent" || entry.kind === "round-intent") open.set(leaf, { id, where });
+    if (entry.kind === "receipt" || entry.kind === "round") {
+      counts[entry.kind === "round" ? "rounds" : "receipts"] += 1;
       const opened = open.get(said.intent);
       if (!opened) pairs.fail(where, "ends no attempt that was announced");
-      else if (opened.id !== said.task?.id) pairs.fail(where, "ends an attempt of another name");
+      else if (opened.id !== id) pairs.fail(where, "ends an attempt of another name");
       open.delete(said.intent);
     }
     try {
       const found = [];
       if (said.evaluation) found.push(sumsComplaint(said.evaluation, said.evaluation.read ?? said.holdout?.count, "Δ", true));
       if (said.training?.screen) found.push(sumsComplaint(said.training.screen, said.training.screen.count, "screen", false));
-      if (entry.kind === "receipt" && !said.energy) found.push("says no joules");
-      if (said.outcome === "accepted" && !said.evaluation) found.push("was kept, and says no losses");
+      if ((entry.kind === "receipt" || entry.kind === "round") && !said.energy) found.push("says no joules");
+      if (entry.kind === "receipt" && said.outcome === "accepted" && !said.evaluation) found.push("was kept, and says no losses");
       if (said.energy) found.push(energyComplaint(said.energy));
       sums.count += found.length;
       for (const wrong of found) if (wrong) sums.fail(where, wrong);
@@ -440,7 +443,8 @@ export async function checkLog(source, { known = "", progress = () => {} } = {})
 
   function judgePairs() {
     for (const { where } of open.values()) pairs.open.push(`${where} has no receipt: its run goes on, or has died`);
-    if (counts.receipts) pairs.good = `${counts.receipts} receipts, each ends what was announced before it`;
+    const rounds = counts.rounds ? ` and ${counts.rounds} rounds` : "";
+    if (counts.receipts) pairs.good = `${counts.receipts} receipts${rounds}, each ends what was announced before it`;
   }
 
   async function judgeKnown() {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from cryoflux.data.prepared import MONITOR_SET, PreparedData
+from cryoflux.data.prepared import GUEST_SET, MONITOR_SET, SEARCH_SET, PreparedData
 from cryoflux.encoder.activations import Activations, Sets
 from cryoflux.encoder.layout import Layout, read_layout
 from cryoflux.encoder.linear import Backend, choose_backend
@@ -106,7 +106,7 @@ class HeadModel:
             self.examples(part)[1],
             self._prefixes,
             self._depths,
-            lasting=part.startswith(("holdout", MONITOR_SET)),
+            lasting=part.startswith(("holdout", MONITOR_SET, GUEST_SET, SEARCH_SET)),
         )
 
     def _encoder(self, layout: Layout, backend: Backend) -> Encoder:
@@ -216,7 +216,7 @@ class HeadModel:
         part: str,
         version: Version | None = None,
         changed: Mapping[str, torch.Tensor] | None = None,
-    ) -> Scorer:
+    ) -> EncoderScorer | TransformersScorer:
         """What scores a set with the head, or with a candidate that differs from it in ``changed``."""
         version = version or self.version
         _, _, labels = self.examples(part)

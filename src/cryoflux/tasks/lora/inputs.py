@@ -203,7 +203,8 @@ def kept_cut(sourced: Sourced, origin: Origin) -> Cut:
 def _load(settings: Settings, splits: Splits) -> tuple[BaseModel | EmbeddedBase, dict[str, Any]]:
     """What version 0 is made from, and its configuration."""
     name, labels = settings.model.model, splits.labels
-    prior = log_frequencies(example.label for example in splits.train)
+    frequencies = settings.model.new_head == "frequencies"
+    prior = log_frequencies(example.label for example in splits.train) if frequencies else {}
     if is_embedded(name):
         embedded = load_embedded(name, labels, prior=prior)
         return embedded, embedded.config

@@ -12,6 +12,7 @@ from __future__ import annotations
 __all__ = ["HeadSums", "beyond_rounding", "merged_tensors", "room_complaint"]
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, low_rank_update
 from cryoflux.registry.composition import Composition, cannot_compose
+from cryoflux.registry.parent_lists import ListOf
 
 if TYPE_CHECKING:
     from cryoflux.registry.compose import F64
@@ -40,10 +42,16 @@ class HeadSums:
     Args:
         genesis: tensors of a version by its digest.
         capsule: folder of an adapter by the digest of its file.
+        list_of: a list that is no beginning of the head's own; none where there are no others.
     """
 
-    def __init__(self, genesis: Callable[[str], Mapping[str, Any]], capsule: Callable[[str], Path]) -> None:
-        self._genesis, self._capsule = genesis, capsule
+    def __init__(
+        self,
+        genesis: Callable[[str], Mapping[str, Any]],
+        capsule: Callable[[str], Path],
+        list_of: ListOf | None = None,
+    ) -> None:
+        self._genesis, self._capsule, self._list_of = genesis, capsule, list_of
         self._held: dict[Composition, WeightSums] = {}
         """of the head: eight bytes a weight that changed, so of one version at a time"""
         self._last: tuple[Composition, Composition, Adapter] | None = None
@@ -62,9 +70,8 @@ class HeadSums:
                 self._held = {composed: self._held[on].adding(update)}
         if composed not in self._held:
             genesis = self._genesis(composed.genesis)
-            self._held = {
-                composed: compose(composed, genesis, lambda one: read_adapter(self._capsule(one), one))
-            }
+            adapter = partial(_adapter_in, self._capsule)
+            self._held = {composed: compose(composed, genesis, adapter, self._list_of)}
         return self._held[composed]
 
     def following(self, head: Composition, version: str, adapter: str) -> Composition:
@@ -108,6 +115,10 @@ class HeadSums:
             name: torch.from_numpy(start.adding(update.alone(name)).value(name))
             for name in sorted({*update.names, *also})
         }
+
+
+def _adapter_in(capsule: Callable[[str], Path], digest: str) -> Adapter:
+    return read_adapter(capsule(digest), digest)
 
 
 def merged_tensors(base: Mapping[str, Any], capsule: Path) -> dict[str, Any]:

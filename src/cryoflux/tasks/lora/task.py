@@ -28,11 +28,14 @@ from cryoflux.receipts.profiles import F32, profile_for
 from cryoflux.receipts.statement import Section
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.registry.cuts import Cut, tokens_of
+from cryoflux.registry.parent_lists import parent_lists
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.base_model import check_tokens
+from cryoflux.tasks.lora.composing import ComposedHeads
+from cryoflux.tasks.lora.compute_words import compute_words
 from cryoflux.tasks.lora.inputs import check_same, kept_cut, make_beginning, said_cut
 from cryoflux.tasks.lora.libraries import (
     LIBRARIES,
@@ -138,7 +141,7 @@ class LoraTask(Task):
         from cryoflux.tasks.lora.merge import HeadSums
 
         super().open(place, head)
-        self._sums = HeadSums(self._genesis, place.state.capsule)
+        self._sums = HeadSums(self._genesis, place.state.capsule, parent_lists(place.state.path))
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, tokens_of(self.cut))
         known = read_layout(head.folder) is not None  # by the first count: arms are the same for good
@@ -345,16 +348,17 @@ class LoraTask(Task):
         """What scores a set with the head, a draft made from it, or any kept version."""
         if self.profile(part) == F32:
             quieten_transformers()
+            examples, device = self.place.data.examples(part), self.model.device
             return TransformersScorer(
-                version.folder,
-                self.place.data.examples(part),
-                max_tokens=self.cut,
-                device=self.model.device,
-                profile=F32,
+                version.folder, examples, max_tokens=self.cut, device=device, profile=F32
             )
         if (changed := self._changed.get(version.digest)) is not None:
             return self.model.scorer(part, version, changed)
         return self.model.scorer_of(version, part)
+
+    def composing(self) -> ComposedHeads:
+        """What composes versions of lists of updates."""
+        return ComposedHeads(self.model, self.place)
 
     def profile(self, part: str) -> str:
         """The arithmetic that model and set are evaluated in, by their size."""
@@ -381,11 +385,7 @@ class LoraTask(Task):
 
     def compute(self) -> str:
         """Device, threads, and how products are computed."""
-        import torch
-
-        threads, backend = int(torch.get_num_threads()), self.model.backend
-        how = f"products in {backend.value}" if backend else "by transformers"
-        return f"{self.model.device}, {threads} thread{'s' if threads > 1 else ''}, {how}"
+        return compute_words(self.model)
 
     def facts(self) -> dict[str, Any]:
         """Classes, cut and threads; what starting has cost; the bound of what is kept."""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.claims.expression import Operator, Quantity, parse_expression
 from cryoflux.errors import UsageError
+from cryoflux.expression import Operator, Quantity, parse_expression, parse_promise
 from cryoflux.quantities import Tier
 
 
@@ -137,3 +137,55 @@ def test_every_quantity_is_compared_with_whole_numbers(quantity: str, operator: 
     (clause,) = parse_expression(f"{quantity} {operator} {number}").clauses
     assert (clause.quantity, clause.operator) == (quantity, operator)
     assert (clause.bound > 0, clause.bound < 0) == (number > 0, number < 0)
+
+
+# What a contract promises
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity", "bound"),
+    [
+        ("delta >= 0.05 nats", Quantity.DELTA, Fraction(50_000_000)),
+        ("delta >= 0 nats", Quantity.DELTA, Fraction(0)),
+        ("eta >= 0.0002 nats/J", Quantity.ETA, Fraction(1, 5)),
+        ("eta >= 0.2 nats/kJ", Quantity.ETA, Fraction(1, 5)),
+    ],
+)
+def test_a_clause_of_a_contract_is_read_in_its_unit(text: str, quantity: str, bound: Fraction) -> None:
+    found = parse_promise(text)
+    assert found is not None
+    assert (found.quantity, found.bound, found.text) == (quantity, bound, text)
+
+
+def test_that_something_can_be_had_is_a_word_of_its_own() -> None:
+    assert parse_promise("available") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("delta >= 0.05", "no unit"),
+        ("eta >= 0.2", "no unit"),
+        ("delta > 0.05 nats", "no clause of a contract"),
+        ("joules <= 5 J", "no clause of a contract"),
+        ("tier == counter", "no clause of a contract"),
+        ("delta >= -1 nats", "less than nothing"),
+        ("delta>=0.05 nats", "one spelling"),
+        ("delta >= 0.05 nats ", "one spelling"),
+        ("available ", "is not a comparison"),
+        ("delta >= 0.05 nats and available", "is not a number"),
+        ("d" * 501, "no clause of a contract"),
+    ],
+)
+def test_what_is_no_clause_of_a_contract_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse_promise(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_clause_in_its_one_spelling_or_refused(text: str) -> None:
+    try:
+        found = parse_promise(text)
+    except UsageError:
+        return
+    assert found is None or found.text == text

@@ -5,11 +5,15 @@
 There is nothing else in it: no arithmetic, no ``or``, no names but those of `Quantity`, no exponents. So a
 claim reads the same to a person and to two programs. Numbers become exact fractions of the integer units
 that receipts carry (nano-nats, microjoules), and no float ever decides.
+
+What a contract promises of each of its windows is written in a part of it: ``delta >= 0.05 nats``,
+``eta >= 0.2 nats/kJ``, with the unit written out, or the one word ``available``.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "AVAILABLE",
     "ESTIMATES",
     "INTERVALS",
     "ON_JOULES",
@@ -18,6 +22,7 @@ __all__ = [
     "Operator",
     "Quantity",
     "parse_expression",
+    "parse_promise",
     "unit_of",
 ]
 
@@ -33,6 +38,8 @@ _MOST_CHARACTERS = 500
 _MOST_CLAUSES = 16
 _CLAUSE = re.compile(r"([a-z_]+) *(>=|<=|==|>|<) *(\S.*)", re.ASCII)
 _NUMBER = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,12})?) ?([A-Za-z/]*)", re.ASCII)
+AVAILABLE = "available"
+"""a promise that what is offered can be had"""
 _HINT = 'Write it as in "delta >= 0.05 and joules_estimate <= 2 kJ"; docs/reference/claims.md has them all.'
 
 
@@ -95,6 +102,7 @@ ESTIMATES = {
 """quantity that is judged at an end → the same as it is estimated, which is the figure that is printed"""
 ON_JOULES = INTERVALS | {*ESTIMATES.values(), Quantity.JOULES_LO, Quantity.JOULES_HI}
 """rests on joules, so that their tier belongs to it"""
+_PROMISED = (Quantity.DELTA, Quantity.ETA)
 _NATS = {"": Fraction(NANO), "nats": Fraction(NANO), "nat": Fraction(NANO)}
 _JOULES = {
     "": Fraction(MICRO),
@@ -183,6 +191,38 @@ def parse_expression(text: str) -> Expression:
     if len(parts) > _MOST_CLAUSES:
         raise _refused(f"The expression has {len(parts)} comparisons; at most {_MOST_CLAUSES} are read.")
     return Expression(tuple(_clause(part) for part in parts))
+
+
+def parse_promise(text: str) -> Clause | None:
+    """Read one clause of a contract.
+
+    Returns:
+        The comparison; none for ``available``.
+
+    Raises:
+        UsageError: it is none, in a comparison of something else, or in another spelling.
+    """
+    if text == AVAILABLE:
+        return None
+    clause = _clause(text.strip(" ")) if len(text) <= _MOST_CHARACTERS else None
+    if clause is None or clause.quantity not in _PROMISED or clause.operator is not Operator.AT_LEAST:
+        raise _refused(
+            f"{text[:80]!r} is no clause of a contract.",
+            f"One is delta >= X, eta >= X, or {AVAILABLE}: all else is not measured on a guest holdout.",
+        )
+    if clause.text != text:
+        raise _refused(f"{text!r} is not in its one spelling, {clause.text!r}.")
+    if " " not in clause.text.partition(">= ")[2]:
+        raise _refused(
+            f"{text!r} has no unit.", f"{clause.quantity} is promised in one, such as {_units(clause)}."
+        )
+    if not isinstance(clause.bound, Fraction) or clause.bound < 0:
+        raise _refused(f"{text!r} promises less than nothing.")
+    return clause
+
+
+def _units(clause: Clause) -> str:
+    return " or ".join(unit for unit in _UNITS[clause.quantity] if unit not in {"", "nat"})
 
 
 def _clause(text: str) -> Clause:

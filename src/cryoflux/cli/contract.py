@@ -1,0 +1,242 @@
+"""``cryoflux contract``: agree on what updates are to gain, and see from both logs what came of it."""
+
+from __future__ import annotations
+
+__all__ = ["app"]
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+from cryoflux.cli.contract_new import new_contract
+from cryoflux.cli.contract_options import (
+    NANO,
+    PPM,
+    SOME_CLAUSES,
+    AlphaOption,
+    ClauseOption,
+    DeltaOption,
+    ExamplesOption,
+    JoulesOption,
+    LogOption,
+    PointOption,
+    PowerOption,
+    SpreadOption,
+    WindowsOption,
+    evaluator_of,
+    joules_of,
+    say_signed,
+    settings_of,
+    signing,
+)
+from cryoflux.cli.contract_words import (
+    NO_MONEY,
+    check_document,
+    evidence_document,
+    print_check,
+    print_differences,
+    print_verdict,
+    verdict_document,
+)
+from cryoflux.cli.groups import CommandGroup
+from cryoflux.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from cryoflux.network.contracts.evaluation import ContractVerdict
+    from cryoflux.network.contracts.told import ContractTold
+    from cryoflux.receipts.contract_parts import AgreedTerms
+
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Agree on what updates are to gain, and see what came of it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+ContractArgument = Annotated[
+    str, typer.Argument(metavar="CONTRACT", help="Its file, or the first digits of its digest.")
+]
+
+
+app.command("new")(new_contract)
+
+
+@app.command("check")
+def check_contract(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A contract; else options.", show_default=False)
+    ] = None,
+    clause: ClauseOption = None,
+    examples: ExamplesOption = 0,
+    windows: WindowsOption = 4,
+    delta: DeltaOption = 0.05,
+    spread: SpreadOption = 0.0,
+    joules: JoulesOption = "",
+    joules_estimate: PointOption = "",
+    alpha: AlphaOption = 0.01,
+    power: PowerOption = 0.95,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a guest holdout is large enough for terms, or for which; exit 1 if it is not."""
+    from cryoflux.network.contracts.document import read_contract, refuse_terms
+    from cryoflux.network.contracts.power import asked_of, planned_terms
+    from cryoflux.runs.contract_check import check_terms
+
+    if file is not None:
+        agreed = read_contract(file)
+        refuse_terms(agreed)
+        clauses, planned = agreed.clauses, planned_terms(agreed)
+    else:
+        counted, clauses = joules_of(joules, joules_estimate, "counter"), tuple(clause or SOME_CLAUSES)
+        ppm = round(alpha * PPM), round(power * PPM)
+        nano = round(delta * NANO), round(spread * NANO)
+        planned = asked_of(clauses, examples or 512, windows, ppm, nano, counted)
+    if planned is None:
+        raise UsageError(
+            "The terms ask for nothing that is measured.",
+            why="Whether bytes can be had needs no examples.",
+            hint='Add a clause such as --clause "delta >= 0.05 nats".',
+        )
+    found = check_terms(planned, sum(text != "available" for text in clauses))
+    if as_json:
+        emit_json("contract.check/1", check_document(found))
+    else:
+        print_check(found)
+    if not found.planned.enough:
+        raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
+
+
+@app.command("accept")
+def accept_contract(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The contract, as the other party sent it.")],
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign for terms of the other party, as they are; nothing is measured by that."""
+    from cryoflux.network.contracts.document import read_contract
+    from cryoflux.runs.contracting import accept_terms
+
+    terms = read_contract(file)
+    with signing(state) as (hand, origin):
+        entry, path = accept_terms(hand, terms, origin, datetime.now(UTC)), hand.state.path
+    say_signed("accepted", terms, entry, path, as_json=as_json)
+
+
+@app.command("look")
+def look_at_contract(
+    contract: ContractArgument,
+    unavailable: Annotated[
+        bool, typer.Option("--unavailable", help="Say that the bytes of what was offered could not be had.")
+    ] = False,
+    log: LogOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """As the buyer, look at the window that is due, once, and publish a bit for each clause."""
+    from cryoflux.network.contracts.due import ContractLogs
+    from cryoflux.network.contracts.logs import read_logs
+    from cryoflux.runs.contract_look import look_at_window
+    from cryoflux.runs.contracting import contract_at, folders_of, refuse_stranger
+
+    _, path = settings_of(state)
+    terms = contract_at(path, contract)
+    logs = ContractLogs(terms, read_logs(terms, log or folders_of(path), strict=bool(log)))
+    with signing(state) as (hand, origin):
+        refuse_stranger(hand.memory, terms, origin)
+        found = look_at_window(hand, terms, logs, evaluator_of(terms), unavailable=unavailable)
+    bits = dict(zip(terms.clauses, found.said.kept, strict=True))
+    if as_json:
+        clauses = [{"clause": text, "kept": bit} for text, bit in bits.items()]
+        document = {"event": "looked", "contract": terms.digest, "number": found.said.window + 1}
+        emit_json("contract.look/1", {**document, "clauses": clauses, "entry": found.entry.index})
+        return
+    stdout.print(f"window {found.said.window + 1}, entry {found.entry.index}:", markup=False)
+    for text, bit in bits.items():
+        stdout.print(f"  {text}: {'kept' if bit else 'not kept'}", markup=False)
+    stdout.print("Δ is sealed until the guest holdout is opened (cryoflux node retire).", markup=False)
+
+
+@app.command("evaluate")
+def evaluate_contract(
+    contract: ContractArgument,
+    log: LogOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a contract has come to, by the logs of both parties; exit 1 if it is breached."""
+    terms, verdict, _ = _evaluated(contract, log, state)
+    if as_json:
+        emit_json("contract.evaluate/1", verdict_document(terms, verdict))
+    else:
+        print_verdict(terms, verdict)
+    if verdict.standing.value == "breached":
+        raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
+
+
+@app.command("result")
+def sign_result(
+    contract: ContractArgument,
+    log: LogOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign for what the windows that are over came to; exit 1 where the other party signed something else."""
+    from cryoflux.receipts.contract_parts import ContractStanding
+    from cryoflux.runs.contract_check import results_apart
+    from cryoflux.runs.contracting import refuse_stranger, write_result
+
+    terms, verdict, told = _evaluated(contract, log, state)
+    written = []
+    with signing(state) as (hand, origin):
+        refuse_stranger(hand.memory, terms, origin)
+        results = hand.memory.nodes[terms.task].contracts[terms.digest].results
+        for one in verdict.windows:
+            said = results.get(one.window)
+            same = said is not None and said.clauses == tuple(each.result for each in one.clauses)
+            if one.standing is not ContractStanding.PENDING and not same:
+                written.append((one, write_result(hand, terms, verdict, one)))
+        if written:
+            hand.published(binding=False)
+    apart = list(results_apart(verdict, told, origin))
+    if as_json:
+        signed = [
+            {"number": one.window + 1, "standing": one.standing.value, "entry": entry.index}
+            for one, entry in written
+        ]
+        differing = [
+            {
+                "number": one.window + 1,
+                "origin": one.origin,
+                "standing": one.standing.value,
+                "mine": evidence_document(one.mine) if one.mine is not None else None,
+                "theirs": evidence_document(one.theirs) if one.theirs is not None else None,
+            }
+            for one in apart
+        ]
+        document = {"event": "signed", "contract": terms.digest, "signed": signed, "differing": differing}
+        emit_json("contract.result/1", document)
+    else:
+        for one, entry in written:
+            line = f"window {one.window + 1}: {one.standing.value}, signed as entry {entry.index}"
+            stdout.print(line, markup=False)
+        if not written:
+            stdout.print("nothing new to sign: no window has ended since, or come to something else")
+        print_differences(apart)
+        stdout.print(NO_MONEY, markup=False)
+    if apart:
+        raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
+
+
+def _evaluated(
+    contract: str, log: list[Path] | None, state: str | None
+) -> tuple[AgreedTerms, ContractVerdict, list[ContractTold]]:
+    from cryoflux.network.contracts.evaluation import evaluate
+    from cryoflux.network.contracts.logs import read_logs
+    from cryoflux.runs.contracting import contract_at, folders_of
+
+    _, path = settings_of(state)
+    terms = contract_at(path, contract)
+    told = read_logs(terms, log or folders_of(path), strict=bool(log))
+    return terms, evaluate(terms, told), told

@@ -1,0 +1,152 @@
+"""What the commands about contracts print: whether terms are large enough, and what windows came to."""
+
+from __future__ import annotations
+
+__all__ = ["check_document", "print_check", "print_differences", "print_verdict", "verdict_document"]
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cryoflux.cli.console import stdout
+
+if TYPE_CHECKING:
+    from cryoflux.network.contracts.evaluation import ContractVerdict
+    from cryoflux.network.contracts.power import ContractTerms, Planned
+    from cryoflux.receipts.contract_parts import AgreedTerms, ContractEvidence
+    from cryoflux.runs.contract_check import CheckedTerms, ResultsApart
+
+_MARKS = {"fulfilled": "✓", "breached": "✗"}
+NO_MONEY = "No money moves: this is what both logs say, and what is owed is between the parties."
+_KNOWN = {
+    "logs": "follows from the logs",
+    "attested": "the buyer's word, until its guest holdout is opened",
+    "verified": "by sums that were sealed and opened",
+}
+
+
+def check_document(found: CheckedTerms) -> dict[str, Any]:
+    """Whether terms are large enough, as JSON."""
+    return {
+        "event": "checked",
+        "enough": found.planned.enough,
+        **_planned(found.terms, found.planned),
+        "alpha": found.terms.alpha,
+        "adapted_alpha": found.adapted_alpha,
+        "power": found.terms.power,
+        "alternatives": [
+            {"words": one.words, **_planned(one.terms, one.planned)} for one in found.alternatives
+        ],
+    }
+
+
+def _planned(terms: ContractTerms, planned: Planned) -> dict[str, Any]:
+    return {
+        "examples": terms.count,
+        "examples_needed": planned.needed,
+        "windows": terms.windows,
+        "chance": planned.chance,
+        "asked_nats": terms.cost,
+        "expected_nats": terms.delta,
+        "upper_joules": terms.joules_upper,
+    }
+
+
+def print_check(found: CheckedTerms) -> None:
+    """Whether terms are large enough, in words."""
+    terms, planned = found.terms, found.planned
+    mark = "✓ large enough" if planned.enough else "✗ too small"
+    needs = f"{planned.needed:,}" if planned.needed is not None else "more than there can be"
+    asks = f"asks for a mean Δ above {terms.cost:.4g} nats, expects {terms.delta:.4g} ± {terms.spread:.4g}"
+    stdout.print(f"{mark}: a window needs {needs} examples, and there are {terms.count:,}", markup=False)
+    stdout.print(f"  each of {terms.windows} windows {asks}", markup=False)
+    chance = f"called kept with {planned.chance:.1%} if it is as expected; {terms.power:.1%} is asked for"
+    stdout.print(f"  {chance}", markup=False)
+    adapted = f"at most {found.adapted_alpha:.2%} where offers go by the bits before"
+    stdout.print(f"  called kept though it is not: at most {terms.alpha:.2%}, {adapted}", markup=False)
+    for one in found.alternatives:
+        if not planned.enough:
+            needed = f"{one.planned.needed:,}" if one.planned.needed is not None else "?"
+            stdout.print(f"  would do: {one.words} (needs {needed})", markup=False)
+
+
+def verdict_document(terms: AgreedTerms, verdict: ContractVerdict) -> dict[str, Any]:
+    """What a contract came to, as JSON."""
+    return {
+        "event": "evaluated",
+        "contract": verdict.digest,
+        "seller": terms.seller,
+        "buyer": terms.buyer,
+        "standing": verdict.standing.value,
+        "windows_found": [
+            {
+                "number": one.window + 1,
+                "begins_at": _time(terms.windows.end_s(one.window) - terms.windows.length_s),
+                "ends_at": _time(terms.windows.end_s(one.window)),
+                "due_at": _time(terms.windows.due_s(one.window)),
+                "standing": one.standing.value,
+                "clauses": [
+                    {"clause": each.clause, "standing": each.standing.value, "known": each.known.value}
+                    for each in one.clauses
+                ],
+                "evidence": [evidence_document(each) for each in one.evidence],
+            }
+            for one in verdict.windows
+        ],
+        "logs_read": [{"origin": log.origin, "entries": log.size, "root": log.root} for log in verdict.logs],
+    }
+
+
+def evidence_document(one: ContractEvidence) -> dict[str, str]:
+    """One piece of evidence, as JSON."""
+    return {
+        "code": one.code,
+        "clause": one.clause,
+        "origin": one.origin,
+        "receipt_hash": one.leaf,
+        "said": one.value,
+    }
+
+
+def print_verdict(terms: AgreedTerms, verdict: ContractVerdict) -> None:
+    """What a contract came to, in words."""
+    name = verdict.digest[:16]
+    parties = f"{terms.seller} sells to {terms.buyer}"
+    stdout.print(f"contract {name}…: {verdict.standing.value} ({parties})", markup=False)
+    for one in verdict.windows:
+        mark = _MARKS.get(one.standing.value, "?")
+        until = _time(terms.windows.end_s(one.window))[:16].replace("T", " ")
+        stdout.print(f"{mark} window {one.window + 1} until {until}: {one.standing.value}", markup=False)
+        for each in one.clauses:
+            line = f"    {each.clause}: {each.standing.value} ({_KNOWN[each.known.value]})"
+            stdout.print(line, markup=False)
+        stdout.print(f"    {'; '.join(map(in_words, one.evidence))}", markup=False)
+    for log in verdict.logs:
+        stdout.print(f"read: {log.size} entries of {log.origin}, root {log.root[:16]}…", markup=False)
+    stdout.print(NO_MONEY, markup=False)
+
+
+def in_words(one: ContractEvidence) -> str:
+    """One piece of evidence in a line."""
+    said = [one.code]
+    if one.value:
+        said.append(one.value if len(one.value) < 40 else f"{one.value[:16]}…")
+    if one.leaf:
+        said.append(f"in {one.leaf[:8]}…")
+    return " ".join(said)
+
+
+def print_differences(found: Sequence[ResultsApart]) -> None:
+    """Where the other party signed for something else."""
+    for one in found:
+        mine = in_words(one.mine) if one.mine is not None else "nothing"
+        theirs = in_words(one.theirs) if one.theirs is not None else "nothing"
+        stdout.print(
+            f"✗ window {one.window + 1}: {one.origin} signed {one.standing.value}. "
+            f"First evidence that differs: {mine} here, {theirs} there.",
+            markup=False,
+        )
+
+
+def _time(time_s: int) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

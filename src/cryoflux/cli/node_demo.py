@@ -1,0 +1,293 @@
+"""``cryoflux node demo``: a network on one machine, with real processes, in about five minutes.
+
+Two witnesses, and three nodes with a third of the embedded data each: `north`, `south`, and `rogue`, which
+offers a copy and an update that harms, and then tells another history. Every line that it shows is printed by
+the command above it, which anybody can type again in the same folder.
+"""
+
+from __future__ import annotations
+
+__all__ = ["demonstrate"]
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cryoflux.cli.console import stderr, stdout
+from cryoflux.errors import StateError, UsageError
+
+_SETTINGS = {
+    "CRYOFLUX_NEW_HEAD": "zero",
+    "CRYOFLUX_MAX_TOKENS": "64",
+    "CRYOFLUX_SPARE_HOLDOUTS": "0",
+    "CRYOFLUX_RESERVE": "40J",
+    "CRYOFLUX_RECIPES": "carry-1",
+}
+"""of all nodes: they begin with one version, and train the same layers"""
+_TRAIN = ("--budget", "240J", "--attempts", "3")
+_ROGUE = "cryoflux.network.demo.rogue"
+_PATIENCE_S = 60
+_NOTHING = ("\0",)
+"""begins no line"""
+
+
+def demonstrate(
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="New folder for all of it.")] = Path(
+        "network-demo"
+    ),
+) -> None:
+    """Show a network of three nodes and two witnesses on this machine; one of the nodes cheats."""
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(
+            f"{folder} holds something already.",
+            why="The demonstration begins with an empty folder.",
+            hint=f"Name another one: cryoflux node demo --dir {shlex.quote(str(folder))}-2.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with ExitStack() as processes:
+        _Demo(folder.resolve(), processes).run()
+    stdout.print("")
+    stdout.print(f"done in {time.monotonic() - began:.0f} s; all of it lies in {folder}")
+
+
+class _Demo:
+    """The demonstration, step after step."""
+
+    def __init__(self, folder: Path, processes: ExitStack) -> None:
+        self._folder, self._processes = folder, processes
+        self._environment = {**os.environ, **_SETTINGS, "CRYOFLUX_TRUST": str(folder / "policy")}
+        self._urls: dict[str, str] = {}
+        self._servers: dict[str, subprocess.Popen[str]] = {}
+
+    def run(self) -> None:
+        """All of it."""
+        self._begin()
+        self._train()
+        offered = self._offer()
+        self._cheat(offered)
+        self._pull_and_round()
+        self._two_histories()
+        self._take_back()
+        self._open()
+
+    # ---- the steps
+
+    def _begin(self) -> None:
+        from cryoflux.network.demo.data import cut_in_three
+
+        self._title("Two witnesses, and the embedded data cut in three by SHA-256(text)")
+        counts = cut_in_three(self._folder)
+        stdout.print(", ".join(f"{name}: {count} texts" for name, count in counts.items()))
+        lines = []
+        for name in ("w1", "w2"):
+            hello = self._serve("witness", "serve", "--dir", name, "--accept-new", "--port", "0")[1]
+            lines.append(f"witness {name} {hello['key']} {hello['url']}\n")
+        policy = "".join([*lines, "group both all w1 w2\n", "quorum both\n"])
+        (self._folder / "policy").write_text(policy, encoding="utf-8")
+        for name in counts:
+            network = self._folder / name / "network"
+            network.mkdir(parents=True)
+            (network / "peers.txt").write_text(policy, encoding="utf-8")
+
+    def _train(self) -> None:
+        self._title("north and south train, each on its own data; witnesses see every receipt")
+        running = []
+        for name in ("north", "south"):
+            command = ("run", "--train", f"{name}.csv", "--state", name, *_TRAIN)
+            self._show(command)
+            running.append(self._start(command))
+        for process in running:
+            out, err = process.communicate()
+            self._require(process.returncode, err)
+            self._tell(out, ("#", "holdout", "audit"))
+        for name in ("north", "south"):
+            guests = f"{name}-guests.csv"
+            self._say("node", "init", "--name", name, "--guest", guests, "--state", name)
+
+    def _offer(self) -> str:
+        self._title("Both offer the update that their head rests on; others may have it now that it is seen")
+        for name in ("north", "south"):
+            self._say("capsule", "offer", self._newest_kept(name), "--state", name, keep=_NOTHING)
+            self._serve_node(name)
+        self._know("south", "north")
+        self._know("north", "south")
+        offered = self._documents("capsule", "list", "--state", "north")[0]["capsules"][0]
+        capsule: str = offered["capsule"]
+        return capsule
+
+    def _cheat(self, capsule: str) -> None:
+        self._title("rogue takes north's update under another gauge, and one with its sign turned, and lies")
+        source = self._folder / "taken"
+        self._fetch(f"{self._urls['north']}/capsules/{capsule}", source)
+        for kind in ("Copying", "Flipping"):
+            command = ("run", "--task", f"{_ROGUE}:{kind}Task", "--train", "rogue.csv", "--state", "rogue")
+            self._show(command)
+            process = self._start((*command, "--budget", "100J", "--attempts", "1"), DEMO_NODE_SOURCE=source)
+            out, err = process.communicate()
+            self._require(process.returncode, err)
+            self._tell(out, ("#",))
+        guests = "rogue-guests.csv"
+        self._say("node", "init", "--name", "rogue", "--guest", guests, "--state", "rogue", keep=("node",))
+        shutil.copytree(self._folder / "rogue", self._folder / "rogue-2", symlinks=True)
+        for number in ("#1", "#2"):
+            self._say("capsule", "offer", number, "--state", "rogue", keep=_NOTHING)
+        self._serve_node("rogue")
+        for name in ("north", "south"):
+            self._know(name, "rogue", verifier=False)
+
+    def _pull_and_round(self) -> None:
+        self._title("Each pulls the others, and makes a round of what they offer")
+        for name in ("south", "north"):
+            self._say("node", "pull", "--state", name)
+        for name in ("south", "north"):
+            candidates = tuple(f"         {other}/" for other in ("north", "south", "rogue"))
+            keep = ("round ", *candidates, "rounds")
+            self._say("node", "round", "--budget", "200J", "--state", name, keep=keep)
+
+    def _two_histories(self) -> None:
+        self._title("rogue shows south another history than the one that witnesses have seen")
+        for number in ("#2", "#1"):
+            self._run(("capsule", "offer", number, "--state", "rogue-2"))
+        port = self._urls["rogue"].rpartition(":")[2]
+        self._end("rogue")
+        self._serve_node("rogue-2", port)
+        self._say("node", "pull", "--state", "south", codes=(0, 1), keep=("rogue",))
+        self._say("node", "books", "--state", "south")
+
+    def _take_back(self) -> None:
+        adopted = self._adopted("south")
+        if adopted is None:
+            return
+        self._title("An update is found to be poisoned: the head is as if it had never been adopted")
+        self._say("capsule", "recall", adopted, "--reason", "it was poisoned", "--state", "south")
+        self._say("verify", "south", "--no-memory", keep=("✓ 17", "✗", "✓ VERIFIED"))
+
+    def _open(self) -> None:
+        self._title("south retires its guest holdout: strangers make its sealed verdicts again")
+        self._say("node", "retire", "--state", "south")
+        time.sleep(2)  # its server looks for what is new once a second
+        self._say("node", "pull", "--state", "north", codes=(0, 1), keep=("south",))
+        self._say("node", "books", "--state", "north", keep=("south", "  guest"))
+
+    # ---- how they are taken
+
+    def _adopted(self, name: str) -> str | None:
+        found = self._documents("capsule", "list", "--state", name)[0]["capsules"]
+        adopted = (one["capsule"] for one in found if any(u["verdict"] == "adopted" for u in one["used"]))
+        return next(adopted, None)
+
+    def _newest_kept(self, name: str) -> str:
+        rows = self._documents("receipts", "list", "--state", name)
+        kept = [row for row in rows[0]["entries"] if row["kind"] == "receipt" and row["outcome"] == "kept"]
+        if not kept:
+            raise UsageError(
+                f"{name} has kept nothing that it could offer.",
+                why="Its budget was too small for this machine.",
+                hint="Try again; on a machine without a meter joules are modelled from CPU time.",
+            )
+        return f"#{kept[-1]['attempt']}"
+
+    def _know(self, name: str, other: str, *, verifier: bool = True) -> None:
+        key = self._documents("witness", "key", "--state", other)[0]["key"]
+        option = ("--verifier",) if verifier else ()
+        command = ("node", "peers", "add", other, key, self._urls[other], *option, "--state", name)
+        self._run(command)
+
+    def _serve_node(self, name: str, port: str = "0") -> None:
+        process, hello = self._serve("node", "serve", "--state", name, "--port", port)
+        self._servers[name], self._urls[name] = process, hello["url"]
+
+    def _serve(self, *command: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+        self._show(command)
+        process = self._start((*command, "--json"))
+        self._processes.enter_context(_ending(process))
+        line = process.stdout.readline() if process.stdout is not None else ""
+        if not line:
+            self._require(1, process.communicate()[1])
+        hello: dict[str, Any] = json.loads(line)
+        return process, hello
+
+    def _end(self, name: str) -> None:
+        process = self._servers.pop(name)
+        process.terminate()
+        process.wait(_PATIENCE_S)
+
+    @staticmethod
+    def _fetch(url: str, into: Path) -> None:
+        from cryoflux.network.fetching import Fetcher
+        from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+
+        into.mkdir()
+        with Fetcher() as fetcher:
+            for name in (ADAPTER, ADAPTER_CONFIG):
+                (into / name).write_bytes(fetcher.fetch(f"{url}/{name}", 8_388_608).content)
+
+    def _say(self, *command: str, codes: Sequence[int] = (0,), keep: Sequence[str] = ("",)) -> None:
+        """Show a command, run it, and show what of it matters here."""
+        self._show(command)
+        out, err, code = self._run(command, codes)
+        self._tell(out + (err if code else ""), keep)
+
+    def _run(self, command: Sequence[str], codes: Sequence[int] = (0,)) -> tuple[str, str, int]:
+        process = self._start(command)
+        out, err = process.communicate()
+        self._require(0 if process.returncode in codes else process.returncode, err or out)
+        return out, err, process.returncode
+
+    def _documents(self, *command: str) -> list[dict[str, Any]]:
+        out = self._run((*command, "--json"))[0]
+        return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+    def _start(self, command: Sequence[str], **extra: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603 - this very program
+            [sys.executable, "-m", "cryoflux", *command],
+            cwd=self._folder,
+            env={**self._environment, **{name: str(value) for name, value in extra.items()}},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @staticmethod
+    def _require(code: int, said: str) -> None:
+        if code:
+            raise StateError(
+                f"A command of the demonstration ended with {code}: {said.strip()[-400:]}",
+                why="What comes after it needs what it was to make.",
+                hint="Type the command by itself, in the folder of the demonstration.",
+            )
+
+    @staticmethod
+    def _title(text: str) -> None:
+        stdout.print("")
+        stdout.print(text)
+
+    @staticmethod
+    def _show(command: Sequence[str]) -> None:
+        stderr.print(f"$ {shlex.join(['cryoflux', *command])}")
+
+    @staticmethod
+    def _tell(out: str, keep: Sequence[str]) -> None:
+        for line in out.splitlines():
+            if line.strip() and line.startswith(tuple(keep)):
+                stdout.print(f"  {line}", indent=11)
+
+
+@contextmanager
+def _ending(process: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(_PATIENCE_S)

@@ -1,0 +1,252 @@
+"""``cryoflux node pull`` and ``node peers``: whom a node knows, and what they have said since it asked."""
+
+from __future__ import annotations
+
+__all__ = ["peers_app", "pull_peers"]
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.cli.groups import CommandGroup
+from cryoflux.errors import ExitCode
+
+if TYPE_CHECKING:
+    from cryoflux.network.folder import NetworkFolder
+    from cryoflux.network.gathering import Gathered, PeerGathered
+
+peers_app = typer.Typer(
+    cls=CommandGroup,
+    help="Show whom a node knows, add to them, remove from them.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+_MIB = 2**20
+_DEFAULT_MIB = 256
+_SHOWN = 3
+"""offers that are not available, of one peer"""
+
+
+def _state(flag: str | None) -> Path:
+    from cryoflux.config import load_settings
+
+    return Path(load_settings({"state": flag}).settings.run.state)
+
+
+def pull_peers(
+    from_witnesses: Annotated[
+        bool,
+        typer.Option(
+            "--from-witnesses", help="Ask witnesses for all heads first, then only peers that have grown."
+        ),
+    ] = False,
+    most_mib: Annotated[
+        int, typer.Option("--most-mib", min=1, help="MiB that one peer may bring in one pull.")
+    ] = _DEFAULT_MIB,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pull every peer: its log, the heads that witnesses cosigned of it, and what it offers."""
+    from cryoflux.network.folder import NetworkFolder
+    from cryoflux.network.gathering import gather
+    from cryoflux.network.peers import read_peers
+
+    folder = NetworkFolder.of(_state(state))
+    peers = read_peers(folder.known_peers)
+    found = gather(
+        folder.path,
+        peers,
+        most_bytes=most_mib * _MIB,
+        ask_witnesses=from_witnesses,
+        said=(lambda _: None) if as_json or not stderr.is_terminal else stderr.print,
+    )
+    if as_json:
+        emit_json("node.pull/1", _document(found, folder))
+    else:
+        for line in _lines(found, folder):
+            stdout.print(line)
+    if found.accuses:
+        raise typer.Exit(ExitCode.NEGATIVE_VERDICT)
+
+
+def _evidence(one: PeerGathered, folder: NetworkFolder) -> Path | None:
+    """Where the proof lies that a peer told two histories; none where it is not known to."""
+    from cryoflux.digests import sha256_hex
+    from cryoflux.network.pulling import EVIDENCE, PEERS
+
+    path: Path = folder.path / PEERS / sha256_hex(one.origin.encode()) / EVIDENCE
+    return path if path.is_file() else None
+
+
+def _document(found: Gathered, folder: NetworkFolder) -> dict[str, Any]:
+    return {
+        "peers": [_peer_document(one, _evidence(one, folder)) for one in found.peers],
+        "witnesses": found.witnesses,
+        "head_count": found.heads,
+        "received_bytes": found.received + sum(one.received for one in found.peers),
+        "accuses": found.accuses,
+    }
+
+
+def _peer_document(one: PeerGathered, evidence: Path | None) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "origin": one.origin,
+        "outcome": one.outcome.value,
+        "why": one.why,
+        "known": one.known,
+        "evidence": str(evidence) if evidence is not None else None,
+        "entries": one.size,
+        "new": one.came,
+        "witnessed_entries": one.witnessed,
+        "offers": one.offers,
+        "fetched": one.fetched,
+        "waiting": one.waiting,
+        "unavailable": [
+            {"capsule": capsule, "tries": missing.tries, "why": missing.why}
+            for capsule, missing in sorted(one.unavailable.items())
+        ],
+        "received_bytes": one.received,
+        "hints": list(one.hints),
+    }
+
+
+def _lines(found: Gathered, folder: NetworkFolder) -> list[str]:
+    if not found.peers:
+        return [f"{folder.known_peers} names no node: cryoflux node peers add NAME VKEY URL"]
+    lines = []
+    if found.witnesses:
+        witnesses = _count(found.witnesses, "witness", "witnesses")
+        lines.append(f"{witnesses} brought {_count(found.heads, 'head', 'heads')}")
+    width = max(len(one.name) for one in found.peers)
+    for one in found.peers:
+        lines.append(f"{one.name.ljust(width)}  {_said(one)}")
+        if (evidence := _evidence(one, folder)) is not None:
+            lines.append(f"{' ' * width}  evidence: {shlex.quote(str(evidence))}")
+        missing = sorted(one.unavailable.items())
+        lines += [
+            f"{' ' * width}  unavailable: {capsule[:16]}… ({_count(said.tries, 'try', 'tries')}): {said.why}"
+            for capsule, said in missing[:_SHOWN]
+        ]
+        if len(missing) > _SHOWN:
+            lines.append(f"{' ' * width}  and {len(missing) - _SHOWN} more")
+    return lines
+
+
+def _said(one: PeerGathered) -> str:
+    from cryoflux.network.pulling import PullOutcome
+
+    parts = []
+    if one.outcome not in {PullOutcome.NEW, PullOutcome.SAME}:
+        known = " (known before)" if one.known else ""
+        parts.append(f"{one.outcome}{known}: {one.why}")
+    parts.append(f"{_count(one.size, 'entry', 'entries')}, {one.came:,} new")
+    parts.append(f"{one.witnessed:,} witnessed" if one.witnessed else "not witnessed")
+    if one.offers:
+        waits = f", {one.waiting} not witnessed" if one.waiting else ""
+        parts.append(f"{_count(one.offers, 'offer', 'offers')}, {one.fetched} fetched{waits}")
+    parts.append(f"{one.received:,} bytes")
+    return " · ".join(parts)
+
+
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"
+
+
+@peers_app.callback()
+def show_peers(
+    context: typer.Context,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show whom a node knows, and whom these name, which nobody follows by itself."""
+    if context.invoked_subcommand is not None:
+        return
+    from cryoflux.network.folder import NetworkFolder
+    from cryoflux.network.gathering import hints_of
+    from cryoflux.network.peer_record import PeerRecord
+    from cryoflux.network.peers import read_peers
+
+    folder = NetworkFolder.of(_state(state))
+    peers = read_peers(folder.known_peers)
+    records = [(node, PeerRecord.of(folder.path, node.key)) for node in peers.nodes]
+    known = {node.url for node in peers.nodes}
+    hints = {
+        node.name: [u for u in hints_of(record.node) if u.rstrip("/") not in known]
+        for node, record in records
+    }
+    if as_json:
+        rows = [
+            {
+                "name": node.name,
+                "origin": node.origin,
+                "key": str(node.key),
+                "url": node.url,
+                "verifier": node.origin in peers.verifier_origins,
+                "entries": record.mirror.size,
+                "convicted": bool(record.mirror.evidence),
+                "hints": hints[node.name],
+            }
+            for node, record in records
+        ]
+        said = {"peers": rows, "verifiers": sorted(peers.verifier_origins), "needed": peers.policy.describe()}
+        emit_json("node.peers/1", said)
+        return
+    stdout.print(f"quorum of witnesses: {peers.policy.describe()}")
+    for node, record in records:
+        is_verifier = ", verifier" if node.origin in peers.verifier_origins else ""
+        void = ", has told two histories" if record.mirror.evidence else ""
+        entries = _count(record.mirror.size, "entry", "entries")
+        stdout.print(f"{node.name}  {node.origin}  {node.url}  {entries} here{is_verifier}{void}")
+        for url in hints[node.name]:
+            stdout.print(f"  names {url}: a hint, nobody is pulled by it")
+    if not records:
+        stdout.print(f"{folder.known_peers} names no node: cryoflux node peers add NAME VKEY URL")
+
+
+@peers_app.command("add")
+def add_peer(
+    name: Annotated[str, typer.Argument(help="What you call it.")],
+    vkey: Annotated[str, typer.Argument(help="Key of its log: cryoflux witness key prints it there.")],
+    url: Annotated[str, typer.Argument(help="Address of its public tree.")],
+    verifier: Annotated[
+        bool, typer.Option("--verifier", help="Let its verdicts count in your books.")
+    ] = False,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a node to those that are pulled; everything else in the file stays as it is."""
+    from cryoflux.network.peers import with_node
+
+    _replace(state, "added", name, lambda path: with_node(path, name, vkey, url, verifier=verifier), as_json)
+
+
+@peers_app.command("remove")
+def remove_peer(
+    name: Annotated[str, typer.Argument(help="What you call it.")],
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a node from those that are pulled; what was mirrored of it stays."""
+    from cryoflux.network.peers import without_node
+
+    _replace(state, "removed", name, lambda path: without_node(path, name), as_json)
+
+
+def _replace(
+    state: str | None, event: str, name: str, change: Callable[[Path], bytes], as_json: bool
+) -> None:
+    from cryoflux.files import one_at_a_time, write_atomic
+    from cryoflux.network.folder import NetworkFolder
+
+    path = NetworkFolder.of(_state(state)).known_peers
+    with one_at_a_time(path.with_name("peers.lock")):
+        write_atomic(path, change(path))
+    if as_json:
+        emit_json("node.peers/1", {"event": event, "name": name, "path": str(path)})
+    else:
+        stdout.print(f"{event} {name}: {path}")

@@ -1,0 +1,75 @@
+"""``cryoflux node serve``: let others have a node's log, and what it offers."""
+
+from __future__ import annotations
+
+__all__ = ["serve_node"]
+
+import shlex
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+
+if TYPE_CHECKING:
+    from cryoflux.network.publishing import Publication
+
+_PORT = 8790
+
+
+def serve_node(
+    state: StateOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.", min=0, max=65535)] = _PORT,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the public tree of a node: its log, and of its updates what a quorum of witnesses has seen."""
+    import asyncio
+    from functools import partial
+
+    from cryoflux.network.folder import NetworkFolder
+    from cryoflux.network.freshness import Freshness
+    from cryoflux.network.hints import Hints
+    from cryoflux.network.peers import read_peers
+    from cryoflux.network.publishing import Publisher, publish
+    from cryoflux.network.serving import create_app
+    from cryoflux.serving.guard import is_loopback
+    from cryoflux.serving.listening import bind, url_of
+    from cryoflux.serving.server import serve
+
+    path = _state(state)
+    folder, publisher = NetworkFolder.of(path), Publisher(path)
+    with closing(bind(host, port)) as listener:
+        first = publish(publisher)
+        _announce(url_of(listener), folder.public, first, as_json=as_json)
+        stopping = asyncio.Event()
+        app = create_app(
+            folder,
+            Freshness.of(path, partial(publish, publisher)),
+            Hints(folder, lambda: {node.origin for node in read_peers(folder.known_peers).nodes}),
+            stopping=stopping,
+            only_loopback=is_loopback(host),
+        )
+        serve(app, listener, stopping)
+
+
+def _state(flag: str | None) -> Path:
+    from cryoflux.config import load_settings
+
+    return Path(load_settings({"state": flag}).settings.run.state)
+
+
+def _announce(url: str, public: Path, first: Publication, *, as_json: bool) -> None:
+    if as_json:
+        document = {"event": "listening", "url": url, "public": str(public), "entries": first.size}
+        more = {"covered_entries": first.covered, "capsules": first.capsules, "waiting": first.waiting}
+        emit_json("node.serve/1", {**document, **more, "problems": list(first.problems)})
+        return
+    stdout.print(f"node on {url}: {first.size} entries, {first.capsules} capsules")
+    stdout.print(f"any static server shows the same: {shlex.quote(str(public))}")
+    if first.waiting:
+        stdout.print(f"{first.waiting} offers wait: a quorum of witnesses has seen {first.covered} entries")
+    for problem in first.problems:
+        stderr.print(problem)

@@ -1,0 +1,107 @@
+"""The file of a contract: the exact bytes that both parties sign for, and what terms may not be.
+
+A contract is named by the SHA-256 of its bytes, which have one spelling (RFC 8785). What it needs to be
+settled at all is checked before anybody signs: a policy with a quorum of witnesses that names the logs of
+both parties, joules of a kind that receipts carry, clauses in their one spelling.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MAX_CONTRACT_BYTES", "clauses_of", "parse_contract", "policy_of", "read_contract", "refuse_terms"]
+
+from pathlib import Path
+
+import msgspec
+
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import UsageError, VerificationError
+from cryoflux.expression import Clause, parse_promise
+from cryoflux.files import read_beginning
+from cryoflux.receipts.contract_parts import AgreedTerms
+from cryoflux.signing.canonical import parse_strictly
+from cryoflux.witness.policy import Policy, parse_policy
+
+MAX_CONTRACT_BYTES = 48_000
+"""it stands in an entry, with what the entry says besides"""
+_DECODER = msgspec.json.Decoder(AgreedTerms)
+_NEW = "Make one with: cryoflux contract new"
+
+
+def parse_contract(content: bytes) -> AgreedTerms:
+    """Read a contract.
+
+    Raises:
+        VerificationError: it is none, in another spelling, or too long.
+    """
+    if len(content) > MAX_CONTRACT_BYTES:
+        raise VerificationError(f"A contract has at most {MAX_CONTRACT_BYTES:,} bytes.", hint=_NEW)
+    return parse_strictly(_DECODER, content, "The contract")
+
+
+def read_contract(path: Path) -> AgreedTerms:
+    """Read the file of a contract.
+
+    Raises:
+        UsageError: it cannot be read.
+        VerificationError: as for `parse_contract`.
+    """
+    try:
+        return parse_contract(read_beginning(path, MAX_CONTRACT_BYTES + 1))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=_NEW) from error
+
+
+def clauses_of(terms: AgreedTerms) -> tuple[Clause | None, ...]:
+    """The clauses, in their order; none for ``available``.
+
+    Raises:
+        UsageError: one is none, or in another spelling.
+    """
+    return tuple(parse_promise(text) for text in terms.clauses)
+
+
+def policy_of(terms: AgreedTerms) -> Policy:
+    """Whose word on times counts, and which logs are read.
+
+    Raises:
+        UsageError: it is no policy.
+    """
+    return parse_policy(terms.verifiers.text.encode(), "The policy of the contract")
+
+
+def refuse_terms(terms: AgreedTerms) -> None:
+    """Refuse terms that nobody could ever settle.
+
+    Raises:
+        UsageError: they are such terms.
+    """
+    clauses, policy = clauses_of(terms), policy_of(terms)
+    if len(set(terms.clauses)) < len(terms.clauses):
+        raise UsageError("The contract has a clause twice.", hint="Name each once.")
+    if terms.seller == terms.buyer:
+        raise UsageError(
+            "The contract has one party.",
+            why="What one promises to oneself needs no contract.",
+            hint="Name the origin of the other party's log.",
+        )
+    if terms.verifiers.sha256 != sha256_hex(terms.verifiers.text.encode()):
+        raise UsageError("The policy of the contract has another digest than it names.", hint=_NEW)
+    if unnamed := set(terms.parties) - {line.key.name for line in policy.logs}:
+        raise UsageError(
+            f"The policy of the contract does not name the log {min(unnamed)}.",
+            why="Without its key nobody can tell its entries from others'.",
+            hint="Add a line: log VKEY (cryoflux witness key --state DIR prints it).",
+        )
+    if policy.quorum == "none":
+        raise UsageError(
+            "The policy of the contract has no quorum of witnesses.",
+            why="Windows are in the time of witnesses: without them anybody could date an offer back.",
+            hint="Name witnesses and a quorum: docs/how-to/witness-a-log.md.",
+        )
+    on_joules = any(clause is not None and clause.quantity == "eta" for clause in clauses)
+    if on_joules and terms.joules.counted != "net":
+        raise UsageError(
+            "A clause on η over gross joules could never be settled.",
+            why="Receipts carry net joules: what a machine takes idle is in none of them.",
+            hint="Count net joules.",
+        )

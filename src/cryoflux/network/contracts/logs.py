@@ -1,0 +1,149 @@
+"""The logs of a contract on a disk: states, their public trees, and mirrors of peers.
+
+The policy of the contract names the keys, so that nobody's word is needed for which log is which. Entries
+have to have the root that the log signed. A head that the log signed over another history convicts it, and so
+do two copies of which neither continues the other.
+"""
+
+from __future__ import annotations
+
+__all__ = ["read_logs"]
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryoflux.errors import UsageError, VerificationError
+from cryoflux.files import read_regular
+from cryoflux.network.contracts.document import policy_of
+from cryoflux.network.contracts.told import ContractTold, HeadTold, contract_told
+from cryoflux.network.head_times import heads_in, reached_by
+from cryoflux.network.pulling import MirrorFolder
+from cryoflux.receipts.checkpoint import (
+    MAX_NOTE_BYTES,
+    Note,
+    parse_note,
+    verify_log,
+)
+from cryoflux.receipts.contract_parts import AgreedTerms
+from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
+from cryoflux.receipts.merkle import CompactRange, leaf_hash
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED
+from cryoflux.witness.evidence import check_equivocation, parse_equivocation
+from cryoflux.witness.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """One copy of a log."""
+
+    entries: tuple[bytes, ...]
+    root: bytes
+    heads: tuple[HeadTold, ...]
+    convicted: str
+
+
+def read_logs(terms: AgreedTerms, folders: Iterable[Path], *, strict: bool = False) -> list[ContractTold]:
+    """What the logs in some folders say of a contract.
+
+    Args:
+        terms: of the contract.
+        folders: states, public trees, folders of a log or mirrors, in any order.
+        strict: whether each has to be of a log that the contract names; else others are passed over.
+
+    Raises:
+        UsageError: a folder holds no log, or one that the contract does not name.
+        VerificationError: a log is not what its key signed.
+    """
+    policy = policy_of(terms)
+    keys = {line.key.name: line.key for line in policy.logs}
+    copies: dict[str, list[_Copy]] = {}
+    for folder in folders:
+        place = _place(folder)
+        origin = parse_note(read_regular(place / CHECKPOINT, MAX_NOTE_BYTES)).checkpoint.origin
+        if (key := keys.get(origin)) is not None:
+            copies.setdefault(origin, []).append(_read(MirrorFolder(place, key), policy))
+        elif strict:
+            raise UsageError(
+                f"{folder} is the log {origin}, which the contract does not name.",
+                why="Only logs whose keys both parties have signed for decide.",
+                hint=f"It names {', '.join(sorted(keys))}.",
+            )
+    return [_told(origin, found, terms) for origin, found in sorted(copies.items())]
+
+
+def _place(folder: Path) -> Path:
+    for place in (folder / LOG_FOLDER, folder):
+        if (place / CHECKPOINT).is_file():
+            return place
+    raise UsageError(
+        f"{folder} holds no log.",
+        why="A log has a signed head, the file checkpoint.",
+        hint="Name a state, the public tree of a node, or a mirror in network/peers.",
+    )
+
+
+def _read(log: MirrorFolder, policy: Policy) -> _Copy:
+    note = log.note
+    assert note is not None  # noqa: S101 - its file was read just now
+    entries = tuple(log.entries())
+    notes = [*_notes(log)]
+    wanted = {one.checkpoint.size for one in notes}
+    tree, roots = CompactRange(), dict[int, bytes]()
+    for number, entry in enumerate(entries, 1):
+        tree.append(leaf_hash(entry))
+        if number in wanted:
+            roots[number] = tree.root()
+    if tree.root() != note.checkpoint.root:
+        raise VerificationError(
+            f"The entries of {log.key.name} do not have the root that its head signs.",
+            why="They were changed after they were signed, or are not all here.",
+            hint="Pull the log again.",
+        )
+    covered = [one for one in notes if 0 < one.checkpoint.size <= len(entries)]
+    apart = [one for one in covered if one.checkpoint.root != roots[one.checkpoint.size]]
+    convicted = f"it signed two heads of {apart[0].checkpoint.size} entries" if apart else _evidence(log)
+    return _Copy(entries, tree.root(), tuple(_timed(covered, policy)), convicted)
+
+
+def _evidence(log: MirrorFolder) -> str:
+    """Why a log is known to have told two histories, by what was kept of it; empty where it is not."""
+    if not (content := log.evidence):
+        return ""
+    found = parse_equivocation(content)
+    said = check_equivocation(found)
+    return said if found.log == log.key else ""
+
+
+def _notes(log: MirrorFolder) -> Iterator[Note]:
+    """Heads that a log has published, in their order; what it did not sign is passed over."""
+    for name in (HEADS, WITNESSED, CHECKPOINT):
+        path = log.path / name
+        for note in heads_in(read_regular(path, MOST_HEADS_BYTES)) if path.is_file() else ():
+            try:
+                verify_log(note, log.key)
+            except VerificationError:
+                continue
+            yield note
+
+
+def _timed(notes: Iterable[Note], policy: Policy) -> Iterator[HeadTold]:
+    """The heads that a quorum has seen, and when; one that comes after a larger one is passed over."""
+    largest = 0
+    for note in notes:
+        seen_s = reached_by(note, policy)
+        if seen_s is not None and note.checkpoint.size >= largest:
+            largest = note.checkpoint.size
+            yield HeadTold(largest, seen_s)
+
+
+def _told(origin: str, copies: Sequence[_Copy], terms: AgreedTerms) -> ContractTold:
+    """What a log says, of all its copies together."""
+    longest = max(copies, key=lambda one: (len(one.entries), one.root))
+    convicted = next((one.convicted for one in copies if one.convicted), "")
+    if any(one.entries != longest.entries[: len(one.entries)] for one in copies):
+        convicted = "it has told two histories"
+    heads = sorted({head for one in copies for head in one.heads}, key=lambda one: (one.size, one.time_s))
+    entries = [parse_entry(index, content) for index, content in enumerate(longest.entries)]
+    return contract_told(origin, entries, heads, terms, root=longest.root.hex(), convicted=convicted)

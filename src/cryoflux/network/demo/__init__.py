@@ -1,0 +1,1 @@
+"""What ``cryoflux node demo`` shows: three nodes, of which one cheats."""

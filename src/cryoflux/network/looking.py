@@ -1,0 +1,181 @@
+"""The look at a guest holdout, and guard sets: what is composed is read back from the disk and scored.
+
+A look reads every example, whatever it finds on the way: one that stopped early would tell by its joules how
+the losses run. Head and composition are both scored, and the head's losses kept.
+"""
+
+from __future__ import annotations
+
+__all__ = ["GuestReading", "Looking", "guard_passes", "look_at_guest", "seal_look"]
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.watch import AttemptStopped
+from cryoflux.data.prepared import GUEST_SET
+from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.errors import DataError
+from cryoflux.evaluation.cache import KnownLosses
+from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evidence
+from cryoflux.evaluation.scoring import score
+from cryoflux.files import MOST_FILE_BYTES, read_regular
+from cryoflux.network.guest import GuestFolder
+from cryoflux.quantities import NANO
+from cryoflux.receipts.guest_tree import sealed_losses_root
+from cryoflux.receipts.losses_tree import loss_leaves
+from cryoflux.receipts.network_parts import GuardResult, SealedSums
+from cryoflux.receipts.statement import Base, Cause
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.versions import Version
+from cryoflux.tasks.composing import Composing
+
+_GUARD_SET = "guard"
+_WORSE_NANO = NANO // 20
+"""by which a guard set may get worse on average, billionths of the unit: 0.05 nats"""
+_ONE_SIDED_95 = 1.645
+_MOST_GUARDS = 8
+
+BeforeBatch = Callable[[int], None]
+"""called with examples done before each batch; may raise to stop"""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestReading:
+    """Losses on a guest holdout of the head and of what was composed."""
+
+    head: Version
+    draft: Version
+    base: Losses
+    new: Losses
+    profile: str
+
+    @property
+    def evidence(self) -> Evidence:
+        """Of what was composed against the head: by loss alone."""
+        return pair_losses(self.base.nano_nats, self.new.nano_nats)
+
+    @property
+    def losses(self) -> bytes:
+        """Example by example."""
+        return write_evidence(self.base, self.new)
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """What a round looks with."""
+
+    opened: Opened
+    guest: GuestFolder
+    part: str
+    """what the data set calls the guest holdout"""
+    guard_parts: Mapping[str, str]
+    """name of a guard set → what the data set calls it"""
+    cost_uj: int
+    """of evaluating a version on the guest holdout, by what that cost before or by its products, µJ"""
+
+    @classmethod
+    def of(cls, opened: Opened, guest: GuestFolder, guards: Mapping[str, Path]) -> Looking:
+        """Make the sets of a round known to its task.
+
+        Raises:
+            DataError: a guard set cannot be read.
+        """
+        part = opened.data.add_set(GUEST_SET, guest.content)
+        parts = {
+            name: opened.data.add_set(f"{_GUARD_SET}{number}", _guard_bytes(path))
+            for number, (name, path) in enumerate(sorted(guards.items())[:_MOST_GUARDS])
+        }
+        return cls(opened, guest, part, parts, opened.task.evaluation_uj(part))
+
+    def guards(
+        self, composing: Composing, head: Composition, composed: Composition, between: BeforeBatch
+    ) -> tuple[GuardResult, ...]:
+        """Whether each guard set stays as good as it was, as far as its examples can tell."""
+        results, data = [], self.opened.data
+        for name, part in self.guard_parts.items():
+            indices = list(range(data.count(part)))
+            base, new = (composing.losses(one, part, indices, between) for one in (head, composed))
+            passed, digest = guard_passes(pair_losses(base, new)), data.file_digests[part]
+            results.append(GuardResult(name=name, sha256=digest, count=len(indices), passed=passed))
+        return tuple(results)
+
+
+def guard_passes(evidence: Evidence) -> bool:
+    """Whether a set gets worse by no more than 0.05 nats on average, at 95 %, one-sided.
+
+    Args:
+        evidence: of what was composed against the head.
+    """
+    mean_nano = -evidence.delta / evidence.count
+    variance = max(0.0, evidence.delta_squared / evidence.count - mean_nano**2)
+    error_nano = math.sqrt(variance / evidence.count)
+    return mean_nano + _ONE_SIDED_95 * error_nano <= _WORSE_NANO
+
+
+def look_at_guest(context: Context, looking: Looking, draft: Version, between: BeforeBatch) -> GuestReading:
+    """Read the whole guest holdout with the head and with what was composed.
+
+    Args:
+        context: the run.
+        looking: at what.
+        draft: what was composed, on the disk.
+        between: called before each batch; may raise to stop.
+
+    Raises:
+        AttemptStopped: a loss is no number, or somebody asked to stop.
+    """
+    opened, part = looking.opened, looking.part
+    profile, digest = opened.task.profile(part), opened.data.file_digests[part]
+    count, head = opened.data.count(part), opened.task.head
+    known = context.losses.get(head.digest, digest, opened.task.cut, count, profile)
+    base = known.losses if known is not None else _losses(opened, head, part, between)
+    context.losses.put(head.digest, digest, opened.task.cut, KnownLosses(base, 0), profile)
+    new = _losses(opened, draft, part, between)
+    return GuestReading(head, draft, base, new, profile)
+
+
+def _losses(opened: Opened, version: Version, part: str, between: BeforeBatch) -> Losses:
+    count = opened.data.count(part)
+
+    try:
+        scorer = opened.task.scorer(version, part)
+        found = score(scorer, list(range(count)), between, opened.task.largest)
+    except EvaluationFailedError as error:
+        raise AttemptStopped(Cause.FAILED, "failed", what=error.what) from error
+    return Losses(tuple(found[0]), tuple(found[1]))
+
+
+def seal_look(reading: GuestReading, base: Base, guest: GuestFolder, intent: str) -> tuple[SealedSums, str]:
+    """What is sealed of a look: its sums, and the root of its losses.
+
+    Args:
+        reading: the look.
+        base: the head.
+        guest: whose key seals.
+        intent: leaf hash of the announcement of the round.
+    """
+    evidence, count = reading.evidence, len(reading.base.nano_nats)
+    sums = SealedSums(
+        base=base,
+        candidate=Base(digest=reading.draft.digest, files=reading.draft.files),
+        profile=reading.profile,
+        base_loss_sum=evidence.base_loss,
+        new_loss_sum=evidence.new_loss,
+        delta_squared_sum=str(evidence.delta_squared),
+    )
+    columns = (reading.base.nano_nats, reading.new.nano_nats, reading.base.correct, reading.new.correct)
+    return sums, sealed_losses_root(loss_leaves(range(count), *columns), guest.key, intent)
+
+
+def _guard_bytes(path: Path) -> bytes:
+    try:
+        return read_regular(path, MOST_FILE_BYTES)
+    except OSError as error:
+        raise DataError(
+            f"The guard set {path} cannot be read: {error}.",
+            why="What is adopted must not make it worse, so it has to be here.",
+            hint="Put it back, or leave it out of the settings.",
+        ) from error

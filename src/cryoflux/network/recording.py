@@ -1,0 +1,274 @@
+"""Where a round meets its log: the announcement before it, and the record after it, whatever became of it."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AnnouncedRound",
+    "RoundEnd",
+    "RoundRecord",
+    "adapters_of",
+    "announce",
+    "record_round",
+    "shown_end",
+    "stopped_end",
+    "unshown_end",
+]
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.recording import figure_of
+from cryoflux.attempt.watch import AttemptStopped
+from cryoflux.decision.levels import certified_level
+from cryoflux.decision.reason import Reason
+from cryoflux.energy.interface import Reservation
+from cryoflux.evaluation.machine import software
+from cryoflux.files import copy_regular
+from cryoflux.network.round_parts import OfferHere, Screened, ShownLook
+from cryoflux.network_state import GuestTally
+from cryoflux.receipts.network_parts import (
+    GuardResult,
+    Member,
+    MemberVerdict,
+    RoundCandidate,
+    RoundOutcome,
+    SealedLook,
+    Search,
+)
+from cryoflux.receipts.network_statement import RoundIntent, RoundIntentStatement, RoundResult, RoundStatement
+from cryoflux.receipts.statement import Base, Cause, Sha256Digest, Subject
+from cryoflux.registry.composition import MOST_DEPTH, Composition, cannot_compose
+from cryoflux.registry.made import lists_on_the_way
+from cryoflux.registry.mixture import ListStep, after
+from cryoflux.registry.parent_lists import ListOf, adapter_place, keep_lists, parent_lists
+from cryoflux.registry.versions import Version
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG, HEAD
+
+_SEEDS = 1_000_003
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedRound:
+    """The announcement of a round, in the log."""
+
+    intent: RoundIntent
+    leaf_hash: str
+
+    @property
+    def bar(self) -> tuple[int, int]:
+        """Examples of the guest holdout, and the evidence that its look needs, thousandths."""
+        return self.intent.guest.count, self.intent.guest.needed_milli
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """A round that has its record."""
+
+    record: RoundResult
+    leaf_hash: str
+    bucket_uj: int
+    """what the bucket holds after it, µJ"""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """capsule → what it is called here"""
+    why: Mapping[str, str] = field(default_factory=dict)
+    """capsule → why it was no part of the search, in words"""
+
+
+def announce(
+    context: Context,
+    opened: Opened,
+    tally: GuestTally,
+    offers: Sequence[OfferHere],
+    screened_with: int,
+    reserve_uj: int,
+) -> AnnouncedRound:
+    """Write the announcement of a round before anything is tried.
+
+    Args:
+        context: the run.
+        opened: the task.
+        tally: the guest holdout that may be looked at.
+        offers: the candidates, in the order of their commitments.
+        screened_with: training-side examples that the search has.
+        reserve_uj: what it takes from the bucket, µJ.
+    """
+    composed, memory = opened.composition, context.memory
+    rounds = sum(node.rounds for node in memory.nodes.values())
+    intent = RoundIntent(
+        sequence=context.log.size,
+        prev=context.log.head_hash,
+        id=f"round_{int(context.now().timestamp())}_{context.log.size}",
+        task=opened.task.name,
+        base=opened.base,
+        genesis=composed.genesis,
+        composed=composed.digest,
+        guest=tally.in_use,
+        candidates=[
+            RoundCandidate(capsule=one.update.adapter, origin=one.origin, offer=one.offer) for one in offers
+        ],
+        screened_with=max(1, screened_with),
+        seed=(context.terms.seed * _SEEDS + rounds + 1) % 2**53,
+        reserved_microjoules=reserve_uj,
+        meter=context.terms.meter,
+        announced_at=context.timestamp(),
+    )
+    subject = Subject(name=HEAD, digest=Sha256Digest(sha256=opened.base.files))
+    entry = context.append(lambda *_: RoundIntentStatement(subject=[subject], predicate=intent))
+    return AnnouncedRound(intent, entry.leaf_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnd:
+    """How a round ended."""
+
+    outcome: RoundOutcome
+    reason: Reason
+    members: Sequence[Member] = ()
+    steps: Sequence[ListStep] = ()
+    search: Search | None = None
+    guards: Sequence[GuardResult] = ()
+    look: SealedLook | None = None
+    result: Version | None = None
+    """what was composed, kept; none where the head stays"""
+    cause: Cause = Cause.NONE
+
+
+def stopped_end(stopped: AttemptStopped) -> RoundEnd:
+    """Of a round that came to no verdict."""
+    return RoundEnd(RoundOutcome.ABORTED, stopped.reason, cause=stopped.cause)
+
+
+def unshown_end(screened: Screened) -> RoundEnd:
+    """Of a round that composed nothing worth a look."""
+    code = "round.unsafe" if screened.steps else "round.unshown"
+    reason = Reason(code=code, numbers={"candidates": len(screened.members), "tried": screened.tried})
+    members, steps, guards = screened.members, screened.steps, screened.guards
+    return RoundEnd(RoundOutcome.UNSHOWN, reason, members, steps, screened.search, guards)
+
+
+def shown_end(
+    shown: ShownLook, count: int, needed_milli: int, unit: str, keep: Callable[[], Version]
+) -> RoundEnd:
+    """Of a round whose look is known: one bit, and what an acceptance certifies.
+
+    Args:
+        shown: the look.
+        count: examples of the guest holdout.
+        needed_milli: evidence that it needs, thousandths.
+        unit: of the losses.
+        keep: gives what was composed its final name; called only where it is accepted.
+    """
+    level = certified_level(shown.sums.evidence(count), needed_milli)
+    look = SealedLook(
+        sealed=shown.sealed, losses_root=shown.losses_root, profile=shown.sums.profile, level=level
+    )
+    if level:
+        reason = Reason(code="round.kept", numbers={"count": count, "level": level, "unit": unit})
+        parts = shown.members, shown.steps, shown.search, shown.guards, look, keep()
+        return RoundEnd(RoundOutcome.ACCEPTED, reason, *parts)
+    members = [_not_chosen(member) for member in shown.members]
+    reason = Reason(code="round.missed", numbers={"count": count})
+    return RoundEnd(RoundOutcome.REJECTED, reason, members, shown.steps, shown.search, shown.guards, look)
+
+
+def _not_chosen(member: Member) -> Member:
+    if member.verdict is not MemberVerdict.ADOPTED:
+        return member
+    return Member(capsule=member.capsule, verdict=MemberVerdict.NOT_CHOSEN)
+
+
+def record_round(
+    context: Context,
+    opened: Opened,
+    announced: AnnouncedRound,
+    reservation: Reservation | None,
+    started_at: str,
+    end: RoundEnd,
+) -> RoundRecord:
+    """Settle a round, write its record, and let the head follow; from here on it has happened.
+
+    Args:
+        context: the run.
+        opened: the task.
+        announced: the round.
+        reservation: that it is charged to; none where this meter has none of it.
+        started_at: when it began.
+        end: how it ended.
+
+    Raises:
+        StateError: a quorum of witnesses is required, and has not seen the record.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    intent, before = announced.intent, opened.composition
+    composed = after(before, end.steps) if end.result is not None else before
+    if end.result is not None:
+        _take_over(context, opened, composed)
+    settlement = context.agent.settle(reservation.id) if reservation is not None else None
+    figure = figure_of(context, settlement, reserved_uj=intent.reserved_microjoules, meter=intent.meter)
+    base, result = opened.base, end.result
+    head = Base(digest=result.digest, files=result.files) if result is not None else base
+    record = RoundResult(
+        sequence=context.log.size,
+        prev=context.log.head_hash,
+        intent=announced.leaf_hash,
+        id=intent.id,
+        task=intent.task,
+        outcome=end.outcome,
+        reason=end.reason,
+        base=base,
+        result=head,
+        composed=composed.digest,
+        members=list(end.members),
+        steps=list(end.steps),
+        search=end.search,
+        look=end.look,
+        energy=figure,
+        software=software(opened.task.libraries),
+        started_at=started_at,
+        finished_at=context.timestamp(),
+        guards=list(end.guards),
+        cause=end.cause,
+    )
+    subject = Subject(name=HEAD, digest=Sha256Digest(sha256=head.files))
+    entry = context.append(lambda *_: RoundStatement(subject=[subject], predicate=record))
+    context.published(binding=result is not None)
+    if result is not None:
+        opened.task.adopt(result)
+        context.versions.point_head(result.digest, opened.task.name, context.memory.list_of)
+    return RoundRecord(record, entry.leaf_hash, context.agent.bucket_uj())
+
+
+def _take_over(context: Context, opened: Opened, composed: Composition) -> None:
+    """Keep all that the new head is the sum of, as if it had been made here."""
+    state, known = context.state, opened.known()
+    if known is not None:
+        keep_lists(state.path, lists_on_the_way(known.made, known.head.digest).values())
+    list_of = parent_lists(state.path)
+    for adapter in adapters_of(composed, list_of):
+        place = adapter_place(state)(adapter)
+        if place != state.capsule(adapter):
+            with context.versions.capsule_draft() as draft:
+                for name in (ADAPTER, ADAPTER_CONFIG):
+                    copy_regular(place / name, draft / name)
+                context.versions.keep_capsule(draft, ADAPTER)
+
+
+def adapters_of(composed: Composition, list_of: ListOf) -> list[str]:
+    """All updates that a list is made of, those of the lists below it included.
+
+    Raises:
+        ModelError: a list is not known, or they hang too deep.
+    """
+    found: dict[str, None] = {}
+    seen, waiting = set[str](), [(term, 0) for term in composed.terms]
+    while waiting:
+        term, depth = waiting.pop()
+        found[term.adapter] = None
+        if term.parent in seen:
+            continue
+        if depth >= MOST_DEPTH:
+            raise cannot_compose(f"More than {MOST_DEPTH} lists hang below one another.")
+        seen.add(term.parent)
+        waiting += [(one, depth + 1) for one in list_of(term.parent)]
+    return list(found)

@@ -1,0 +1,107 @@
+"""What a round hands from one of its steps to the next, and what of it survives a crash."""
+
+from __future__ import annotations
+
+__all__ = ["Considered", "OfferHere", "Screened", "ShownLook", "refused"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from cryoflux.decision.evidence import Evidence
+from cryoflux.receipts.network_parts import (
+    MOST_CANDIDATES,
+    GuardResult,
+    LogName,
+    Member,
+    MemberVerdict,
+    SealedSums,
+    Search,
+)
+from cryoflux.receipts.network_statement import MOST_STEPS
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.mixture import ListStep, OfferedUpdate
+from cryoflux.signing.fields import Document, Sha256, Text, at_most
+
+
+@dataclass(frozen=True, slots=True)
+class OfferHere:
+    """An update that is offered, as far as it is known here."""
+
+    update: OfferedUpdate
+    origin: LogName
+    """of the proposer's log"""
+    offer: Sha256
+    """leaf hash of the entry there that offers it"""
+    committed_s: int
+    """when a quorum of witnesses had seen its receipt, Unix seconds"""
+    absent: str = ""
+    """why its bytes, or those of its parents, are not here; empty where they are"""
+    name: str = ""
+    """what it is called here: ``north/1``; empty where it has no name"""
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """What became of the candidates before anything was composed."""
+
+    refused: Mapping[str, Member] = field(default_factory=dict)
+    """adapter → why it is no part of the search"""
+    why: Mapping[str, str] = field(default_factory=dict)
+    """adapter → that in words"""
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What the search on the node's own training side came to."""
+
+    members: tuple[Member, ...]
+    """of all candidates, in order; those that were composed are ``adopted`` if the look keeps them"""
+    steps: tuple[ListStep, ...]
+    composed: Composition
+    evidence: Evidence | None
+    """none where nothing could be tried"""
+    tried: int
+    guards: tuple[GuardResult, ...] = ()
+
+    @property
+    def worth_a_look(self) -> bool:
+        """Whether something was composed that no guard set speaks against."""
+        return bool(self.steps) and all(guard.passed for guard in self.guards)
+
+    @property
+    def search(self) -> Search | None:
+        """As the record has it."""
+        if self.evidence is None:
+            return None
+        return Search(
+            tried=self.tried,
+            count=self.evidence.count,
+            base_loss_sum=self.evidence.base_loss,
+            new_loss_sum=self.evidence.new_loss,
+            delta_squared_sum=str(self.evidence.delta_squared),
+        )
+
+
+class ShownLook(Document, frozen=True):
+    """A look at a guest holdout that was computed, before its verdict is published.
+
+    It is kept until the record is written: so a run that dies in between can neither look again nor choose
+    whether to tell.
+    """
+
+    intent: Sha256
+    members: Annotated[list[Member], at_most(MOST_CANDIDATES)]
+    steps: Annotated[list[ListStep], at_most(MOST_STEPS)]
+    search: Search
+    sums: SealedSums
+    sealed: Sha256
+    """of the sums"""
+    losses_root: Sha256
+    started_at: Text
+    guards: Annotated[list[GuardResult], at_most(8)]
+
+
+def refused(capsule: str, verdict: MemberVerdict, of: str = "") -> Member:
+    """A candidate that is no part of the search."""
+    return Member(capsule=capsule, verdict=verdict, of=of)

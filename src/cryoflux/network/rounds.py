@@ -1,0 +1,377 @@
+"""One round, in nine steps: what others offer is checked, composed on the node's own side, and shown once.
+
+Like an attempt it is announced before it is tried, metered from its reservation on, and recorded whatever
+became of it. A crash leaves an open announcement; what a look had shown by then is published by whoever
+closes it (`cryoflux.network.closing`), so a run that dies cannot look twice.
+"""
+
+from __future__ import annotations
+
+__all__ = ["NodePlace", "RoundRecord", "Walls", "run_round"]
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.watch import AttemptStopped
+from cryoflux.energy.interface import Reservation
+from cryoflux.errors import BudgetError, CryoFluxError, ModelError, UsageError
+from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.guest import GuestFolder, open_guest
+from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
+from cryoflux.network.proposing import FoundSteps, search_round
+from cryoflux.network.recording import (
+    AnnouncedRound,
+    RoundRecord,
+    announce,
+    record_round,
+    shown_end,
+    stopped_end,
+    unshown_end,
+)
+from cryoflux.network.round_parts import Considered, OfferHere, Screened, ShownLook, refused
+from cryoflux.network.screening import CopyScreen, Whose, find_copies
+from cryoflux.network.search_set import SearchSet
+from cryoflux.network_state import GuestTally, NodeState
+from cryoflux.quantities import format_energy
+from cryoflux.receipts.network_parts import GuardResult, Member, MemberVerdict
+from cryoflux.receipts.statement import Base, Cause
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.mixture import OfferedUpdate, StepKind
+from cryoflux.registry.parent_lists import keep_lists
+from cryoflux.tasks.composing import Composing
+
+_CONTESTED_S = 600
+"""two commitments that are less apart are told so: whose is the original is not sure"""
+_LOOKS_ASIDE = 3
+"""looks at the guest holdout that a reservation holds at least, in what one costs"""
+Admission = Callable[[OfferHere], tuple[MemberVerdict, str] | None]
+"""why an offer may not be composed; none where it may"""
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """What stands between an offer and the search."""
+
+    admit: Admission
+    """looks at the bytes"""
+    known: Sequence[Whose] = ()
+    """updates of one's own, and earlier ones of others, that a copy may be of"""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """Where a node works."""
+
+    network: NetworkFolder
+    tally: GuestTally
+    """the guest holdout in use, as its log has it"""
+    guest: GuestFolder
+    guards: Mapping[str, Path] = field(default_factory=dict)
+    """name of a guard set → its file, one example a line"""
+
+    @classmethod
+    def of(cls, context: Context, opened: Opened, guards: Mapping[str, Path] | None = None) -> NodePlace:
+        """The one of a task in a state.
+
+        Raises:
+            UsageError: the log has entered no guest holdout.
+            BudgetError: all of them are worn out.
+            StateTamperedError: it is not what the log names.
+        """
+        node = context.memory.nodes.get(opened.task.name) or NodeState()
+        network = NetworkFolder.of(context.state.path)
+        if (tally := node.guest) is None:
+            raise _no_guest(context, worn=bool(node.guests))
+        return cls(network, tally, open_guest(network, tally.said.root), guards or {})
+
+
+def _no_guest(context: Context, *, worn: bool) -> CryoFluxError:
+    kind = BudgetError if worn else UsageError
+    return kind(
+        "No round can be made: the guest holdout is worn out." if worn else "There is no guest holdout.",
+        why="It has given as many verdicts as its error budget allows."
+        if worn
+        else "What others offer is judged on examples that nobody has seen.",
+        hint=f"Enter a fresh one: cryoflux node init --guest FILE{context.state.flag()}.",
+    )
+
+
+def run_round(
+    context: Context,
+    opened: Opened,
+    place: NodePlace,
+    offers: Sequence[OfferHere],
+    walls: Walls,
+    left_uj: int | None = None,
+) -> RoundRecord:
+    """Try to improve a head by what others offer, once.
+
+    Args:
+        context: the run.
+        opened: the task.
+        place: where the node works.
+        offers: candidates, in the order of their commitments; at least one.
+        walls: what stands between them and the search.
+        left_uj: what may still be spent, µJ; none for all that the bucket holds.
+
+    Raises:
+        BudgetError: the bucket does not pay for a round; nothing was announced.
+        UsageError: the task's versions are no lists of updates.
+        AgentError: the agent went away; the next run closes the round.
+        StorageError: the disk is full, read-only, or refuses; the same.
+    """
+    composing = _composing(opened)
+    looking = Looking.of(opened, place.guest, place.guards)
+    search = SearchSet.of(opened, composing, place.network)
+    reserve_uj = _reserve_uj(context, looking, left_uj)
+    started_at = context.timestamp()
+    announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj)  # 1
+    reservation = _reserve(context, opened, announced)  # 2
+    considered = Considered()
+    trying = _Round(context, opened, composing, looking, search, reservation)
+    try:
+        considered = trying.consider(offers, walls)  # 3 admission and copies
+        screened = trying.search(offers, considered)  # 4 compose, and guards
+        end = unshown_end(screened)
+        if screened.worth_a_look:
+            reading = trying.look(screened)  # 5
+            shown = keep_look(place, reading, screened, announced.leaf_hash, started_at)  # 6
+            keep = partial(context.versions.keep, reading.draft)
+            end = shown_end(shown, *announced.bar, opened.task.metric.unit, keep)  # 7
+            if end.result is None:
+                context.versions.discard(reading.draft)
+    except AttemptStopped as stopped:
+        context.versions.discard_drafts()
+        end = stopped_end(stopped)
+    record = record_round(context, opened, announced, reservation, started_at, end)  # 8, 9
+    names = {offer.update.adapter: offer.name for offer in offers if offer.name}
+    return replace(record, names=names, why=considered.why)
+
+
+def keep_look(
+    place: NodePlace, reading: GuestReading, screened: Screened, intent: str, started_at: str
+) -> ShownLook:
+    """Seal a look, and keep it before anybody learns of it."""
+    base = Base(digest=reading.head.digest, files=reading.head.files)
+    sums, losses_root = seal_look(reading, base, place.guest, intent)
+    search = screened.search
+    if search is None:
+        raise ValueError("what was not searched for cannot be shown")
+    shown = ShownLook(
+        intent=intent,
+        members=list(screened.members),
+        steps=list(screened.steps),
+        search=search,
+        sums=sums,
+        sealed=sums.seal(place.guest.key, intent),
+        losses_root=losses_root,
+        started_at=started_at,
+        guards=list(screened.guards),
+    )
+    place.guest.keep_look(shown, reading.losses)
+    return shown
+
+
+def _composing(opened: Opened) -> Composing:
+    if (composing := opened.task.composing()) is None:
+        raise UsageError(
+            f"Versions of {opened.task.name} are no lists of updates.",
+            why="A round composes updates of others with one's own.",
+            hint="Rounds are for the task lora_delta.",
+        )
+    return composing
+
+
+def _reserve_uj(context: Context, looking: Looking, left_uj: int | None) -> int:
+    """What a round takes from the bucket, µJ: at least what its look and the head's losses cost."""
+    least_uj = max(context.terms.reserve_uj, _LOOKS_ASIDE * looking.cost_uj)
+    held_uj = context.agent.bucket_uj()
+    held_uj = held_uj if left_uj is None else min(held_uj, left_uj)
+    if held_uj < least_uj:
+        raise BudgetError(
+            f"{format_energy(max(0, held_uj))} are left, and a round reserves {format_energy(least_uj)}.",
+            why="Checking what others offer is paid like training.",
+            hint="Grant more: cryoflux node round --budget 200J.",
+        )
+    return least_uj
+
+
+def _reserve(context: Context, opened: Opened, announced: AnnouncedRound) -> Reservation:
+    intent = announced.intent
+    try:
+        return context.agent.take(
+            intent.reserved_microjoules,
+            request_id=intent.id,
+            log=context.log.origin,
+            intent=announced.leaf_hash,
+        )
+    except BudgetError:
+        gone = stopped_end(AttemptStopped(Cause.UNRESERVED, "unreserved"))
+        record_round(context, opened, announced, None, intent.announced_at, gone)
+        raise
+
+
+@dataclass(slots=True)
+class _Round:
+    """A round in progress."""
+
+    context: Context
+    opened: Opened
+    composing: Composing
+    looking: Looking
+    search_set: SearchSet
+    reservation: Reservation
+
+    def spent_uj(self) -> int:
+        """What it has cost so far, µJ."""
+        return self.context.agent.spent(self.reservation.id).uj
+
+    def affords_search(self) -> bool:
+        """Whether the look can still be paid."""
+        return self.spent_uj() + (_LOOKS_ASIDE - 1) * self.looking.cost_uj < self.reservation.reserved_uj
+
+    def between(self, what: str, count: int) -> Callable[[int], None]:
+        """What is called before each batch: somebody may want it to end.
+
+        Args:
+            what: is done, in words.
+            count: examples.
+        """
+
+        def before(done: int) -> None:
+            self.context.observer.checking(what, done, count)
+            if self.context.stop():
+                raise AttemptStopped(Cause.INTERRUPTED, "interrupted.evaluating")
+
+        return before
+
+    def consider(self, offers: Sequence[OfferHere], walls: Walls) -> Considered:
+        """Admission and copies: what of the offers may be composed."""
+        found: dict[str, Member] = {}
+        why: dict[str, str] = {}
+        genesis, state = self.opened.composition.genesis, self.context.state.path
+        for offer in offers:
+            if (verdict := _barred(offer, genesis, walls)) is not None:
+                found[offer.update.adapter] = refused(offer.update.adapter, verdict[0])
+                why[offer.update.adapter] = verdict[1]
+        keep_lists(state, [offer.update.parent for offer in offers])
+        if self._copies_matter(offers, found, walls):
+            found |= self._copies(offers, found, walls, why)
+        return Considered(found, why)
+
+    @staticmethod
+    def _copies_matter(offers: Sequence[OfferHere], found: Mapping[str, Member], walls: Walls) -> bool:
+        return len(offers) - len(found) + len(walls.known) > 1
+
+    def _copies(
+        self, offers: Sequence[OfferHere], found: Mapping[str, Member], walls: Walls, why: dict[str, str]
+    ) -> dict[str, Member]:
+        kept = self.context.state.cache / "copies"
+        texts = self.search_set
+        digest = self.opened.data.file_digests[texts.part]
+        screen = CopyScreen(self.composing, kept, texts.part, digest, texts.indices)
+        left = [offer for offer in offers if offer.update.adapter not in found]
+        genesis = self.opened.composition.genesis
+        known = [one for one in walls.known if one.update.genesis == genesis]
+        broken: dict[str, Member] = {}
+
+        looking = self.between("looking for copies", len(texts.indices))
+
+        def fits(one: Whose) -> bool:
+            update = one.update
+            looking(0)
+            try:
+                screen.direction(update)
+            except ModelError as error:
+                broken[update.adapter] = refused(update.adapter, MemberVerdict.STALE)
+                why[update.adapter] = error.what
+                return False
+            return True
+
+        fitting = [offer for offer in left if fits(offer)]
+        copies = find_copies(filter(fits, known), fitting, screen.direction)
+        whose = {offer.update.adapter: offer for offer in offers}
+        for adapter, original in copies.items():
+            why[adapter] = _copy_of(whose[adapter], whose.get(original), original)
+        mine = {offer.update.adapter for offer in left}
+        broken = {adapter: member for adapter, member in broken.items() if adapter in mine}
+        return broken | {a: refused(a, MemberVerdict.DUPLICATE, of) for a, of in copies.items()}
+
+    def search(self, offers: Sequence[OfferHere], considered: Considered) -> Screened:
+        """Compose on the node's own training side, and hold what comes of it to the guard sets."""
+        head = self.opened.composition
+        left = [offer.update for offer in offers if offer.update.adapter not in considered.refused]
+        texts = self.search_set
+        if not left or not texts.indices:
+            unread = [considered.refused.get(o.update.adapter) or _unreached(o) for o in offers]
+            return Screened(tuple(unread), (), head, None, 0)
+
+        composing = self.between("composing", len(texts.indices))
+
+        def losses(composed: Composition, count: int) -> Sequence[int]:
+            return self.composing.losses(composed, texts.part, texts.indices[:count], composing)
+
+        found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search)
+        guards: tuple[GuardResult, ...] = ()
+        if found.steps:
+            guards = self.looking.guards(self.composing, head, found.composed, self.between("guard sets", 0))
+        members = _members(offers, considered, left, found, safe=all(guard.passed for guard in guards))
+        return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
+
+    def look(self, screened: Screened) -> GuestReading:
+        """Merge, save, read back, and read the whole guest holdout."""
+        draft = self.composing.draft(screened.composed)
+        return look_at_guest(
+            self.context, self.looking, draft, self.between("guest holdout", len(self.looking.guest.examples))
+        )
+
+
+def _barred(offer: OfferHere, genesis: str, walls: Walls) -> tuple[MemberVerdict, str] | None:
+    if offer.absent:
+        return MemberVerdict.UNAVAILABLE, offer.absent
+    if offer.update.genesis != genesis:
+        return MemberVerdict.STALE, "it is over another genesis than the head"
+    return walls.admit(offer)
+
+
+def _copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:
+    if original is None:
+        return f"a copy of {of[:16]}…, which is in our head or was offered before"
+    later_s = copy.committed_s - original.committed_s
+    contested = ", contested" if later_s < _CONTESTED_S else ""
+    return f"a copy of {original.name or of[:16] + '…'}, committed {later_s:,} s after it{contested}"
+
+
+def _unreached(offer: OfferHere) -> Member:
+    return refused(offer.update.adapter, MemberVerdict.UNREACHED)
+
+
+def _members(
+    offers: Sequence[OfferHere],
+    considered: Considered,
+    left: Sequence[OfferedUpdate],
+    found: FoundSteps,
+    *,
+    safe: bool,
+) -> tuple[Member, ...]:
+    """What became of each candidate, if the look keeps what was composed."""
+    taken = {step.update.adapter for step in found.steps if step.kind is not StepKind.REWEIGHT}
+    helped = {update.adapter: one for update, one in zip(left, found.helped, strict=True)}
+    composed = MemberVerdict.ADOPTED if safe else MemberVerdict.UNSAFE
+    by_help = {
+        None: MemberVerdict.UNREACHED,
+        False: MemberVerdict.SCREENED,
+        True: MemberVerdict.NOT_CHOSEN,
+    }
+    members = []
+    for offer in offers:
+        adapter = offer.update.adapter
+        if (known := considered.refused.get(adapter)) is not None:
+            members.append(known)
+        else:
+            verdict = composed if adapter in taken else by_help[helped[adapter]]
+            members.append(refused(adapter, verdict))
+    return tuple(members)

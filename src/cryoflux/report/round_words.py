@@ -1,0 +1,107 @@
+"""What a round came to, in words: each candidate with its verdict, the look, and what checking cost."""
+
+from __future__ import annotations
+
+__all__ = ["round_document", "round_lines", "rounds_kept"]
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cryoflux.quantities import NANO
+from cryoflux.receipts.network_parts import Member, MemberVerdict, RoundOutcome
+from cryoflux.receipts.network_statement import RoundResult
+from cryoflux.registry.mixture import ListStep, StepKind
+from cryoflux.sentences import say
+
+_SHOWN = 12
+"""candidates that have a line each"""
+_WORDS = {
+    MemberVerdict.NOT_CHOSEN: "not chosen: others did as well without it",
+    MemberVerdict.SCREENED: "screened: it did not help on our own training side",
+    MemberVerdict.UNAVAILABLE: "unavailable: its bytes could not be had",
+    MemberVerdict.MALFORMED: "malformed: its bytes are no update",
+    MemberVerdict.UNSAFE: "unsafe",
+    MemberVerdict.STALE: "stale: it cannot be added to our head",
+    MemberVerdict.UNREACHED: "unreached: the joules ended before it was tried",
+}
+_STEPS = {StepKind.ADD: "weight", StepKind.MIX: "mixed", StepKind.REWEIGHT: "times"}
+
+
+def round_lines(
+    record: RoundResult, names: Mapping[str, str] | None = None, why: Mapping[str, str] | None = None
+) -> list[str]:
+    """A round for people.
+
+    Args:
+        record: what was recorded.
+        names: capsule → what it is called here; its first digits where it has no name.
+        why: capsule → why it was no part of the search, where that is known.
+    """
+    names, why = names or {}, why or {}
+    steps = {step.update.adapter: step for step in record.steps}
+    lines = [f"round    {say(record.reason)} Checking cost {record.energy.energy.text}."]
+    lines += [
+        f"         {_called(member.capsule, names)}  {_verdict(member, steps, names, why)}"
+        for member in record.members[:_SHOWN]
+    ]
+    if (more := len(record.members) - _SHOWN) > 0:
+        lines.append(f"         and {more} more")
+    own = [step for step in record.steps if step.kind is StepKind.REWEIGHT]
+    if own and record.outcome is RoundOutcome.ACCEPTED:
+        lines += [f"         {_called(s.update.adapter, names)}  of our own, times {s.amount}" for s in own]
+    return lines
+
+
+def _called(capsule: str, names: Mapping[str, str]) -> str:
+    return names.get(capsule, f"{capsule[:16]}…")
+
+
+def _verdict(
+    member: Member, steps: Mapping[str, ListStep], names: Mapping[str, str], why: Mapping[str, str]
+) -> str:
+    if member.verdict is MemberVerdict.ADOPTED:
+        step = steps[member.capsule]
+        return f"adopted, {_STEPS[step.kind]} {step.amount}"
+    if (told := why.get(member.capsule)) is not None:
+        return f"{member.verdict.value}: {told}"
+    if member.verdict is MemberVerdict.DUPLICATE:
+        return f"duplicate of {_called(member.of, names)}, which was committed before it"
+    return _WORDS[member.verdict]
+
+
+def round_document(record: RoundResult, leaf_hash: str) -> dict[str, Any]:
+    """A round for programs.
+
+    Args:
+        record: what was recorded.
+        leaf_hash: of its entry.
+    """
+    energy = record.energy
+    return {
+        "id": record.id,
+        "entry": leaf_hash,
+        "task": record.task,
+        "outcome": record.outcome.value,
+        "reason": say(record.reason),
+        "head": record.result.digest,
+        "members": [
+            {"capsule": one.capsule, "verdict": one.verdict.value} | ({"of": one.of} if one.of else {})
+            for one in record.members
+        ],
+        "verdicts": dict(Counter(one.verdict.value for one in record.members)),
+        "steps": [
+            {"kind": one.kind.value, "capsule": one.update.adapter, "amount": one.amount}
+            for one in record.steps
+        ],
+        "certified_delta_nats": record.look.level / NANO if record.look is not None else None,
+        "joules": energy.microjoules / 1e6,
+        "joules_lo": energy.lo_microjoules / 1e6,
+        "joules_hi": energy.hi_microjoules / 1e6,
+        "tier": energy.tier.value,
+    }
+
+
+def rounds_kept(rounds: Iterable[RoundResult]) -> int:
+    """How many rounds adopted something."""
+    return sum(one.outcome is RoundOutcome.ACCEPTED for one in rounds)

@@ -1,0 +1,180 @@
+"""Rounds beside attempts: when a run looks at what others offer, and what it takes into a round.
+
+``adopt-eta/v1``: where offers wait, a round is made if none was made before, if no arm is expected to pay, or
+if the newest rounds brought as much Δ for a joule as the arm that would be pulled is expected to. Both are Δ
+on the node's own training side, where the verdict kept it, over upper joules.
+
+An offer is considered again only for another head, at most three times: a copy, and what is malformed, unsafe
+or of another genesis, never.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Adopting", "OwnUpdate", "due_offers", "own_updates"]
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryoflux.attempt.context import Context, Opened
+from cryoflux.attempt.orchestrator import next_arm
+from cryoflux.errors import ModelError
+from cryoflux.network.recording import RoundRecord
+from cryoflux.network.round_parts import OfferHere
+from cryoflux.network.rounds import Admission, NodePlace, Walls, run_round
+from cryoflux.network.screening import Whose
+from cryoflux.network_state import NodeState, RoundGain
+from cryoflux.receipts.network_parts import MemberVerdict
+from cryoflux.registry.made import lists_on_the_way
+from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.registry.parent_lists import keep_lists, parent_lists
+from cryoflux.scheduling.policy import ArmRow
+
+MOST_TIMES = 3
+"""that rounds consider an offer"""
+_FOR_GOOD = frozenset(
+    {MemberVerdict.DUPLICATE, MemberVerdict.MALFORMED, MemberVerdict.UNSAFE, MemberVerdict.STALE}
+)
+_COMPOSABLE = frozenset({MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN, MemberVerdict.SCREENED})
+_NOT_READ = frozenset({MemberVerdict.UNREACHED, MemberVerdict.UNAVAILABLE})
+
+
+class Adopting:
+    """The rounds of a run, for one of its tasks.
+
+    Args:
+        context: the run.
+        opened: the task.
+        offers: what is offered by now, in the order of commitments, and read anew each time.
+        admit: looks at the bytes of an offer.
+        guards: name of a guard set → its file.
+        most: candidates of a round.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        opened: Opened,
+        offers: Callable[[], Sequence[OfferHere]],
+        admit: Admission,
+        guards: Mapping[str, Path],
+        most: int,
+    ) -> None:
+        self._context, self._opened, self._offers, self._admit = context, opened, offers, admit
+        self._guards, self._most = guards, most
+
+    @property
+    def _node(self) -> NodeState:
+        return self._context.memory.nodes.get(self._opened.task.name) or NodeState()
+
+    def next(self, left_uj: int, *, beside_attempts: bool) -> RoundRecord | None:
+        """Make a round, if it is its turn.
+
+        Args:
+            left_uj: what may still be spent, µJ.
+            beside_attempts: whether the run makes attempts too, which may be worth more.
+
+        Returns:
+            none where nothing waits, the guest holdout has retired, or an attempt is worth more.
+
+        Raises:
+            BudgetError: what is left does not pay for a round.
+        """
+        node = self._node
+        if node.guest is None and beside_attempts:
+            return None
+        offers = self._offers()
+        due = due_offers(node, offers, self._opened.task.head.digest, self._context.log.origin)
+        if not due or (beside_attempts and not self._worth_more(left_uj)):
+            return None
+        place = NodePlace.of(self._context, self._opened, self._guards)
+        chosen = due[: self._most]
+        known: list[Whose] = [
+            *own_updates(self._context, self._opened),
+            *(offer for offer in offers if offer not in chosen and _was_composable(node, offer)),
+        ]
+        mine = {one.update.adapter for one in known}
+        fresh = [offer for offer in chosen if offer.update.adapter not in mine]
+        if not fresh:
+            return None
+        walls = Walls(self._admit, known)
+        return run_round(self._context, self._opened, place, fresh, walls, left_uj)
+
+    def _worth_more(self, left_uj: int) -> bool:
+        gains = self._node.gains
+        return not gains or is_worth_more(gains, next_arm(self._context, left_uj))
+
+
+def is_worth_more(gains: Sequence[RoundGain], rival: ArmRow | None) -> bool:
+    """Whether rounds like the newest ones bring as much for a joule as the arm that would be pulled.
+
+    Args:
+        gains: of the newest rounds.
+        rival: what is expected of that arm; none where none pays.
+    """
+    if rival is None:
+        return True
+    delta_nano, hi_uj = sum(one.delta_nano for one in gains), sum(one.hi_uj for one in gains)
+    return delta_nano * rival.expected.cost_uj >= rival.expected.delta_nano * hi_uj
+
+
+def due_offers(node: NodeState, offers: Sequence[OfferHere], head: str, origin: str) -> list[OfferHere]:
+    """The offers that the next round considers, in the order of their commitments, each capsule once.
+
+    Args:
+        node: what the log has come to as a node's.
+        offers: all that are known, in that order.
+        head: digest of the head.
+        origin: of the node's own log, whose offers are its own.
+    """
+    found: dict[str, OfferHere] = {}
+    for offer in offers:
+        adapter = offer.update.adapter
+        if offer.origin == origin or adapter in node.offers or adapter in node.adopted:
+            continue
+        if _is_due(node, offer, head):
+            found.setdefault(adapter, offer)
+    # Of what is withheld a round says so beside what it can compose, once; for that alone it is not made.
+    return list(found.values()) if any(not offer.absent for offer in found.values()) else []
+
+
+def _was_composable(node: NodeState, offer: OfferHere) -> bool:
+    before = node.considered.get(offer.update.adapter)
+    return before is not None and before.verdict in _COMPOSABLE
+
+
+def _is_due(node: NodeState, offer: OfferHere, head: str) -> bool:
+    before = node.considered.get(offer.update.adapter)
+    if before is None:
+        return True
+    if before.verdict in _FOR_GOOD or before.times >= MOST_TIMES:
+        return False
+    if before.verdict in _NOT_READ:
+        return not offer.absent
+    return before.head != head
+
+
+@dataclass(frozen=True, slots=True)
+class OwnUpdate:
+    """An update that the head is the sum of."""
+
+    update: OfferedUpdate
+    origin: str
+    """of the log of whoever made it"""
+
+
+def own_updates(context: Context, opened: Opened) -> list[OwnUpdate]:
+    """The updates that a head is the sum of, with what each was trained on."""
+    known, state = opened.known(), context.state.path
+    if known is None:
+        return []
+    keep_lists(state, lists_on_the_way(known.made, known.head.digest).values())
+    list_of, composed, found = parent_lists(state), opened.composition, list[OwnUpdate]()
+    for term in composed.terms:
+        try:
+            parent = list_of(term.parent)
+        except ModelError:  # of before there were lists: it can be compared with nothing
+            continue
+        update = OfferedUpdate(adapter=term.adapter, genesis=composed.genesis, parent=parent)
+        found.append(OwnUpdate(update, context.log.origin))
+    return found

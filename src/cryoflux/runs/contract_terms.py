@@ -1,0 +1,162 @@
+"""The terms of a contract, of what is asked for and of what the log of a party says by now."""
+
+from __future__ import annotations
+
+__all__ = ["TermsAsked", "measured_spread", "refuse_small", "terms_for"]
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import isqrt
+
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import CryoFluxError, UsageError
+from cryoflux.log_state import LogState
+from cryoflux.network.contracts.document import refuse_terms
+from cryoflux.network.contracts.power import alternatives, plan, planned_terms
+from cryoflux.receipts.contract_parts import (
+    AgreedTerms,
+    AgreedWindows,
+    CountedJoules,
+    NamedPolicy,
+    OnMissing,
+)
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.network_parts import Search
+from cryoflux.registry.composition import Term
+
+_NOT_MADE = "Nothing was written."
+
+
+@dataclass(frozen=True, slots=True)
+class TermsAsked:
+    """What was asked for."""
+
+    parties: tuple[str, str]
+    """origins of the logs of seller and buyer"""
+    policy: str
+    """its text"""
+    task: str
+    """empty for the only one of the log"""
+    clauses: tuple[str, ...]
+    windows: AgreedWindows
+    alpha_ppm: int
+    power_ppm: int
+    expected_delta_nano_nat: int
+    spread_nano_nat: int
+    spread_rounds: tuple[str, ...]
+    joules: CountedJoules
+    on_missing: OnMissing
+    amount: str
+    guest_root: str = ""
+    """empty for the one that the log has entered first"""
+    count: int = 0
+    """examples of it; 0 for those that were entered"""
+    profile: str = ""
+    """empty for the node's"""
+    max_tokens: int = 0
+    start_list: tuple[Term, ...] | None = None
+    """none for the list of the head"""
+
+
+def measured_spread(entries: Iterable[Entry], named: Sequence[str]) -> int:
+    """The standard deviation of Δ between examples, in the searches of some rounds: the largest, nano-nats.
+
+    Args:
+        entries: of the log.
+        named: the first digits of the leaf hashes of rounds.
+
+    Raises:
+        UsageError: there is no such round, or it has not searched.
+    """
+    records = {entry.leaf_hash: entry.round for entry in entries if entry.round is not None}
+    found = []
+    for name in named:
+        record = records.get(name)
+        if record is None or record.search is None:
+            raise UsageError(
+                f"No round {name[:16]} of this log has searched.",
+                why="The spread of Δ is measured where a round composes, on the node's own training side.",
+                hint="cryoflux receipts list names rounds; or say what you assume: --spread.",
+            )
+        found.append(_spread(record.search))
+    return max(found)
+
+
+def _spread(search: Search) -> int:
+    count, total = search.count, search.base_loss_sum - search.new_loss_sum
+    variance = max(0, count * int(search.delta_squared_sum) - total**2)
+    return isqrt(variance // count**2) + 1
+
+
+def terms_for(asked: TermsAsked, memory: LogState) -> AgreedTerms:
+    """The terms.
+
+    Args:
+        asked: what was asked for.
+        memory: what the log of the party has come to.
+
+    Raises:
+        UsageError: the log has no such task or guest holdout, or nobody could settle such terms.
+    """
+    task = asked.task or next(iter(memory.tasks), "")
+    known, node = memory.tasks.get(task), memory.nodes.get(task)
+    if known is None:
+        raise UsageError(
+            f"The log has no attempt of {task or 'any task'} yet.",
+            why="A contract is about the updates of a task, over the version that it began with.",
+            hint="Train once, or name a task with --task.",
+        )
+    guest = node.guest if node is not None else None
+    root, count = asked.guest_root, asked.count
+    if not root and guest is not None:
+        root, count = guest.said.root, guest.said.count
+    if not root or not count:
+        raise UsageError(
+            "No guest holdout was named, and the log has entered none that is free.",
+            why="Δ of the contract is measured on examples that the seller has not seen.",
+            hint="A buyer enters one by cryoflux node init, a seller names it: --guest ROOT --examples N.",
+        )
+    said = node.node if node is not None else None
+    composed = known.composition
+    terms = AgreedTerms(
+        parties=asked.parties,
+        verifiers=NamedPolicy(text=asked.policy, sha256=sha256_hex(asked.policy.encode())),
+        task=task,
+        genesis=said.genesis if said is not None else known.start,
+        guest_root=root,
+        count=count,
+        profile=asked.profile or (said.profile if said is not None else "f64-nanonat/v1"),
+        max_tokens=asked.max_tokens or (said.max_tokens if said is not None else 0),
+        start_list=composed.terms if asked.start_list is None else asked.start_list,
+        clauses=asked.clauses,
+        windows=asked.windows,
+        alpha_ppm=asked.alpha_ppm,
+        power_ppm=asked.power_ppm,
+        spread_nano_nat=asked.spread_nano_nat,
+        spread_rounds=asked.spread_rounds,
+        expected_delta_nano_nat=asked.expected_delta_nano_nat,
+        joules=asked.joules,
+        on_missing=asked.on_missing,
+        amount=asked.amount,
+    )
+    refuse_terms(terms)
+    refuse_small(terms)
+    return terms
+
+
+def refuse_small(terms: AgreedTerms) -> None:
+    """Refuse terms that the guest holdout is too small for.
+
+    Raises:
+        CryoFluxError: it is; with terms that it is large enough for.
+    """
+    asked = planned_terms(terms)
+    if asked is None or (planned := plan(asked)).enough:
+        return
+    needs = f"needs {planned.needed:,}" if planned.needed is not None else "would need more than there can be"
+    others = "; ".join(one.words for one in alternatives(asked))
+    raise CryoFluxError(
+        f"The guest holdout has {terms.count:,} examples, and a window of these terms {needs}.",
+        why=f"One that is as expected would be called kept with {planned.chance:.0%}: broken by bad luck.",
+        hint=f"Large enough: {others}." if others else "Expect less, or measure on more examples.",
+    )

@@ -1,0 +1,272 @@
+"""What a person does to guest holdouts by a command: enter one, and retire it.
+
+Each is a signed entry first, and takes effect after it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Entered", "GuestWishes", "Retired", "enter", "retire", "show_opened"]
+
+import random
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from cryoflux.data.columns import Wishes
+from cryoflux.data.examples import Example
+from cryoflux.data.fold import fold
+from cryoflux.data.formats import read_arrived
+from cryoflux.data.near import find_near
+from cryoflux.data.prepared import PreparedData, example_line
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import DataError, StateError, UsageError
+from cryoflux.files import storage_errors, sync_folder, write_atomic
+from cryoflux.network.folder import EXAMPLES, NetworkFolder
+from cryoflux.network.guest import GuestFolder, enter_guest, open_guest
+from cryoflux.network.search_set import MOST_SEARCHED
+from cryoflux.network_state import GuestTally, NodeState
+from cryoflux.receipts.contract_parts import OpenedContractLook, look_name
+from cryoflux.receipts.network_parts import OpenedRound, SealedSums
+from cryoflux.receipts.network_statement import (
+    GuestHoldout,
+    GuestHoldoutStatement,
+    GuestOpening,
+    OpeningStatement,
+    WhyOpened,
+)
+from cryoflux.receipts.statement import Sha256Digest, Subject
+from cryoflux.runs.by_hand import VersionsByHand
+from cryoflux.runs.node_by_hand import data_of, known_of, node_of
+
+LEAST_GUESTS = 200
+"""examples; half of fewer show nothing of the size that updates have"""
+MOST_GUESTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class GuestWishes:
+    """A guest holdout that is to be entered."""
+
+    file: Path
+    alpha_ppm: int = 10_000
+    """error over its life, parts per million"""
+    max_looks: int = 40
+    days: int = 90
+    """after which it is opened, whatever it was used for"""
+    wishes: Wishes = field(default_factory=Wishes)
+    """how its file is to be read"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A guest holdout that is in the log."""
+
+    root: str
+    count: int
+    searched: int
+    """examples of the file that were set aside for the search of rounds; 0 where some were before"""
+    known: int
+    """rows that are like a text that the state trains on or judges by, and were left out"""
+    strange: int
+    """rows of a class that the model has not"""
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """A guest holdout that was opened."""
+
+    root: str
+    looks: int
+    kept: int
+    examples: Path
+
+
+def enter(opened: VersionsByHand, task: str, wishes: GuestWishes) -> Entered:
+    """Enter a guest holdout: its examples stay here, its root goes into the log.
+
+    Args:
+        opened: the state, locked.
+        task: whose offers it judges.
+        wishes: what it is to be.
+
+    Raises:
+        DataError: the file cannot be read, or too few of its rows can judge.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    known = known_of(opened, task)
+    data = data_of(opened, known, task)
+    lines, copies, strange = _guests(data, wishes)
+    network = NetworkFolder.of(opened.state.path)
+    lines, searched = _set_aside(network, lines)
+    guest = enter_guest(network, lines)
+    until = (opened.now() + timedelta(days=wishes.days)).date().isoformat()
+
+    def build(sequence: int, prev: str) -> GuestHoldoutStatement:
+        said = GuestHoldout(
+            sequence=sequence,
+            prev=prev,
+            task=task,
+            root=guest.root,
+            count=len(lines),
+            alpha_ppm=wishes.alpha_ppm,
+            max_looks=wishes.max_looks,
+            source=f"{wishes.file.name}: {len(lines)} examples that were not trained on",
+            open_by=until,
+            entered_at=opened.timestamp(),
+        )
+        subject = Subject(name="guest-holdout", digest=Sha256Digest(sha256=guest.root))
+        return GuestHoldoutStatement(subject=[subject], predicate=said)
+
+    opened.append(build)
+    opened.published(binding=False)
+    return Entered(guest.root, len(lines), searched, copies, strange)
+
+
+def _set_aside(network: NetworkFolder, lines: list[bytes]) -> tuple[list[bytes], int]:
+    """Set some examples aside for the search of rounds, where there are none; what is left, and how many.
+
+    Whatever is searched with has been looked at again and again, so it judges nothing.
+    """
+    if network.search.is_file():
+        return lines, 0
+    drawn = list(lines)
+    random.SystemRandom().shuffle(drawn)
+    count = min(MOST_SEARCHED, len(drawn) // 2)
+    with storage_errors(network.search):
+        network.path.mkdir(exist_ok=True)
+        write_atomic(network.search, b"".join(line + b"\n" for line in drawn[:count]), mode=0o600)
+    return drawn[count:], count
+
+
+def _guests(data: PreparedData, wishes: GuestWishes) -> tuple[list[bytes], int, int]:
+    """The lines of a guest holdout; how many rows were like known texts, and how many of strange classes."""
+    rows = [example for _, example in read_arrived(wishes.file, wishes.wishes).numbered]
+    classes = set(data.labels)
+    own = [example.text for name in data.sets for example in data.examples(name)]
+    taken, fresh = {fold(text) for text in own}, list[Example]()
+    strange = sum(row.label not in classes for row in rows)
+    for row in rows:
+        if row.label in classes and (folded := fold(row.text)) not in taken:
+            taken.add(folded)
+            fresh.append(Example(row.text, row.label))
+    near = find_near([one.text for one in fresh], own).near
+    lines = [example_line(one) for at, one in enumerate(fresh) if at not in near][:MOST_GUESTS]
+    if len(lines) < LEAST_GUESTS:
+        raise DataError(
+            f"{wishes.file} has {len(lines)} examples that could judge, and {LEAST_GUESTS} are needed.",
+            why=f"Of its {len(rows)} rows {strange} are of no class of the model, and "
+            f"{len(rows) - strange - len(lines)} are like texts that this state trains on or judges by.",
+            hint="Name a file of fresh labelled texts: cryoflux node init --guest FILE.",
+        )
+    return lines, len(rows) - strange - len(lines), strange
+
+
+def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened | None = None) -> Retired:
+    """Open a guest holdout: from here on anybody can make each of its verdicts again, and it gives no more.
+
+    Args:
+        opened: the state, locked.
+        task: whose offers it judged.
+        root: of it; the one in use, or else the oldest that is not opened, where it is empty.
+        why: it retires; found out where it is none.
+
+    Raises:
+        UsageError: there is none that could be opened.
+        StateError: a round is open.
+        StateTamperedError: it is not what the log names.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    opened.refuse_open()
+    node, network = node_of(opened, task), NetworkFolder.of(opened.state.path)
+    show_opened(opened, task)  # of one whose command died after its entry
+    tally = _to_open(opened, node, root)
+    guest = open_guest(network, tally.said.root)
+    rounds = [
+        OpenedRound(intent=look.intent, sums=_sums(guest, look.intent, of_contract=False))
+        for look in tally.looks
+    ]
+    for_contracts = [
+        OpenedContractLook(
+            contract=terms.digest,
+            window=look.window,
+            sums=_sums(guest, look_name(terms.digest, look.window), of_contract=True),
+        )
+        for terms, look in node.contract_looks(guest.root)
+    ]
+    said = why or _why(tally, opened.now().date().isoformat())
+
+    def build(sequence: int, prev: str) -> OpeningStatement:
+        opening = GuestOpening(
+            sequence=sequence,
+            prev=prev,
+            task=task,
+            root=guest.root,
+            key=guest.key.hex(),
+            examples=sha256_hex(guest.content),
+            count=len(guest.examples),
+            why=said,
+            rounds=rounds,
+            opened_at=opened.timestamp(),
+            contract_looks=for_contracts,
+        )
+        subject = Subject(name=EXAMPLES, digest=Sha256Digest(sha256=sha256_hex(guest.content)))
+        return OpeningStatement(subject=[subject], predicate=opening)
+
+    opened.append(build)
+    show_opened(opened, task)
+    opened.published(binding=False)
+    return Retired(guest.root, len(rounds), tally.kept, network.openings / guest.root / EXAMPLES)
+
+
+def _sums(guest: GuestFolder, name: str, *, of_contract: bool) -> SealedSums:
+    shown = None if of_contract else guest.look(name)
+    sums = guest.sums(name) if of_contract else shown.sums if shown is not None else None
+    if sums is None:
+        raise StateError(
+            f"The look {name[:16]}… of a {'contract' if of_contract else 'round'} is not here.",
+            why="An opening shows every look of its guest holdout, or none of them counts.",
+            hint=f"Restore {guest.path} from a backup.",
+        )
+    return sums
+
+
+def _to_open(opened: VersionsByHand, node: NodeState, root: str) -> GuestTally:
+    closed = [tally for tally in node.guests.values() if not tally.opened]
+    found = [tally for tally in closed if not root or tally.said.root.startswith(root)]
+    if not found:
+        raise UsageError(
+            "There is no guest holdout that could be opened.",
+            why="Every one that this log entered is open." if node.guests else "This log has entered none.",
+            hint=f"Enter one: cryoflux node init --guest FILE{opened.state.flag()}.",
+        )
+    return next((tally for tally in found if tally is node.guest), found[0])
+
+
+def _why(tally: GuestTally, today: str) -> WhyOpened:
+    if len(tally.looks) >= tally.said.max_looks:
+        return WhyOpened.LOOKS
+    if tally.budget.exhausted:
+        return WhyOpened.WORN
+    return WhyOpened.DATE if today >= tally.said.open_by else WhyOpened.ASKED
+
+
+def show_opened(opened: VersionsByHand, task: str) -> None:
+    """Put the examples of guest holdouts where others find them: of those that the log has opened alone.
+
+    Args:
+        opened: the state, locked.
+        task: whose offers they judged.
+
+    Raises:
+        StateTamperedError: one is not what the log names.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    network = NetworkFolder.of(opened.state.path)
+    for root, tally in node_of(opened, task).guests.items():
+        place = network.openings / root / EXAMPLES
+        if tally.opened and not place.is_file():
+            content = open_guest(network, root).content
+            with storage_errors(place):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(place, content)
+                sync_folder(place.parent)

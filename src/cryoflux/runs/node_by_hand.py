@@ -1,0 +1,244 @@
+"""What a person does to a node by a command: join, and recall an update.
+
+Each is a signed entry first, and takes effect after it. What an entry needs on the disk is there before it:
+a crash in between leaves files that nothing names, and never an entry without them.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "NodeWishes",
+    "Recalled",
+    "adopted_named",
+    "composed_draft",
+    "data_of",
+    "join",
+    "known_of",
+    "node_of",
+    "recall",
+]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryoflux.data.prepared import PreparedData, open_prepared
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import StateError, UsageError
+from cryoflux.network_state import NodeState
+from cryoflux.receipts.network_statement import (
+    Node,
+    NodeStatement,
+    Recall,
+    RecallStatement,
+)
+from cryoflux.receipts.profiles import PROFILE
+from cryoflux.receipts.statement import Base, Sha256Digest, Subject
+from cryoflux.registry.adapters import read_adapter
+from cryoflux.registry.compose import compose
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.cuts import tokens_of
+from cryoflux.registry.made import list_of, lists_on_the_way
+from cryoflux.registry.parent_lists import adapter_place, keep_lists, parent_lists
+from cryoflux.registry.shards import TensorFolder
+from cryoflux.registry.versions import Version
+from cryoflux.runs.by_hand import VersionsByHand
+from cryoflux.runs.inputs import stored_origins
+from cryoflux.state import HEAD
+from cryoflux.task_state import TaskState
+from cryoflux.witness.cosigned import log_key_of
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWishes:
+    """Who a node says that it is."""
+
+    name: str
+    urls: Sequence[str] = ()
+    task: str = "lora_delta"
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An update that was taken out of a head."""
+
+    capsule: str
+    head: Base
+    updates: int
+    """that the head is the sum of now"""
+    same_as_before: bool
+    """whether the head is the one from before the update was adopted, byte for byte"""
+
+
+def join(opened: VersionsByHand, wishes: NodeWishes) -> bool:
+    """Say in the log who the node is; whether that was new.
+
+    Args:
+        opened: the state, locked.
+        wishes: who it is.
+
+    Raises:
+        UsageError: the state has no such task.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    known, node = known_of(opened, wishes.task), node_of(opened, wishes.task)
+    data = data_of(opened, known, wishes.task)
+    origin = stored_origins(opened.state)[wishes.task]
+    genesis = opened.versions.open(known.composition.genesis)
+    said: dict[str, Any] = {
+        "name": wishes.name,
+        "log_key": str(log_key_of(opened.state.path)),
+        "task": wishes.task,
+        "metric": known.metric,
+        "genesis": Base(digest=genesis.digest, files=genesis.files),
+        "labels": sha256_hex("\n".join(data.labels).encode()),
+        "profile": next((profile for _, profile, _ in known.losses), PROFILE),
+        "max_tokens": tokens_of(origin.cut),
+        "urls": list(wishes.urls),
+    }
+    if node.node is not None and all(getattr(node.node, key) == value for key, value in said.items()):
+        return False
+    subject = [Subject(name=HEAD, digest=Sha256Digest(sha256=genesis.files))]
+
+    def build(sequence: int, prev: str) -> NodeStatement:
+        at: dict[str, Any] = {"sequence": sequence, "prev": prev, "stated_at": opened.timestamp()}
+        return NodeStatement(subject=subject, predicate=Node(**said, **at, supersedes=node.node_leaf))
+
+    opened.append(build)
+    opened.published(binding=False)
+    return True
+
+
+def adopted_named(opened: VersionsByHand, text: str, task: str) -> str:
+    """The adopted update that somebody means by its first digits.
+
+    Raises:
+        UsageError: none or several begin so.
+    """
+    adopted = node_of(opened, task).adopted
+    found = [capsule for capsule in adopted if text and capsule.startswith(text.lower())]
+    if len(found) == 1:
+        return found[0]
+    said = ", ".join(f"{capsule[:16]}…" for capsule in list(adopted)[:4]) or "nothing"
+    raise UsageError(
+        f"{len(found)} adopted updates begin with {text[:64]!r}.",
+        why=f"The head of {task} has adopted {said}.",
+        hint="Name one of them by its first digits.",
+    )
+
+
+def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidence: str = "") -> Recalled:
+    """Take an update out of a head: it becomes the one that never adopted it, byte for byte.
+
+    Args:
+        opened: the state, locked.
+        capsule: SHA-256 of the adapter's file.
+        task: whose head it is.
+        reason: in words.
+        evidence: SHA-256 of a file that shows why; empty where there is none.
+
+    Raises:
+        UsageError: the head has not adopted it.
+        StateError: an attempt or a round is open.
+        ModelError: what is left makes no list.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    opened.refuse_open()
+    known, node, state = known_of(opened, task), node_of(opened, task), opened.state
+    if capsule not in node.adopted:
+        raise UsageError(
+            f"The head of {task} has not adopted {capsule[:16]}….",
+            why="Only what a round adopted can be recalled.",
+            hint=f"What it has adopted is listed by: cryoflux capsule list{state.flag()}.",
+        )
+    due = list_of(known.made, known.head.digest, never=capsule)
+    if due is None:
+        raise StateError(
+            "How the head was made is not remembered back to its genesis.",
+            why="Without that nobody can say what it would be without the update.",
+            hint="Go back to a version before it: cryoflux models rollback.",
+        )
+    keep_lists(state.path, lists_on_the_way(known.made, known.head.digest).values())
+    made = _version_of(opened, due)
+    base, before = known.head, set(known.makers)
+
+    def build(sequence: int, prev: str) -> RecallStatement:
+        said = Recall(
+            sequence=sequence,
+            prev=prev,
+            task=task,
+            capsule=capsule,
+            base=base,
+            result=Base(digest=made.digest, files=made.files),
+            composed=due.digest,
+            reason=reason,
+            recalled_at=opened.timestamp(),
+            evidence=evidence,
+        )
+        subject = Subject(name=HEAD, digest=Sha256Digest(sha256=made.files))
+        return RecallStatement(subject=[subject], predicate=said)
+
+    opened.append(build)
+    opened.published(binding=True)
+    opened.versions.point_head(made.digest, task, opened.memory.list_of)
+    head = Base(digest=made.digest, files=made.files)
+    return Recalled(capsule, head, len(due.terms), made.digest in before)
+
+
+def _version_of(opened: VersionsByHand, composed: Composition) -> Version:
+    """The version that a list makes, kept under its name."""
+    if not composed.terms:
+        return opened.versions.open(composed.genesis)
+    return opened.versions.keep(composed_draft(opened, composed))
+
+
+def composed_draft(opened: VersionsByHand, composed: Composition) -> Version:
+    """The version that a list makes, as a draft.
+
+    Args:
+        opened: the state, locked.
+        composed: the list, of one update or more.
+
+    Raises:
+        ModelError: an update of it, or a list that one was trained on, is not here.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    import torch
+
+    state = opened.state
+    genesis = opened.versions.open(composed.genesis)
+    place = adapter_place(state)
+    sums = compose(
+        composed,
+        TensorFolder(genesis.folder),
+        lambda adapter: read_adapter(place(adapter), adapter),
+        parent_lists(state.path),
+    )
+    changed = {name: torch.from_numpy(value) for name, value in sums.rounded().items()}
+    return opened.versions.derive(genesis, changed)
+
+
+def known_of(opened: VersionsByHand, task: str) -> TaskState:
+    """What the log has come to for a task.
+
+    Raises:
+        UsageError: nothing yet.
+    """
+    if (known := opened.memory.tasks.get(task)) is None:
+        raise UsageError(
+            f"The log of {opened.state.path} has no attempt of {task} yet.",
+            why="A node offers and adopts over the version that its first attempt began with.",
+            hint=f"Make one: cryoflux run --budget 500J{opened.state.flag()}.",
+        )
+    return known
+
+
+def node_of(opened: VersionsByHand, task: str) -> NodeState:
+    """What the log has come to as a node's."""
+    return opened.memory.nodes.get(task) or NodeState()
+
+
+def data_of(opened: VersionsByHand, known: TaskState, task: str) -> PreparedData:
+    """The data set that a task is at work with."""
+    origin = stored_origins(opened.state)[task]
+    return open_prepared(opened.state.data(known.latest.digest), origin.data_name, origin.rules)

@@ -1,0 +1,134 @@
+"""What a node's run takes into its rounds: offers that were pulled, held to what an update may be."""
+
+from __future__ import annotations
+
+__all__ = ["PulledOffers", "adopting_of"]
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from cryoflux.attempt.context import Context, Opened
+from cryoflux.config import Settings
+from cryoflux.errors import CryoFluxError, DataError, ModelError, VerificationError
+from cryoflux.network.admission import AdmissionGround, RefusedUpdate, admit
+from cryoflux.network.capsule import check_capsule, read_capsule
+from cryoflux.network.folder import CAPSULE, NetworkFolder
+from cryoflux.network.norms import norm_bounds, update_norms
+from cryoflux.network.offers_found import found_offers
+from cryoflux.network.peer_record import PeerRecord
+from cryoflux.network.peers import Peers, read_peers
+from cryoflux.network.round_parts import OfferHere
+from cryoflux.receipts.network_parts import MemberVerdict
+from cryoflux.registry.adapters import read_adapter
+from cryoflux.runs.adopting import Adopting
+
+
+def adopting_of(context: Context, settings: Settings, *, only_rounds: bool) -> list[Adopting]:
+    """What makes the rounds of a run: for each task that the log knows as a node's.
+
+    Args:
+        context: the run.
+        settings: which offers, and whether a run makes rounds by itself.
+        only_rounds: whether rounds are what was asked for.
+
+    Raises:
+        DataError: a guard set cannot be read.
+        UsageError: the file of peers says something that it cannot.
+    """
+    chosen = settings.network
+    if (chosen.adopt == "never" and not only_rounds) or not context.memory.nodes:
+        return []
+    guards, network = _guards(chosen.guards), NetworkFolder.of(context.state.path)
+    peers = read_peers(network.known_peers)
+    made = []
+    for name, opened in context.tasks.items():
+        if name in context.memory.nodes and opened.task.composing() is not None:
+            pulled = PulledOffers(context, opened, network, peers)
+            made.append(Adopting(context, opened, pulled.offers, pulled.admit, guards, chosen.candidates))
+    return made
+
+
+def _guards(said: str) -> Mapping[str, Path]:
+    paths = [Path(part.strip()) for part in said.split(",") if part.strip()]
+    for path in paths:
+        if not path.is_file():
+            raise DataError(
+                f"The guard set {path} is not here.",
+                why="What is adopted must not make it worse.",
+                hint="Put it back, or leave it out of the setting guards.",
+            )
+    return {path.name: path for path in paths}
+
+
+class PulledOffers:
+    """What peers offer for one task, as far as it was pulled.
+
+    Args:
+        context: the run.
+        opened: the task.
+        network: the node's folder.
+        peers: whom the node knows.
+    """
+
+    def __init__(self, context: Context, opened: Opened, network: NetworkFolder, peers: Peers) -> None:
+        self._context, self._opened, self._network, self._peers = context, opened, network, peers
+
+    def offers(self) -> list[OfferHere]:
+        """All that is offered by now, in the order of commitments."""
+        names = {node.origin: node.name for node in self._peers.nodes}
+        counted: Counter[str] = Counter()
+        found = []
+        for one in found_offers(self._network.path, self._peers):
+            counted[one.origin] += 1
+            name = f"{names[one.origin]}/{counted[one.origin]}"
+            found.append(OfferHere(one.update, one.origin, one.offer_leaf, one.committed_s, one.why, name))
+        return found
+
+    def admit(self, offer: OfferHere) -> tuple[MemberVerdict, str] | None:
+        """Why an offer may not be composed; none where it may.
+
+        Args:
+            offer: whose files are here.
+        """
+        folder = self._network.capsule(offer.update.adapter)
+        keys = [node.key for node in self._peers.nodes]
+        try:
+            capsule = check_capsule(read_capsule(folder / CAPSULE), self._peers.policy, keys)
+        except CryoFluxError as error:
+            return MemberVerdict.UNAVAILABLE, error.what
+        if (capsule.update, capsule.origin) != (offer.update, offer.origin):
+            return MemberVerdict.UNAVAILABLE, "its capsule is about another update than its offer"
+        found = admit(folder, capsule, self._ground, self._labels_of(offer.origin))
+        return (found.verdict, found.why) if isinstance(found, RefusedUpdate) else None
+
+    @cached_property
+    def _ground(self) -> AdmissionGround:
+        context, composed = self._context, self._opened.composition
+        node = context.memory.nodes[self._opened.task.name].node
+        genesis = context.versions.open(composed.genesis)
+        adopted = []
+        for term in composed.terms:
+            try:
+                adopted.append(update_norms(read_adapter(context.state.capsule(term.adapter), term.adapter)))
+            except ModelError:  # its files were freed: it bounds nothing
+                continue
+        return AdmissionGround(
+            genesis=composed.genesis,
+            labels=node.labels if node is not None else "",
+            shapes={entry.name: entry.shape for entry in genesis.entries},
+            bounds=norm_bounds(adopted),
+        )
+
+    def _labels_of(self, origin: str) -> str:
+        """Digest of the class names that a peer's log states for the task; empty where it states none."""
+        key = next((node.key for node in self._peers.nodes if node.origin == origin), None)
+        if key is None:
+            return ""
+        try:
+            nodes = PeerRecord.of(self._network.path, key).facts.nodes
+        except VerificationError:
+            return ""
+        said = nodes.get(self._opened.task.name)
+        return said.node.labels if said is not None and said.node is not None else ""

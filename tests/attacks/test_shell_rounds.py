@@ -1,0 +1,116 @@
+"""What `cryoflux verify` refuses of what a node says, `verify.sh` refuses at the same entry, if tools can.
+
+What they cannot is a written list, and the script's last words say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_forged_rounds import FORGED
+
+from cryoflux.receipts.network_statement import GuestHoldout, GuestOpening, Recall, RoundIntent, RoundResult
+from node_log import NodeLog, node_log
+from plain_log import KEY, PlainLog
+from shell_bundles import Verdict, bare_tools, bundle_of, needs_tools, run_shell, run_verify
+from synthetic_parts import digest_of
+
+pytestmark = needs_tools
+BEYOND_THE_SCRIPT = {
+    "a lower bar": "how high a bar has to be takes a logarithm",
+    "another list afterwards": "lists of updates follow from their steps",
+    "a recall to another list": "what a recall leaves",
+}
+FORGED_BESIDE: dict[str, tuple[type, Callable]] = {
+    "a guest holdout entered twice": (RoundIntent, lambda s: s),
+    "a look that is forgotten": (RoundIntent, lambda s: s.but(guest=s.guest.but(kept=0))),
+    "an update that its head has": (
+        RoundIntent,
+        lambda s: s.but(candidates=[one.but(capsule=digest_of("capsule 1")) for one in s.candidates]),
+    ),
+    "a round on another reservation": (
+        RoundResult,
+        lambda s: s.but(energy=s.energy.but(reserved_microjoules=s.energy.reserved_microjoules + 1)),
+    ),
+    "joules out of order": (RoundResult, lambda s: s.but(energy=s.energy.but(lo_microjoules=10**12))),
+    "a guard set made worse": (RoundResult, lambda s: s.but(look=s.look.but(level=s.look.level + 1))),
+    "an opening of another root": (GuestOpening, lambda s: s.but(root=digest_of("root"))),
+    "a recall from another head": (Recall, lambda s: s.but(base=s.result)),
+    "sums that no losses have": (
+        GuestOpening,
+        lambda s: s.but(
+            rounds=[s.rounds[0].but(sums=s.rounds[0].sums.but(delta_squared_sum="1")), *s.rounds[1:]]
+        ),
+    ),
+    "an example less": (GuestHoldout, lambda s: s.but(count=511)),
+}
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bare_tools(tmp_path_factory.mktemp("tools"))
+
+
+def both(folder: Path, tools: Path, log: PlainLog) -> tuple[Verdict, Verdict]:
+    entries, first = [entry.envelope for entry in log.entries], KEY.public_key()
+    shell = run_shell(bundle_of(folder / "bundle", entries, first), tools)
+    return shell, run_verify(folder / "log.jsonl", entries, first)
+
+
+def agree(shell: Verdict, verify: Verdict) -> None:
+    assert shell.holds == verify.holds, (shell.said, verify.said)
+    assert min(shell.entries, default=-1) == min(verify.entries, default=-1), (shell.said, verify.said)
+
+
+def test_a_node_is_taken_and_the_script_says_what_it_did_not_check(tmp_path: Path, tools: Path) -> None:
+    log = PlainLog()
+    node_log(log)
+    shell, verify = both(tmp_path, tools, log)
+    agree(shell, verify)
+    assert "VERIFIED 11 entries, 1 receipts, 2 rounds" in shell.said
+    for words in ("how high their bars have to be", "follow from their steps", "what a recall leaves"):
+        assert words in " ".join(shell.said.split())
+
+
+@pytest.mark.parametrize("name", list(FORGED))
+def test_what_does_not_follow_gets_the_verdict_of_verify(name: str, tmp_path: Path, tools: Path) -> None:
+    kind, forge, _ = FORGED[name]
+    log = PlainLog()
+    node_log(log, kind, forge)
+    shell, verify = both(tmp_path, tools, log)
+    assert not verify.holds
+    if name in BEYOND_THE_SCRIPT:
+        assert min(verify.entries) not in shell.entries, "it can be taken off the list"
+        return
+    agree(shell, verify)
+
+
+@pytest.mark.parametrize("name", list(FORGED_BESIDE))
+def test_further_forgeries_do_too(name: str, tmp_path: Path, tools: Path) -> None:
+    kind, forge = FORGED_BESIDE[name]
+    log = PlainLog()
+    node = node_log(log, kind, forge)
+    if name == "a guest holdout entered twice":
+        node.enter()
+    agree(*both(tmp_path, tools, log))
+
+
+def test_the_bar_of_a_level_is_the_same_to_the_last_digit(tmp_path: Path, tools: Path) -> None:
+    """Levels near their bars, in numbers that a float would round."""
+    for gain in (2_000_001, 10_000_019, 49_999_999, 50_000_021, 250_000_001):
+        log = PlainLog()
+        node = NodeLog(log)
+        node.train()
+        node.introduce()
+        node.enter()
+        node.record(node.announce([node.candidate()]), gain=gain)
+        node.open()
+        shell, verify = both(tmp_path / str(gain), tools, log)
+        agree(shell, verify)
+        assert shell.holds, (shell.said, verify.said)
+
+
+def test_the_list_is_of_forgeries_that_there_are() -> None:
+    assert set(BEYOND_THE_SCRIPT) <= set(FORGED)
