@@ -12,7 +12,7 @@ __all__ = ["MOST_BYTES", "Gathered", "PeerGathered", "gather", "hints_of"]
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -31,6 +31,7 @@ from cryoflux.network.peer_record import (
     MOST_NODE_BYTES,
     Missing,
     PeerRecord,
+    first_configs,
 )
 from cryoflux.network.peers import PeerNode, Peers, is_url
 from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
@@ -130,7 +131,7 @@ def gather(
         told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None
         going.witnessed(told)
         found = list(threads.map(going.log, peers.nodes))
-        configs = going.configs()
+        configs = first_configs(going.records, peers.policy)
         ended = tuple(threads.map(going.capsules, peers.nodes, found, repeat(configs)))
     if told is None:
         return Gathered(ended)
@@ -158,6 +159,11 @@ class _Gathering:
         self._new: Mapping[str, tuple[Note, ...]] = {}
         self._done = 0
         self._lock = threading.Lock()
+
+    @property
+    def records(self) -> Iterable[PeerRecord]:
+        """What is remembered of all peers."""
+        return self._records.values()
 
     def record(self, node: PeerNode) -> PeerRecord:
         """What is remembered of a peer."""
@@ -223,20 +229,6 @@ class _Gathering:
     def _asks(self, node: PeerNode, record: PeerRecord) -> bool:
         """Whether a peer is asked: not where witnesses know that there is nothing new."""
         return self._grown is None or not record.mirror.size or node.origin in self._grown
-
-    def configs(self) -> dict[str, str]:
-        """Adapter → digest of its settings, as the log says it that committed to the adapter first."""
-        claims: dict[str, tuple[int, str, str]] = {}
-        for node in self._peers.nodes:
-            record = self.record(node)
-            facts, times = record.facts, record.times(self._peers.policy)
-            said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
-            said += [(adapter, *made) for adapter, made in facts.made.items()]
-            for adapter, config, index in said:
-                if (time_s := times.at(index)) is not None:
-                    claim = (time_s, node.origin, config)
-                    claims[adapter] = min(claims.get(adapter, claim), claim)
-        return {adapter: config for adapter, (_, _, config) in claims.items()}
 
     def capsules(self, node: PeerNode, found: PeerGathered, configs: Mapping[str, str]) -> PeerGathered:
         """Fetch what a peer offers."""
