@@ -26,6 +26,7 @@ from cryoflux.network.telling import own_record
 from cryoflux.receipts.store import DATABASE, Row
 from cryoflux.state import StateFolder
 from cryoflux.verification.again import Again
+from cryoflux.verification.artefacts import ARTEFACTS
 from cryoflux.verification.levels import Word
 from cryoflux.verification.material import Material
 from cryoflux.verification.model_sources import ModelSources
@@ -83,8 +84,10 @@ def audit(
         witnessed=published[-1].content if published else None,
         sections=sections,
     )
+    # Files that only the peer has are no part of what is asked.
+    asked = tuple(check for check in report.checks if check.number != ARTEFACTS.number)
     record.keep_remeasured(record.remeasured | looks.decided(record.facts))
-    return Audited(node, report, bool(record.mirror.evidence))
+    return Audited(node, replace(report, checks=asked), bool(record.mirror.evidence))
 
 
 def _named(peers: Peers, name: str) -> PeerNode:
