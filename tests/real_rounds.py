@@ -130,11 +130,20 @@ class RealRounds:
         )
 
     @property
+    def head(self) -> Base:
+        return self.log.state.tasks[TASK].head
+
+    @property
     def state(self) -> StateFolder:
         return StateFolder(self.path)
 
     def update(self, seed: int, *, helps: bool = True) -> str:
-        """An update that helps, or takes each class for the next: its head is fitted to other texts, and a product moves a weight a little."""
+        """An update of a fitted head, and of a product that moves a weight a little.
+
+        Args:
+            seed: draws the texts that it is fitted to.
+            helps: else it takes each class for the next one.
+        """
         import torch
         from safetensors.torch import save
 
@@ -292,9 +301,9 @@ class RealRounds:
 
     def point_head(self) -> Path:
         """The link to the head follows the log; the state."""
-        link, head = self.state.head(), self.log.state.tasks[TASK].head.digest
+        link = self.state.head()
         link.unlink(missing_ok=True)
-        link.symlink_to(Path("models") / head)
+        link.symlink_to(Path("models") / self.head.digest)
         return self.path
 
     def open(self) -> Path:
