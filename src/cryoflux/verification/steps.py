@@ -35,7 +35,7 @@ entry (`walk`). None of them raises: what is malformed, missing or hostile becom
 
 from __future__ import annotations
 
-__all__ = ["verify_target"]
+__all__ = ["verify_material", "verify_target"]
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -157,6 +157,27 @@ def verify_target(
             return _verify(material, wanted, known)
     with closing(read_material(target, key, meters, log_key)) as material:
         return _verify(material, wanted, None)
+
+
+def verify_material(
+    material: Material,
+    *,
+    again: Again | None = None,
+    demand: Demand | None = None,
+    witnessed: bytes | None = None,
+    sections: Sections | None = None,
+) -> Report:
+    """Go through all steps for a log that was read already, such as a mirror; nothing of it is remembered.
+
+    Args:
+        material: the log; whoever read it closes it.
+        again: how much is to be computed again.
+        demand: whom of the witnesses to believe.
+        witnessed: a head that they cosigned.
+        sections: what checks the sections that only a task knows, by their kind.
+    """
+    asked = (material.target, again, demand, None, Trust.NOTHING, sections or {}, None, witnessed)
+    return _verify(material, _Wanted(*asked), None)
 
 
 def _recalled(wanted: _Wanted, pinned: Ed25519PublicKey | None) -> Verified | None:
