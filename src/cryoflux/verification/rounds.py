@@ -189,8 +189,12 @@ class Rounds(Fold):
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
         tally = self.tally
+        rounds, updates = (
+            f"{word}{'' if n == 1 else 's'}"
+            for word, n in (("round", tally.rounds), ("update", tally.adopted))
+        )
         parts = [
-            f"{tally.rounds} round{'' if tally.rounds == 1 else 's'}, {tally.adopted} updates adopted",
+            f"{tally.rounds} {rounds}, {tally.adopted} {updates} adopted",
             f"{tally.offers} offered",
         ]
         if tally.recalled:
@@ -199,7 +203,7 @@ class Rounds(Fold):
             parts.append(f"guest holdouts opened: {tally.opened}")
         if tally.sealed > 0:
             parts.append(
-                f"{tally.sealed} looks are sealed: until they are opened their bit is the node's word"
+                f"looks that are sealed, their bit the node's word until they are opened: {tally.sealed}"
             )
         if not memory.nodes:
             return []  # the log is no node's: a line that says so would stand in every other report
