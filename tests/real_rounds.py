@@ -31,11 +31,11 @@ from cryoflux.receipts.network_parts import (
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
     GuestHoldoutStatement,
-    Opening,
+    GuestOpening,
     OpeningStatement,
     Recall,
     RecallStatement,
-    Round,
+    RoundResult,
     RoundStatement,
     WhyOpened,
 )
@@ -248,7 +248,7 @@ class RealRounds:
         verdict = MemberVerdict.ADOPTED if level else MemberVerdict.NOT_CHOSEN
         return self.node.say(
             RoundStatement,
-            Round,
+            RoundResult,
             result.files,
             intent=announced.leaf_hash,
             id=intent.id,
@@ -313,7 +313,7 @@ class RealRounds:
         tally = self.log.state.nodes[TASK].guests[root]
         self.node.say(
             OpeningStatement,
-            Opening,
+            GuestOpening,
             sha256_hex(content),
             task=TASK,
             root=root,

@@ -4,8 +4,8 @@
 if the newest rounds brought as much Δ for a joule as the arm that would be pulled is expected to. Both are Δ
 on the node's own training side, where the verdict kept it, over upper joules.
 
-An offer is considered again only for another head, at most three times: a copy, and what is malformed, unsafe
-or of another genesis, never.
+An offer is considered again only for another head, at most three times: never a copy, nor what is malformed,
+unsafe, of another genesis or was recalled.
 """
 
 from __future__ import annotations
@@ -134,9 +134,7 @@ def due_offers(node: NodeState, offers: Sequence[OfferHere], head: str, origin: 
     found: dict[str, OfferHere] = {}
     for offer in offers:
         adapter = offer.update.adapter
-        if offer.origin == origin or adapter in node.offers or adapter in node.adopted:
-            continue
-        if _is_due(node, offer, head):
+        if offer.origin != origin and _is_due(node, offer, head):
             found.setdefault(adapter, offer)
     # Of what is withheld a round says so beside what it can compose, once; for that alone it is not made.
     return list(found.values()) if any(not offer.absent for offer in found.values()) else []
@@ -148,7 +146,10 @@ def _was_composable(node: NodeState, offer: OfferHere) -> bool:
 
 
 def _is_due(node: NodeState, offer: OfferHere, head: str) -> bool:
-    before = node.considered.get(offer.update.adapter)
+    adapter = offer.update.adapter
+    if any(adapter in known for known in (node.offers, node.adopted, node.recalled)):
+        return False
+    before = node.considered.get(adapter)
     if before is None:
         return True
     if before.verdict in _FOR_GOOD or before.times >= MOST_TIMES:

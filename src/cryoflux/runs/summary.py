@@ -74,6 +74,8 @@ class Summary:
     """of the aborted attempts, those whose reservation did not pay for them"""
     rounds: tuple[RoundResult, ...] = ()
     """what came of what others offer"""
+    only_rounds: bool = False
+    """whether rounds were all that it was to make"""
     waits: bool = False
     """whether it went back from a worse head, and waits for other examples"""
 

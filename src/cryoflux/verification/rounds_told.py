@@ -12,7 +12,7 @@ from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import RoundOutcome, SealedLook
-from cryoflux.receipts.network_statement import Opening, Recall, Round
+from cryoflux.receipts.network_statement import GuestOpening, Recall, RoundResult
 from cryoflux.receipts.statement import Base, Training
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
@@ -73,7 +73,7 @@ class _Shown:
     on: str
     """digest of its base"""
     base: Composition
-    round: Round
+    round: RoundResult
     task: TaskTold
 
 
@@ -107,23 +107,27 @@ class RoundsTold:
         elif entry.network is not None:
             said = entry.network.predicate
             known = memory.tasks.get(said.task)
-            if known is not None and isinstance(said, Round | Recall | Opening):
+            if known is not None and isinstance(said, RoundResult | Recall | GuestOpening):
                 self._network(entry.name, said, known, memory)
 
-    def _network(self, name: str, said: Round | Recall | Opening, known: TaskState, memory: LogState) -> None:
+    def _network(
+        self, name: str, said: RoundResult | Recall | GuestOpening, known: TaskState, memory: LogState
+    ) -> None:
         task = self._tasks.get(said.task, TaskTold())
         match said:
-            case Round():
+            case RoundResult():
                 self._round(name, said, known, memory, task)
             case Recall():
                 due = list_of(known.made, known.head.digest, never=said.capsule)
                 if due is not None:
                     listed = _listed(said.result, due, known, known.head.digest)
                     self._move(MovedHead(name, listed, task, recalled=True))
-            case Opening():
+            case GuestOpening():
                 self._open(said)
 
-    def _round(self, name: str, said: Round, known: TaskState, memory: LogState, task: TaskTold) -> None:
+    def _round(
+        self, name: str, said: RoundResult, known: TaskState, memory: LogState, task: TaskTold
+    ) -> None:
         composed = known.composition
         if said.outcome is RoundOutcome.ACCEPTED:
             due = after(composed, said.steps)
@@ -139,7 +143,7 @@ class RoundsTold:
         self.heads += 1
         self.moved.append(moved)
 
-    def _open(self, said: Opening) -> None:
+    def _open(self, said: GuestOpening) -> None:
         key = bytes.fromhex(said.key)
         for one in said.rounds:
             if (shown := self._shown.pop(one.intent, None)) is None:
@@ -156,7 +160,7 @@ class RoundsTold:
 
 
 def _listed(
-    version: Base, composed: Composition, known: TaskState, on: str, said: Round | None = None
+    version: Base, composed: Composition, known: TaskState, on: str, said: RoundResult | None = None
 ) -> ListedVersion:
     maker = known.makers.get(composed.genesis)
     genesis = maker.version if maker is not None else None
