@@ -1,4 +1,4 @@
-"""A peer that is verified by what was pulled of it: what it invents is found without asking it for anything."""
+"""A peer that is verified by what was pulled of it: what it invents is found without asking it."""
 
 from __future__ import annotations
 
