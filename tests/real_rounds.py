@@ -58,6 +58,7 @@ from synthetic_parts import digest_of, figure
 CUT = 32
 """tokens of a text that the attempts of `plain_log` read"""
 GUESTS = 240
+LATER_AT = "2026-11-25T02:00:00Z"
 _RANK = 4
 _CONFIG: dict[str, Any] = {
     "peft_type": "LORA",
@@ -296,7 +297,7 @@ class RealRounds:
             result=left,
             composed=due.digest,
             reason="it was poisoned",
-            recalled_at=AT,
+            recalled_at=LATER_AT,
         )
 
     def point_head(self) -> Path:
@@ -322,7 +323,7 @@ class RealRounds:
             count=GUESTS,
             why=WhyOpened.ASKED,
             rounds=[OpenedRound(intent=look.intent, sums=self.sums[look.intent]) for look in tally.looks],
-            opened_at=AT,
+            opened_at=LATER_AT,
         )
         folder = self.path / "network" / "openings" / root
         folder.mkdir(parents=True)

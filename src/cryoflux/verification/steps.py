@@ -17,7 +17,8 @@
 10. Energy figures lie in their intervals, the account was charged the same, and meters signed the same, each
     statement for one attempt of this log. How many joules there were is attested, never proven.
 11. On request: what a candidate is composed of, added up again, is the candidate, and its losses are the
-    recorded integers.
+    recorded integers. The same of what rounds and recalls made; and losses of opened looks, evaluated again,
+    have the sums that were sealed and the root that was published.
 12. On request: a quorum of witnesses has cosigned, recently enough, a head that covers every receipt.
 13. Where heads are remembered: the log continues the one that was seen when it was verified last.
 14. On request: losses of examples that the verifier draws at random are the recorded integers.
