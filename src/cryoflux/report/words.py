@@ -34,9 +34,9 @@ from cryoflux.quantities import (
     format_nats,
     hit_words,
 )
-from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
+from cryoflux.report.count_words import count_lines
 from cryoflux.report.cut_words import cut_document, cut_line
 from cryoflux.report.dropped_words import dropped_words
 from cryoflux.report.guard_words import guard_document, guard_lines
@@ -270,7 +270,7 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         "carried": summary.carried,
         "aborted": summary.aborted,
         "rounds": len(summary.rounds),
-        "rounds_kept": sum(one.outcome is RoundOutcome.ACCEPTED for one in summary.rounds),
+        "rounds_kept": summary.rounds_kept,
         "joules": spent.uj / MICRO if spent else 0.0,
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
         "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
@@ -338,7 +338,7 @@ def _accuracy(before: Scores | None, after: Scores, unit: str) -> str:
 def summary_lines(summary: Summary) -> list[str]:
     """What a run came to, as a person reads it."""
     state, quoted = summary.state, shlex.quote(str(summary.state))
-    lines = ["", *_count_lines(summary)]
+    lines = ["", *count_lines(summary)]
     if summary.overhead:
         lines.append(f"besides  {energy_text(summary.overhead)}, for start-up, data and the audit set")
     if summary.all_in:
@@ -363,22 +363,6 @@ def summary_lines(summary: Summary) -> list[str]:
         f"next     {first}",
         *(f"         {command}" for command in others),
     ]
-
-
-def _count_lines(summary: Summary) -> list[str]:
-    """How many attempts and rounds were made, and what they cost."""
-    spent = energy_text(summary.spent) if summary.spent else "0 J"
-    kept = sum(one.outcome is RoundOutcome.ACCEPTED for one in summary.rounds)
-    rounds = f"rounds   {len(summary.rounds)}: {kept} kept"
-    if summary.only_rounds:
-        return [f"{rounds}; {spent}"]
-    counts = f"{summary.kept} kept, {summary.rejected} rejected, {summary.aborted} aborted"
-    more = {"carried": summary.carried, "undecided": summary.undecided}
-    counts += "".join(f", {count} {word}" for word, count in more.items() if count)
-    attempts = f"attempts {summary.attempts}: {counts}"
-    if not summary.rounds:
-        return [f"{attempts}; {spent}"]
-    return [attempts, f"{rounds}; with the attempts {spent}"]
 
 
 def _advice(summary: Summary) -> list[str]:
