@@ -1,19 +1,21 @@
-"""How many attempts and rounds a run made, in words."""
+"""How many attempts and rounds a run made, and what these cost, in words."""
 
 from __future__ import annotations
 
 __all__ = ["count_lines"]
 
 from cryoflux.report.attempt_words import energy_text
-from cryoflux.report.round_words import rounds_kept
 from cryoflux.runs.summary import Summary
 
 
 def count_lines(summary: Summary) -> list[str]:
-    """How many attempts and rounds were made, and what they cost."""
+    """Attempts, and rounds where there were any; rounds alone where nothing else was asked for.
+
+    Args:
+        summary: of the run.
+    """
     spent = energy_text(summary.spent) if summary.spent else "0 J"
-    kept = rounds_kept(summary.rounds)
-    rounds = f"rounds   {len(summary.rounds)}: {kept} kept"
+    rounds = f"rounds   {len(summary.rounds)}: {summary.rounds_kept} kept"
     if summary.only_rounds:
         return [f"{rounds}; {spent}"]
     counts = f"{summary.kept} kept, {summary.rejected} rejected, {summary.aborted} aborted"

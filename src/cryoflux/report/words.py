@@ -42,7 +42,6 @@ from cryoflux.report.dropped_words import dropped_words
 from cryoflux.report.guard_words import guard_document, guard_lines
 from cryoflux.report.layout import unbroken
 from cryoflux.report.recall_words import recall_documents, recall_lines
-from cryoflux.report.round_words import rounds_kept
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.summary import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
@@ -271,7 +270,7 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         "carried": summary.carried,
         "aborted": summary.aborted,
         "rounds": len(summary.rounds),
-        "rounds_kept": rounds_kept(summary.rounds),
+        "rounds_kept": summary.rounds_kept,
         "joules": spent.uj / MICRO if spent else 0.0,
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
         "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
