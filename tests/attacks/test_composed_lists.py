@@ -17,6 +17,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Receipt
 from cryoflux.registry.compose import Adapter, compose
 from cryoflux.registry.composition import COMPOSE, MOST_TERMS, Composition, Term
+from cryoflux.registry.made import MadeVersion
 from cryoflux.verification import lineage
 from cryoflux.verification.again import Again
 from cryoflux.verification.result import Check, Status
@@ -230,7 +231,8 @@ def test_a_list_that_goes_in_circles_in_a_log_ends(tmp_path: Path) -> None:
     first = made.head
     attempt(made)
     known = made.memory.tasks[TASK]
-    known.put_head(first, due(made, "a" * 64))
+    composed = due(made, "a" * 64)
+    known.put_head(first, MadeVersion(composed.genesis, made.head.digest, composed.terms[-1]), composed)
     known.put_head(made.head)
     assert len(known.composition.terms) <= MOST_TERMS
     made.finish()

@@ -138,7 +138,7 @@ def test_a_root_of_other_losses_than_its_sums(made: RealRounds, which: str) -> N
     made.open()
     versions, looks = again(made)
     assert [check.status for check in versions] == [Status.OK]
-    assert "the published root is over other losses" in refuted(looks)
+    assert "the published root is of others" in refuted(looks)
 
 
 def test_what_is_missing_is_asked_for_and_accuses_nobody(made: RealRounds) -> None:

@@ -144,6 +144,9 @@ ALLOWED = {
     "runs/rebuilding.py",
     "energy/trace_writer.py",
     "verification/verified.py",
+    # what other commands of the demonstration print, and an update that it fetched within bounds
+    "cli/node_demo.py",
+    "network/demo/rogue.py",
     # compared with what has just been written, and only if it is as long
     "receipts/tiles.py",
     # machine-id and cpuinfo; the baseline itself is read with a bound

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = ["GuestFolder", "enter_guest", "open_guest"]
 
 import secrets
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ class GuestFolder:
             raise StateTamperedError(
                 f"The sums of a look for a contract cannot be read: {error}.",
                 why="A look is never made twice, and an opening shows every one of them.",
-                hint=f"Restore {path} from a backup.",
+                hint=f"Restore {shlex.quote(str(path))} from a backup.",
             ) from error
 
     def look(self, intent: str) -> ShownLook | None:

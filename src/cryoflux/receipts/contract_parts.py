@@ -46,7 +46,7 @@ MOST_WINDOWS = 64
 MOST_CLAUSES = 4
 _LOOK = b"cryoflux contract look"
 ClauseText = Annotated[str, Meta(max_length=100)]
-PolicyText = Annotated[str, Meta(min_length=1, max_length=16_000)]
+PolicyText = Annotated[str, Meta(max_length=16_000)]
 PartPerMillion = Annotated[int, Meta(ge=1, le=999_999)]
 
 

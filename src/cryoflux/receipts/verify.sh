@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=1ea22b3e2c140341c34982cd5725a2e050dfc6897e90be12e1fb558fce746321
+schema_digest=1c4889ac1c47431de19193fa187126da34ffdad3fc910eb79e681031f62358eb
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break

@@ -39,7 +39,7 @@ _COMPOSABLE = frozenset({MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN, Member
 _NOT_READ = frozenset({MemberVerdict.UNREACHED, MemberVerdict.UNAVAILABLE})
 
 
-Choice = Callable[[list[OfferHere], int], list[OfferHere]]
+OfferChoice = Callable[[list[OfferHere], int], list[OfferHere]]
 """which offers a round considers of those that are due, by a seed; in the order of their commitments"""
 
 
@@ -62,7 +62,7 @@ class Adopting:
         offers: Callable[[], Sequence[OfferHere]],
         admit: Admission,
         guards: Mapping[str, Path],
-        choose: Choice,
+        choose: OfferChoice,
     ) -> None:
         self._context, self._opened, self._offers, self._admit = context, opened, offers, admit
         self._guards, self._choose = guards, choose

@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = ["Entered", "GuestWishes", "Retired", "enter", "retire", "show_opened"]
 
 import random
+import shlex
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -225,7 +226,7 @@ def _sums(guest: GuestFolder, name: str, *, of_contract: bool) -> SealedSums:
         raise StateError(
             f"The look {name[:16]}… of a {'contract' if of_contract else 'round'} is not here.",
             why="An opening shows every look of its guest holdout, or none of them counts.",
-            hint=f"Restore {guest.path} from a backup.",
+            hint=f"Restore {shlex.quote(str(guest.path))} from a backup.",
         )
     return sums
 

@@ -79,13 +79,13 @@ def _close_rounds(context: Context) -> None:
     for name, node in context.memory.nodes.items():
         for dead in list(node.open.values()):
             if (task := context.tasks.get(name)) is None:
-                raise _needs_task("A round", name)
+                raise _needs_task(f"A round of the task {name} has no record", name)
             close_round(context, task, dead)
 
 
 def _needs_task(what: str, name: str) -> StateError:
     return StateError(
-        f"{what} of the task {name} has no record yet.",
+        f"{what} yet.",
         why="Only a run of that task can close it.",
         hint=f"Type cryoflux run --task {shlex.quote(name)} once, and then the same command again.",
     )
@@ -102,7 +102,7 @@ def _close(context: Context, opened: OpenIntent) -> Receipt:
     intent = opened.intent
     task = context.tasks.get(intent.task.name)
     if task is None:
-        raise _needs_task("An attempt", intent.task.name)
+        raise _needs_task(f"An attempt of the task {intent.task.name} has no receipt", intent.task.name)
     reservation = context.reservation(intent.task.id)
     settlement = context.agent.settle(reservation.id) if reservation else None
     ending = Ending(stopped=AttemptStopped(Cause.CRASHED, "crashed"))

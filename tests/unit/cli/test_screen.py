@@ -92,7 +92,8 @@ def test_commands_are_in_groups_and_options_have_their_defaults(
     exit_code_of(monkeypatch, "--help")
     shown = capsys.readouterr().out
     headings = [line for line in shown.splitlines() if line.endswith(":") and line[0] != " "]
-    assert headings[1:] == ["Learn:", "Measure:", "Check and prove:", "Keys and witnesses:", "Settings:"]
+    groups = ["Learn", "Measure", "Check and prove", "Share with others", "Keys and witnesses", "Settings"]
+    assert headings[1:] == [f"{group}:" for group in groups]
     assert "Measure any command" in shown
     exit_code_of(monkeypatch, "run", "--help")
     said = " ".join(capsys.readouterr().out.split())
