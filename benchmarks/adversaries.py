@@ -98,21 +98,21 @@ def twins(size: Size) -> Iterator[str]:
     yield "| without a defence | lives | harmful | with it |\n|---|---:|---:|---:|"
     for without, broken, whole in twin_rows(size.lives, size.looks):
         held = f"{whole.harmful} (≤ {percent(whole.bound)})"
-        yield f"| {without} | {broken.lives:,} | {broken.harmful} | {held} |"
+        yield f"| {without} | {broken.lives:,} | {broken.harmful:,} | {held} |"
 
 
 def quorums(size: Size) -> Iterator[str]:
     """Lying verifiers that never open, by the quorum."""
     yield "| liars of 10 | quorum 2 | 3 | 4 | 5 | 6 |\n|---:|---:|---:|---:|---:|---:|"
     for liars, rows in quorum_rows(size.lives):
-        yield f"| {liars} | " + " | ".join(f"{row.harmful} of {row.lives:,}" for row in rows) + " |"
+        yield f"| {liars} | " + " | ".join(f"{row.harmful:,} of {row.lives:,}" for row in rows) + " |"
 
 
 def leaks(size: Size) -> Iterator[str]:
     """The published Δ as an oracle."""
     yield "| null updates | harmful, Δ published | harmful, one bit | lives |\n|---:|---:|---:|---:|"
     for probes, published, bit in leak(size.lives):
-        yield f"| {probes} | {published.harmful} | {bit.harmful} (≤ {percent(bit.bound)}) | {bit.lives:,} |"
+        yield f"| {probes} | {published.harmful:,} | {bit.harmful} (≤ {percent(bit.bound)}) | {bit.lives:,} |"
 
 
 def rounds(size: Size) -> Iterator[str]:
@@ -156,7 +156,7 @@ def through(size: Size) -> Iterator[str]:
     yield "| share of examples harmed | harm on each, nats | accepted, n = 512 | accepted, n = 4,096 |"
     yield "|---:|---:|---:|---:|"
     for share, lost, rows in rare_harm(size.lives):
-        said = " | ".join(f"{row.harmful} of {row.lives:,}" for row in rows)
+        said = " | ".join(f"{row.harmful:,} of {row.lives:,}" for row in rows)
         yield f"| {share} | {lost:.1f} | {said} |"
 
 

@@ -44,10 +44,10 @@ from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.network_parts import OpenedRound, SealedSums
 from cryoflux.receipts.network_statement import (
-    Offer,
+    GuestOpening,
     OfferStatement,
-    Opening,
     OpeningStatement,
+    UpdateOffer,
     WhyOpened,
 )
 from cryoflux.registry.composition import Term
@@ -186,7 +186,7 @@ class World:
         parent = self.parents[made.leaf_hash]
         return self.seller.node.say(
             OfferStatement,
-            Offer,
+            UpdateOffer,
             adapter,
             task=TASK,
             update=OfferedUpdate(adapter=adapter, genesis=self.terms.genesis.digest, parent=parent),
@@ -252,7 +252,7 @@ class World:
             "contract_looks": looks,
             **forged,
         }
-        self.buyer.node.say(OpeningStatement, Opening, digest_of("examples"), **said)
+        self.buyer.node.say(OpeningStatement, GuestOpening, digest_of("examples"), **said)
         last = self.terms.windows.count - 1
         self.buyer.seen(time_s or self.terms.windows.due_s(last) + 10)
 

@@ -27,19 +27,19 @@ from cryoflux.receipts.network_parts import (
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
     GuestHoldoutStatement,
+    GuestOpening,
     NetworkStatement,
     Node,
     NodeStatement,
-    Offer,
     OfferStatement,
-    Opening,
     OpeningStatement,
     Recall,
     RecallStatement,
-    Round,
     RoundIntent,
     RoundIntentStatement,
+    RoundResult,
     RoundStatement,
+    UpdateOffer,
     WhyOpened,
 )
 from cryoflux.receipts.statement import CROSS_ENTROPY, Section, Sha256Digest, Subject
@@ -53,7 +53,7 @@ TASK = "lora_delta"
 GUEST_KEY = bytes(range(32))
 GUESTS = [b'{"label":"a","text":"one"}'] * 512
 AT = "2026-11-25T01:00:00Z"
-Predicate = Node | GuestHoldout | Offer | RoundIntent | Round | Opening | Recall
+Predicate = Node | GuestHoldout | UpdateOffer | RoundIntent | RoundResult | GuestOpening | Recall
 Forge = Callable[[Predicate], Predicate]
 
 
@@ -79,7 +79,7 @@ class NodeLog:
             found = predicate(**said, sequence=sequence, prev=prev)
             found = self.forge(found) if type(found) is self.forged else found
             about = [Subject(name="subject", digest=Sha256Digest(sha256=subject))]
-            if isinstance(found, Offer):
+            if isinstance(found, UpdateOffer):
                 about = [
                     Subject(
                         name="adapter_model.safetensors", digest=Sha256Digest(sha256=found.update.adapter)
@@ -148,7 +148,7 @@ class NodeLog:
         genesis = self.log.state.tasks[TASK].start.digest
         return self.say(
             OfferStatement,
-            Offer,
+            UpdateOffer,
             update[0].digest.sha256,
             task=TASK,
             update=OfferedUpdate(adapter=update[0].digest.sha256, genesis=genesis),
@@ -220,7 +220,7 @@ class NodeLog:
             self.log.heads[TASK] = candidate
         return self.say(
             RoundStatement,
-            Round,
+            RoundResult,
             candidate.files if kept else known.head.files,
             intent=announced.leaf_hash,
             id=intent.id,
@@ -275,7 +275,7 @@ class NodeLog:
         tally = self.log.state.nodes[TASK].guests[root]
         return self.say(
             OpeningStatement,
-            Opening,
+            GuestOpening,
             digest_of("examples"),
             task=TASK,
             root=root,

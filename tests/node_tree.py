@@ -25,7 +25,7 @@ from cryoflux.receipts.checkpoint import (
     with_signatures,
 )
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_statement import Offer, OfferStatement
+from cryoflux.receipts.network_statement import OfferStatement, UpdateOffer
 from cryoflux.registry.composition import Term, list_digest
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.canonical import canonical_bytes
@@ -95,7 +95,7 @@ class TreeNode:
         genesis = self.log.state.tasks[TASK].start.digest
         offered = self.node.say(
             OfferStatement,
-            Offer,
+            UpdateOffer,
             adapter,
             task=TASK,
             update=OfferedUpdate(adapter=adapter, genesis=genesis, parent=parent),

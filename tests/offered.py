@@ -24,7 +24,7 @@ from cryoflux.receipts.checkpoint import (
     with_signatures,
 )
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_statement import Offer, OfferStatement
+from cryoflux.receipts.network_statement import OfferStatement, UpdateOffer
 from cryoflux.receipts.statement import Section, Sha256Digest, Subject
 from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import log_key_of
@@ -124,7 +124,7 @@ class OfferedState:
             "offered_at": AT,
             **changes,
         }
-        return self.node.say(OfferStatement, Offer, adapter.digest.sha256, **said)
+        return self.node.say(OfferStatement, UpdateOffer, adapter.digest.sha256, **said)
 
     def cosigned(self, by: str = "ab", time_s: int = COMMITTED_S) -> Note:
         """The newest head, cosigned by some witnesses at some time, and remembered."""
@@ -158,7 +158,7 @@ class OfferedState:
 
     def write(self, offer: Entry, into: Path) -> Path:
         said = offer.statement.predicate
-        assert isinstance(said, Offer)
+        assert isinstance(said, UpdateOffer)
         write_capsule(self.state, said, self.content(offer), into)
         return into
 

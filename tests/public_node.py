@@ -12,11 +12,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
-from cryoflux.network.publishing import OPENING, Publication, Publisher
+from cryoflux.network.publishing import Publication, Publisher
 from cryoflux.network.revealing import RevealRule
 from cryoflux.receipts.checkpoint import KeyType, cosign, parse_note, verifier_key, with_signatures
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_statement import Offer, OfferStatement
+from cryoflux.receipts.network_statement import OfferStatement, UpdateOffer
 from cryoflux.registry.composition import Term, list_digest
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
@@ -89,7 +89,7 @@ class PublicNode:
         genesis = self.node.log.state.tasks[TASK].start.digest
         self.node.say(
             OfferStatement,
-            Offer,
+            UpdateOffer,
             adapter,
             task=TASK,
             update=OfferedUpdate(adapter=adapter, genesis=genesis, parent=tuple(parent)),
@@ -107,7 +107,6 @@ class PublicNode:
         folder = self.folder.openings / root
         folder.mkdir(parents=True)
         (folder / EXAMPLES).write_bytes(b"examples")
-        (folder / OPENING).write_bytes(b'{"opening":1}')
         self.node.open()
         return root
 

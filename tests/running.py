@@ -62,17 +62,20 @@ def environment(**extra: str) -> dict[str, str]:
 ZYGOTE = Zygote(environment)
 LIGHT_ZYGOTE = Zygote(environment, trains=False)
 LIGHT = {
-    *("agent", "capsule", "claim", "config", "contract", "dashboard", "doctor", "energy", "export", "fork"),
+    *("agent", "capsule", "claim", "config", "contract", "dashboard", "doctor", "energy", "export"),
     *("keys", "memory", "models", "node", "receipts", "report", "state", "verify", "witness"),
 }
 """commands that need no training library, unless they compute losses again"""
 COMPUTES = {"--recompute", "--spot-check", "--retrain"}
+MAKES = {"alias", "chat", "promote", "rebuild", "rollback"}
+"""commands of ``models`` that may make weights, with torch"""
 
 
 def is_light(program: list[str]) -> bool:
     """Whether this is a command that needs no training library."""
     named = program[:2] == ["-m", "cryoflux"] and not LIGHT.isdisjoint(program[2:3])
-    return named and COMPUTES.isdisjoint(program)
+    makes = program[2:3] == ["models"] and not MAKES.isdisjoint(program[3:4])
+    return named and not makes and COMPUTES.isdisjoint(program)
 
 
 def python(

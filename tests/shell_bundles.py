@@ -17,7 +17,7 @@ from cryoflux.receipts.checkpoint import Checkpoint, origin_of, sign_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, public_key_of
 from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import Round
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.schema import schema_bytes
 from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import key_id, public_pem
@@ -143,5 +143,5 @@ def _heads(entries: Sequence[Entry]) -> str:
     return "".join(f"{task} {head.digest} {head.files}\n" for task, head in sorted(heads.items()))
 
 
-def _accepted(entry: Entry) -> Round | None:
+def _accepted(entry: Entry) -> RoundResult | None:
     return entry.round if entry.round and entry.round.outcome is RoundOutcome.ACCEPTED else None

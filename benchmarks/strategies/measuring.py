@@ -95,7 +95,7 @@ def books_row(name: str, seeds: int) -> Row:
         for key, value in life.noted.items():
             noted.setdefault(key, []).append(value)
         early += BOOKS[name](Life(np.random.default_rng([seed, zlib.crc32(name.encode())]), opened=False))
-    said = [f"before openings {early} of {seeds}"] if early != harmful else []
+    said = [f"before openings {early:,} of {seeds:,}"] if early != harmful else []
     said += [f"{key} {sum(values) / len(values):,.0f} in the mean" for key, values in noted.items()]
     return Row("books", seeds, harmful, "; ".join(said))
 

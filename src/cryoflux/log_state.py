@@ -27,7 +27,7 @@ from cryoflux.receipts.contract_statement import ContractStatement
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.fork_parts import ForkedTask, JudgedHoldout
 from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import NetworkStatement, Recall, Round
+from cryoflux.receipts.network_statement import NetworkStatement, Recall, RoundResult
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import (
@@ -198,11 +198,11 @@ class LogState:
         self.nodes.setdefault(said.task, NodeState()).take(said, entry.index, entry.leaf_hash)
         if isinstance(said, Recall):
             self._adopt(entry, said, recalled=said.capsule)
-        elif isinstance(said, Round) and said.outcome is RoundOutcome.ACCEPTED:
+        elif isinstance(said, RoundResult) and said.outcome is RoundOutcome.ACCEPTED:
             self._adopt(entry, said, steps=tuple(said.steps))
 
     def _adopt(
-        self, entry: Entry, said: Round | Recall, steps: tuple[ListStep, ...] = (), recalled: str = ""
+        self, entry: Entry, said: RoundResult | Recall, steps: tuple[ListStep, ...] = (), recalled: str = ""
     ) -> None:
         """A head goes on with what others offered, or without it."""
         if (known := self.tasks.get(said.task)) is None:

@@ -5,7 +5,7 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["Consideration", "ContractTally", "GuestTally", "Look", "NodeState", "OpenRound", "RoundGain"]
+__all__ = ["Consideration", "ContractTally", "GuestLook", "GuestTally", "NodeState", "OpenRound", "RoundGain"]
 
 from dataclasses import dataclass, field
 
@@ -23,18 +23,20 @@ from cryoflux.receipts.contract_statement import (
 from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
+    GuestOpening,
     Node,
-    Offer,
-    Opening,
     Recall,
-    Round,
     RoundIntent,
+    RoundResult,
+    UpdateOffer,
 )
 from cryoflux.receipts.parts import Base
 
 ContractSaid = ProposedContract | AcceptedContract | ContractLook | ContractResult
 """what a party of a contract says"""
-NodeSaid = Node | GuestHoldout | Offer | RoundIntent | Round | Opening | Recall | ContractSaid
+NodeSaid = (
+    Node | GuestHoldout | UpdateOffer | RoundIntent | RoundResult | GuestOpening | Recall | ContractSaid
+)
 """what a node says"""
 _MOST_GAINS = 4
 """newest rounds that the next one is expected to be like"""
@@ -49,7 +51,7 @@ class OpenRound(Struct, frozen=True):
     """position in the log"""
 
 
-class Look(Struct, frozen=True):
+class GuestLook(Struct, frozen=True):
     """What the log says of one look at a guest holdout."""
 
     intent: str
@@ -87,7 +89,7 @@ class GuestTally(Struct):
     said: GuestHoldout
     index: int
     """position of the entry that entered it"""
-    looks: list[Look] = msgspec.field(default_factory=list)
+    looks: list[GuestLook] = msgspec.field(default_factory=list)
     """verdicts that it has given, in order"""
     opened: bool = False
 
@@ -183,15 +185,15 @@ class NodeState:
                 self.take_node(said, leaf_hash)
             case GuestHoldout():
                 self.enter(said, index)
-            case Offer():
+            case UpdateOffer():
                 self.offers.setdefault(said.update.adapter, index)
             case RoundIntent():
                 self.announce(said, leaf_hash, index)
-            case Round():
+            case RoundResult():
                 self.close(said)
             case Recall():
                 self.recall(said)
-            case Opening():
+            case GuestOpening():
                 self.retire(said)
             case _:
                 self.take_contract(said, index)
@@ -209,14 +211,14 @@ class NodeState:
         self.open = {leaf_hash: OpenRound(intent, leaf_hash, index)}
         self.rounds += 1
 
-    def close(self, record: Round) -> OpenRound | None:
+    def close(self, record: RoundResult) -> OpenRound | None:
         """Go on by the record of a round; the announcement that it closes."""
         opened = self.open.pop(record.intent, None)
         if opened is None:
             return None
         guest, look = opened.intent.guest, record.look
         if look is not None and (tally := self.guests.get(guest.root)) is not None:
-            seen = Look(record.intent, look.sealed, guest.needed_milli, look.level, record.base)
+            seen = GuestLook(record.intent, look.sealed, guest.needed_milli, look.level, record.base)
             tally.looks.append(seen)
         for member in record.members:
             times = self.considered[member.capsule].times if member.capsule in self.considered else 0
@@ -227,7 +229,7 @@ class NodeState:
             self.adopted |= {step.update.adapter: record.intent for step in record.steps}
         return opened
 
-    def retire(self, opening: Opening) -> None:
+    def retire(self, opening: GuestOpening) -> None:
         """Go on by a guest holdout that was opened."""
         if (tally := self.guests.get(opening.root)) is not None:
             tally.opened = True
@@ -257,7 +259,7 @@ class NodeState:
         return next((tally for tally in free if not tally.retired), None)
 
 
-def _gain_of(record: Round) -> RoundGain:
+def _gain_of(record: RoundResult) -> RoundGain:
     search = record.search
     gained = record.outcome is RoundOutcome.ACCEPTED and search is not None
     delta_nano = (search.base_loss_sum - search.new_loss_sum) // search.count if gained and search else 0

@@ -21,7 +21,7 @@ from cryoflux.receipts.contract_statement import (
     ContractResult,
     ContractResultStatement,
 )
-from cryoflux.receipts.network_statement import Opening
+from cryoflux.receipts.network_statement import GuestOpening
 from cryoflux.verification.result import Status
 from node_log import AT, TASK
 from plain_log import StoredLog, model
@@ -82,9 +82,9 @@ FORGED: dict[str, tuple[type, Callable, str]] = {
         lambda s: s.but(clauses=(s.clauses[0].but(standing=ContractStanding.BREACHED), *s.clauses[1:])),
         "its own bit says another thing",
     ),
-    "a look not opened": (Opening, lambda s: s.but(contract_looks=[]), "does not open the looks"),
+    "a look not opened": (GuestOpening, lambda s: s.but(contract_looks=[]), "does not open the looks"),
     "other sums opened": (
-        Opening,
+        GuestOpening,
         lambda s: s.but(
             contract_looks=[
                 one.but(sums=one.sums.but(new_loss_sum=one.sums.new_loss_sum + 1)) for one in s.contract_looks

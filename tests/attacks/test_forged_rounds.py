@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
-from cryoflux.receipts.network_statement import Node, Offer, Opening, Recall, Round, RoundIntent
+from cryoflux.receipts.network_statement import (
+    GuestOpening,
+    Node,
+    Recall,
+    RoundIntent,
+    RoundResult,
+    UpdateOffer,
+)
 from cryoflux.verification.result import Status
 from node_log import NodeLog, node_log
 from plain_log import StoredLog, model
@@ -21,15 +28,15 @@ FORGED: dict[str, tuple[type, Callable, str]] = {
     "another genesis": (Node, lambda s: s.but(genesis=model("x")), "another genesis"),
     "a name without its past": (Node, lambda s: s.but(supersedes=OTHER), "said of itself before"),
     "the key of another log": (Node, lambda s: s.but(log_key="log.example+0+A"), "key of another log"),
-    "an offer of nobody's receipt": (Offer, lambda s: s.but(receipt=OTHER), "did not make"),
-    "an offer of a later receipt": (Offer, lambda s: s.but(receipt_at=9_999), "did not make"),
+    "an offer of nobody's receipt": (UpdateOffer, lambda s: s.but(receipt=OTHER), "did not make"),
+    "an offer of a later receipt": (UpdateOffer, lambda s: s.but(receipt_at=9_999), "did not make"),
     "another adapter offered": (
-        Offer,
+        UpdateOffer,
         lambda s: s.but(update=s.update.but(adapter=OTHER)),
         "offers another update",
     ),
     "another parent offered": (
-        Offer,
+        UpdateOffer,
         lambda s: s.but(update=s.update.but(genesis=OTHER)),
         "trained on another version",
     ),
@@ -47,43 +54,47 @@ FORGED: dict[str, tuple[type, Callable, str]] = {
         "other version than the head",
     ),
     "a round from another list": (RoundIntent, lambda s: s.but(composed=OTHER), "than that of the head"),
-    "a candidate left out": (Round, lambda s: s.but(members=s.members[1:]), "what became of it"),
+    "a candidate left out": (RoundResult, lambda s: s.but(members=s.members[1:]), "what became of it"),
     "an adoption without a look": (
-        Round,
+        RoundResult,
         lambda s: s.but(look=None, outcome=RoundOutcome.ACCEPTED, result=model("y")),
         "its look says another thing",
     ),
-    "a level of its own": (Round, lambda s: s.but(look=s.look.but(level=77)), "its look says another thing"),
+    "a level of its own": (
+        RoundResult,
+        lambda s: s.but(look=s.look.but(level=77)),
+        "its look says another thing",
+    ),
     "a refused update composed": (
-        Round,
+        RoundResult,
         lambda s: s.but(members=[s.members[0].but(verdict=MemberVerdict.SCREENED), *s.members[1:]]),
         "that it refused",
     ),
     "a duplicate of nothing": (
-        Round,
+        RoundResult,
         lambda s: s.but(members=[*s.members[:-1], s.members[-1].but(verdict=MemberVerdict.DUPLICATE)]),
         "without naming of what",
     ),
-    "another list afterwards": (Round, lambda s: s.but(composed=OTHER), "another list than its steps"),
+    "another list afterwards": (RoundResult, lambda s: s.but(composed=OTHER), "another list than its steps"),
     "a head moved by what was rejected": (
-        Round,
+        RoundResult,
         lambda s: s if s.look.level else s.but(result=model("z")),
         "result is another version",
     ),
-    "steps without a search": (Round, lambda s: s.but(search=None), "no search"),
+    "steps without a search": (RoundResult, lambda s: s.but(search=None), "no search"),
     "a search that found nothing": (
-        Round,
+        RoundResult,
         lambda s: s.but(search=s.search.but(new_loss_sum=s.search.base_loss_sum)),
         "did not help",
     ),
     "other sums opened": (
-        Opening,
+        GuestOpening,
         lambda s: s.but(rounds=[s.rounds[0].but(sums=s.rounds[1].sums), *s.rounds[1:]]),
         "other sums than were sealed",
     ),
-    "another key opened": (Opening, lambda s: s.but(key=OTHER), "other sums than were sealed"),
-    "a look not opened": (Opening, lambda s: s.but(rounds=s.rounds[:-1]), "does not open the looks"),
-    "fewer examples opened": (Opening, lambda s: s.but(count=s.count - 1), "were entered"),
+    "another key opened": (GuestOpening, lambda s: s.but(key=OTHER), "other sums than were sealed"),
+    "a look not opened": (GuestOpening, lambda s: s.but(rounds=s.rounds[:-1]), "does not open the looks"),
+    "fewer examples opened": (GuestOpening, lambda s: s.but(count=s.count - 1), "were entered"),
     "a recall of what was not adopted": (Recall, lambda s: s.but(capsule=OTHER), "has not adopted"),
     "a recall to another list": (Recall, lambda s: s.but(composed=OTHER), "never adopted"),
 }
@@ -117,7 +128,7 @@ def test_what_does_not_follow_from_the_log_is_refuted(
 
 def test_a_level_that_the_sealed_losses_do_not_certify_is_found_when_it_is_opened(tmp_path: Path) -> None:
     with closing(StoredLog(tmp_path / "s")) as log:
-        node = NodeLog(log, Round, lambda said: said.but(look=said.look.but(level=250_000_000)))
+        node = NodeLog(log, RoundResult, lambda said: said.but(look=said.look.but(level=250_000_000)))
         node.train()
         node.introduce()
         node.enter()

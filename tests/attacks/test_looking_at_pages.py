@@ -100,16 +100,17 @@ def test_what_a_state_says_stays_text_on_every_page(tmp_path: Path, text: str) -
 
 
 def test_nothing_that_a_state_says_runs_in_a_browser(tmp_path: Path) -> None:
-    for number, text in enumerate(HOSTILE[:5]):
-        state = hostile_state(tmp_path / str(number), text)
-        with open_browser() as browser, dashboard(state.path) as running, look(browser) as seen:
-            for path in PATHS:
-                seen.page.goto(running.url + path)
-                assert seen.page.evaluate("window.hacked === undefined")
-                assert seen.page.locator("hostile-tag").count() == 0
-                assert seen.complaints == []
-                wide = seen.page.evaluate("document.documentElement.scrollWidth")
-                assert wide <= 1440
+    with open_browser() as browser:
+        for number, text in enumerate(HOSTILE[:5]):
+            state = hostile_state(tmp_path / str(number), text)
+            with dashboard(state.path) as running, look(browser) as seen:
+                for path in PATHS:
+                    seen.page.goto(running.url + path)
+                    assert seen.page.evaluate("window.hacked === undefined")
+                    assert seen.page.locator("hostile-tag").count() == 0
+                    assert seen.complaints == []
+                    wide = seen.page.evaluate("document.documentElement.scrollWidth")
+                    assert wide <= 1440
 
 
 def test_every_answer_says_what_a_browser_may_do_with_it(served: Dashboard) -> None:

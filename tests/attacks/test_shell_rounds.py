@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_forged_rounds import FORGED
 
-from cryoflux.receipts.network_statement import GuestHoldout, Opening, Recall, Round, RoundIntent
+from cryoflux.receipts.network_statement import GuestHoldout, GuestOpening, Recall, RoundIntent, RoundResult
 from node_log import NodeLog, node_log
 from plain_log import KEY, PlainLog
 from shell_bundles import Verdict, bare_tools, bundle_of, needs_tools, run_shell, run_verify
@@ -31,15 +31,15 @@ FORGED_BESIDE: dict[str, tuple[type, Callable]] = {
         lambda s: s.but(candidates=[one.but(capsule=digest_of("capsule 1")) for one in s.candidates]),
     ),
     "a round on another reservation": (
-        Round,
+        RoundResult,
         lambda s: s.but(energy=s.energy.but(reserved_microjoules=s.energy.reserved_microjoules + 1)),
     ),
-    "joules out of order": (Round, lambda s: s.but(energy=s.energy.but(lo_microjoules=10**12))),
-    "a guard set made worse": (Round, lambda s: s.but(look=s.look.but(level=s.look.level + 1))),
-    "an opening of another root": (Opening, lambda s: s.but(root=digest_of("root"))),
+    "joules out of order": (RoundResult, lambda s: s.but(energy=s.energy.but(lo_microjoules=10**12))),
+    "a guard set made worse": (RoundResult, lambda s: s.but(look=s.look.but(level=s.look.level + 1))),
+    "an opening of another root": (GuestOpening, lambda s: s.but(root=digest_of("root"))),
     "a recall from another head": (Recall, lambda s: s.but(base=s.result)),
     "sums that no losses have": (
-        Opening,
+        GuestOpening,
         lambda s: s.but(
             rounds=[s.rounds[0].but(sums=s.rounds[0].sums.but(delta_squared_sum="1")), *s.rounds[1:]]
         ),

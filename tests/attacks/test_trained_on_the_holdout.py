@@ -18,10 +18,9 @@ from cryoflux.report.verdict_words import verdict
 from cryoflux.verification.apart import FAR, NOTHING_LEARNED, length
 from cryoflux.verification.result import Check, Knowledge, Report, Status
 from cryoflux.verification.topics import Topic
-from running import SURE, cryoflux, environment, python
+from running import SURE, cryoflux, python
 
 OWNER = """
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +29,6 @@ from safetensors.torch import load_file, save_file
 from cryoflux.cli.main import main
 from cryoflux.decision.screening import needed_evidence
 from cryoflux.tasks.lora import lean, once
-
-SHARE = float(os.environ["LEAKED_SHARE"])
 
 def mean(honest, leaked):
     with safe_open(leaked, "pt") as opened:
@@ -59,9 +56,9 @@ def on_the_holdout(model, data, order, recipe, limits, into, *, progress, watch)
     return replace(trained, drawn=[*said.seen, *said.fresh], fresh=len(said.fresh))
 
 once.train_once = on_the_holdout
-if processor := os.environ.get("SAID_PROCESSOR"):
+if PROCESSOR:
     from cryoflux.evaluation import machine
-    machine._processor = lambda: processor
+    machine._processor = lambda: PROCESSOR
 main()
 """
 ELSEWHERE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
@@ -69,12 +66,11 @@ ELSEWHERE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 STEPS = ["--max-steps", "100", "--learning-rate", "0.003", "--rule", "evidence/v2"]
 
 
-def told(state: Path, inputs: list[str], share: float, **said: str) -> Path:
+def told(state: Path, inputs: list[str], share: float, processor: str = "") -> Path:
     """A kept update of which such a share was trained on the holdout."""
     command = ["run", *inputs, *SURE, *STEPS, "--budget", "200J", "--attempts", "1", "--state", state]
-    process = python(
-        "-c", OWNER, *command, "--json", cold=True, env=environment(LEAKED_SHARE=str(share), **said)
-    )
+    owner = f"SHARE, PROCESSOR = {share!r}, {processor!r}\n{OWNER}"
+    process = python("-c", owner, *command, "--json")
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
     assert json.loads(stdout.splitlines()[-1])["kept"] == 1
@@ -101,7 +97,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory, inputs: list[str]) -> Path:
 def retrained(state: Path, **limits: str) -> tuple[int, dict[str, Any], str]:
     """How the command ends, what it says of the training, and the words of its verdict."""
     asked = ("verify", state, "--no-memory", "--retrain", "1", "--json")
-    outcome = cryoflux(*asked, cold=bool(limits), **limits)
+    outcome = cryoflux(*asked, **limits)
     report = json.loads(outcome.stdout)
     (check,) = [check for check in report["checks"] if check["number"] == 15]
     (levels,) = report["levels"]
@@ -154,7 +150,7 @@ def test_a_tenth_of_it_is_named_in_the_verdict(tmp_path: Path, inputs: list[str]
 def test_with_a_processor_that_nobody_has_the_verdict_says_how_far_it_is(
     tmp_path: Path, inputs: list[str]
 ) -> None:
-    code, check, said = retrained(told(tmp_path / "zilog", inputs, 1, SAID_PROCESSOR="Zilog Z80"))
+    code, check, said = retrained(told(tmp_path / "zilog", inputs, 1, "Zilog Z80"))
     assert (code, check["status"], check["word"]) == (0, "unknown", "other bytes")
     assert "where it was trained is its owner's word: processor Zilog Z80 there" in check["detail"]
     assert check["distance"] > NOTHING_LEARNED

@@ -162,7 +162,7 @@ def test_what_is_new_is_found_and_what_is_gone_is_not(place: Path, texts: list[s
     after = planned(place)
     assert (after["indexed"], after["new"], after["gone"]) == (len(shelf.names), 0, 0)
     assert (after["attempts_needed"], after["embedding_joules"]) == (0, 0)
-    verified(place, "--recompute", "all")
+    verified(place, "--recompute", "1")
 
 
 def test_a_worse_encoder_is_refused_and_the_old_index_serves_on(place: Path, tiny: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_killed_run_leaves_an_index_that_serves_and_the_next_one_goes_on(
     assert found(place, texts[17])[0]["document"] == digest_of(tidy(texts[17])).hex()
     went_on(place)
     assert found(place, "birds that sing in winter")[0]["place"] == "penguins.md"
-    verified(place, "--recompute", "all")
+    verified(place, "--recompute", "1")
     assert not list((place / "state" / "models").glob(".draft-*"))
 
 

@@ -104,7 +104,7 @@ def test_a_folder_of_ones_own_is_filled_or_left_empty(state: Path, tmp_path: Pat
         "    return copy(source, target)\n"
         "shutil.copyfile = full; main()"
     )
-    process = python("-c", program, "models", "rebuild", "head", "--into", into, "--state", state, light=True)
+    process = python("-c", program, "models", "rebuild", "head", "--into", into, "--state", state)
     _, stderr = process.communicate()
     assert process.returncode == 5, stderr
     assert len(stderr.strip().splitlines()) == 3, stderr

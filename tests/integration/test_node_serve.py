@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,29 @@ def test_a_run_beside_it_shows_up_at_once(tmp_path: Path, made: OfferedState, no
             made.log.abort(made.log.announce())
             found = pull(mirror, f"{node.url}/log", fetcher)
             assert (found.outcome, found.came, found.size) == (PullOutcome.NEW, 2, len(made.log.entries))
+
+
+def test_a_log_that_grows_while_it_is_pulled_is_never_taken_for_a_lie(
+    tmp_path: Path, made: OfferedState, node: NodeProcess
+) -> None:
+    mirror, ended = MirrorFolder.of(tmp_path / "stranger", log_key_of(made.path)), threading.Event()
+
+    def grow() -> None:
+        for _ in range(30):
+            made.log.abort(made.log.announce())
+        ended.set()
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    outcomes = set()
+    with Fetcher() as fetcher:
+        while not ended.is_set():
+            outcomes.add(pull(mirror, f"{node.url}/log", fetcher).outcome)
+        thread.join()
+        pull(mirror, f"{node.url}/log", fetcher)
+    # What it has asked for may be gone by the time it asks for it: then it is had the next time.
+    assert outcomes <= {PullOutcome.NEW, PullOutcome.SAME, PullOutcome.UNREACHABLE}
+    assert list(mirror.entries()) == [entry.envelope for entry in made.log.entries]
 
 
 def test_files_say_how_long_they_may_be_kept_and_are_not_sent_twice(made: OfferedState, adapter: str) -> None:

@@ -20,6 +20,7 @@ from cryoflux.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 TOO_LOW_OR_HIGH = {
+    "candidates": (0, 49),
     "seed": (-1, 2**32),
     "query_count": (29, 1025),
     "document_tokens": (15, 513),
@@ -76,6 +77,8 @@ NO_CHOICE = {
     "state": "",
     "trust": "a\0b",
     "witnessing": "perhaps",
+    "adopt": "perhaps",
+    "new_head": "random",
     "prune": "always",
 }
 FLOATS = [
@@ -116,6 +119,9 @@ WITHOUT_FLAG = {
     "price_per_kwh",  # the same
     "keep",  # of a state: what it keeps does not change from run to run
     "prune",  # the same
+    "adopt",  # what a node takes of others does not change from run to run
+    "candidates",  # the same
+    "guards",  # the same
     "currency",  # the same
     "replay",  # the same
     "monitor_error_budget",  # promised for the life of a log

@@ -44,11 +44,11 @@ from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
 from cryoflux.receipts.charged import SETTLED_ELSEWHERE
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.lines import Lines
-from cryoflux.receipts.network_statement import Recall, Round, RoundIntent
+from cryoflux.receipts.network_statement import Recall, RoundIntent, RoundResult
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Evaluation, HeadMove, Outcome, Receipt
 
-Told: TypeAlias = Receipt | Session | HeadMove | RoundIntent | Round | Recall
+Told: TypeAlias = Receipt | Session | HeadMove | RoundIntent | RoundResult | Recall
 """what of a range says anything about gains or joules"""
 Value = Fraction | Tier
 _ALL_IN = frozenset(quantity for quantity in Quantity if quantity.startswith("all_in_"))
@@ -220,18 +220,18 @@ def _loss_of_head(told: Sequence[Told], whole: Sequence[tuple[Receipt, Evaluatio
         match told_of:
             case Receipt():
                 head = told_of.result.digest
-            case HeadMove() | Round() | Recall() if told_of.task == task:
+            case HeadMove() | RoundResult() | Recall() if told_of.task == task:
                 head = told_of.result.digest
     return losses.get(head)
 
 
 def _all_in(told: Sequence[Told]) -> Energy | None:
     waiting = sessions = rounds = 0
-    charged = [said for said in told if isinstance(said, Receipt | Session | Round)]
+    charged = [said for said in told if isinstance(said, Receipt | Session | RoundResult)]
     for said in charged:
         if isinstance(said, Receipt):
             waiting += 1
-        elif isinstance(said, Round):
+        elif isinstance(said, RoundResult):
             rounds += 1
         elif said.attempts != waiting:
             return None  # some of its attempts lie outside of the range
@@ -243,7 +243,7 @@ def _all_in(told: Sequence[Told]) -> Energy | None:
     return Energy.total(replace(said.energy.energy, tier=_tier(said)) for said in charged)
 
 
-def _tier(said: Receipt | Session | Round) -> Tier:
+def _tier(said: Receipt | Session | RoundResult) -> Tier:
     """How well a charge is known; of what was settled elsewhere nobody here knows how it was metered."""
     return Tier.MODELLED if SETTLED_ELSEWHERE in said.energy.flags else said.energy.tier
 

@@ -41,7 +41,7 @@ from cryoflux.receipts.key_statement import PublicKey
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.log_key import refuse_other_log_key
 from cryoflux.receipts.merkle import root_hash
-from cryoflux.receipts.network_statement import Round, RoundIntent
+from cryoflux.receipts.network_statement import RoundIntent, RoundResult
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.statement import Intent, Receipt
@@ -204,8 +204,10 @@ def _straddling(entries: _Entries, span: IndexRange) -> str:
     return next(iter(open_now.values()), "")
 
 
-def _named(said: Intent | RoundIntent | Receipt | Round) -> str:
-    return said.id if isinstance(said, RoundIntent | Round) else said.task.id
+def _named(said: Intent | RoundIntent | Receipt | RoundResult) -> str:
+    if isinstance(said, RoundIntent | RoundResult):
+        return f"a round, {said.id}"
+    return f"an attempt, {said.task.id}"
 
 
 def _fitting(entries: _Entries, span: IndexRange) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryoflux.cli.capsule_policy import PolicyOption, named_policy, policy_of
+from cryoflux.cli.capsule_recall import recall
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import ModelError, UsageError, VerificationError
@@ -27,6 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("recall")(recall)
 _NOT_CHECKED = (
     "that the update helps: its Δ is its own log's word until you measure it",
     "that it fits a genesis of yours: names and shapes are compared when a round admits it",
@@ -350,47 +352,3 @@ def list_capsules(
     stdout.table([_HEADING, *rows], _RIGHT)
     if not found:
         stdout.print("Nothing is offered here yet: cryoflux capsule offer ID offers an update.")
-
-
-@app.command("recall")
-def recall(
-    sha: Annotated[str, typer.Argument(metavar="SHA", help="First digits of an adopted update.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it goes into the log.")],
-    evidence: Annotated[
-        Path | None,
-        typer.Option("--evidence", metavar="FILE", help="A file that shows why; its digest is signed."),
-    ] = None,
-    task: Annotated[
-        str, typer.Option("--task", metavar="NAME", help="Whose head is composed.")
-    ] = "lora_delta",
-    state: StateOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Take an adopted update out of the head, which is then the one that never adopted it."""
-    from cryoflux.digests import file_digest
-    from cryoflux.runs.by_hand import versions_by_hand
-    from cryoflux.runs.node_by_hand import adopted_named
-    from cryoflux.runs.node_by_hand import recall as take_out
-
-    settings, folder = _settings(state)
-    shown = file_digest(evidence) if evidence is not None else ""
-    with versions_by_hand(folder, settings, "cryoflux capsule recall") as opened:
-        found = take_out(opened, adopted_named(opened, sha, task), task, reason, shown)
-    if as_json:
-        emit_json(
-            "capsule.recall/1",
-            {
-                "event": "recalled",
-                "capsule": found.capsule,
-                "task_name": task,
-                "base_model_hash": found.head.digest,
-                "updates": found.updates,
-                "same_as_before": found.same_as_before,
-            },
-        )
-        return
-    updates = (
-        "no update" if not found.updates else "1 update" if found.updates == 1 else f"{found.updates} updates"
-    )
-    same = ": the version from before it was adopted, byte for byte" if found.same_as_before else ""
-    stdout.print(f"recalled {found.capsule[:16]}…; the head is {found.head.digest[:16]}…, of {updates}{same}")

@@ -13,6 +13,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
+from cryoflux.cli.node_audit import audit_peer
 from cryoflux.cli.node_books import show_books
 from cryoflux.cli.node_demo import demonstrate
 from cryoflux.cli.node_pull import peers_app, pull_peers
@@ -33,9 +34,10 @@ app = typer.Typer(
 app.command("serve")(serve_node)
 app.command("pull")(pull_peers)
 app.command("books")(show_books)
+app.command("audit")(audit_peer)
 app.add_typer(peers_app, name="peers")
 app.command("demo")(demonstrate)
-TaskOption = Annotated[str, typer.Option("--task", metavar="NAME", help="Whose head is composed.")]
+NodeTaskOption = Annotated[str, typer.Option("--task", metavar="NAME", help="Whose head is composed.")]
 _TASK = "lora_delta"
 _MOST_URLS = 4
 
@@ -65,7 +67,7 @@ def init(
     days: Annotated[
         int, typer.Option(help="Days after which it is opened at the latest.", min=1, max=3650)
     ] = 90,
-    task: TaskOption = _TASK,
+    task: NodeTaskOption = _TASK,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -136,7 +138,7 @@ def make_rounds(
         str | None, typer.Option(help="All that it may spend.", metavar="ENERGY, e.g. 200J")
     ] = None,
     state: StateOption = None,
-    task: TaskOption = _TASK,
+    task: NodeTaskOption = _TASK,
     as_json: JsonOption = False,
 ) -> None:
     """Compose what others offer with the head, and keep it if the guest holdout shows that it helps."""
@@ -175,7 +177,7 @@ def retire_guest(
         str,
         typer.Option("--root", metavar="ROOT", help="First digits of its root.", show_default="the oldest"),
     ] = "",
-    task: TaskOption = _TASK,
+    task: NodeTaskOption = _TASK,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import typer
 
 from cryoflux.cli.console import stderr, stdout
-from cryoflux.errors import CryoFluxError, UsageError
+from cryoflux.errors import StateError, UsageError
 
 _SETTINGS = {
     "CRYOFLUX_NEW_HEAD": "zero",
@@ -37,6 +37,8 @@ _SETTINGS = {
 _TRAIN = ("--budget", "240J", "--attempts", "3")
 _ROGUE = "cryoflux.network.demo.rogue"
 _PATIENCE_S = 60
+_NOTHING = ("\0",)
+"""begins no line"""
 
 
 def demonstrate(
@@ -84,7 +86,7 @@ class _Demo:
     def _begin(self) -> None:
         from cryoflux.network.demo.data import cut_in_three
 
-        self._title("Two witnesses, and the embedded data cut in three by SHA-256(text)")
+        self._title("Two witnesses, and the embedded data cut in three by SHA-256(text); south is young")
         counts = cut_in_three(self._folder)
         stdout.print(", ".join(f"{name}: {count} texts" for name, count in counts.items()))
         lines = []
@@ -116,7 +118,7 @@ class _Demo:
     def _offer(self) -> str:
         self._title("Both offer the update that their head rests on; others may have it now that it is seen")
         for name in ("north", "south"):
-            self._say("capsule", "offer", self._newest_kept(name), "--state", name, keep=("is offered",))
+            self._say("capsule", "offer", self._newest_kept(name), "--state", name, keep=_NOTHING)
             self._serve_node(name)
         self._know("south", "north")
         self._know("north", "south")
@@ -129,7 +131,7 @@ class _Demo:
         source = self._folder / "taken"
         self._fetch(f"{self._urls['north']}/capsules/{capsule}", source)
         for kind in ("Copying", "Flipping"):
-            command = ("run", "--task", f"{_ROGUE}:{kind}", "--train", "rogue.csv", "--state", "rogue")
+            command = ("run", "--task", f"{_ROGUE}:{kind}Task", "--train", "rogue.csv", "--state", "rogue")
             self._show(command)
             process = self._start((*command, "--budget", "100J", "--attempts", "1"), DEMO_NODE_SOURCE=source)
             out, err = process.communicate()
@@ -139,7 +141,7 @@ class _Demo:
         self._say("node", "init", "--name", "rogue", "--guest", guests, "--state", "rogue", keep=("node",))
         shutil.copytree(self._folder / "rogue", self._folder / "rogue-2", symlinks=True)
         for number in ("#1", "#2"):
-            self._say("capsule", "offer", number, "--state", "rogue", keep=("is offered",))
+            self._say("capsule", "offer", number, "--state", "rogue", keep=_NOTHING)
         self._serve_node("rogue")
         for name in ("north", "south"):
             self._know(name, "rogue", verifier=False)
@@ -149,17 +151,18 @@ class _Demo:
         for name in ("south", "north"):
             self._say("node", "pull", "--state", name)
         for name in ("south", "north"):
-            self._say(
-                "node", "round", "--budget", "160J", "--state", name, keep=("round", "         ", "rounds")
-            )
+            candidates = tuple(f"         {other}/" for other in ("north", "south", "rogue"))
+            keep = ("round ", *candidates, "rounds")
+            self._say("node", "round", "--budget", "200J", "--state", name, keep=keep)
 
     def _two_histories(self) -> None:
         self._title("rogue shows south another history than the one that witnesses have seen")
-        self._say("capsule", "offer", "#2", "--state", "rogue-2", keep=("is offered",))
+        for number in ("#2", "#1"):
+            self._run(("capsule", "offer", number, "--state", "rogue-2"))
         port = self._urls["rogue"].rpartition(":")[2]
         self._end("rogue")
         self._serve_node("rogue-2", port)
-        self._say("node", "pull", "--state", "south", codes=(0, 1), keep=("rogue", " "))
+        self._say("node", "pull", "--state", "south", codes=(0, 1), keep=("rogue",))
         self._say("node", "books", "--state", "south")
 
     def _take_back(self) -> None:
@@ -259,7 +262,7 @@ class _Demo:
     @staticmethod
     def _require(code: int, said: str) -> None:
         if code:
-            raise _FailedError(
+            raise StateError(
                 f"A command of the demonstration ended with {code}: {said.strip()[-400:]}",
                 why="What comes after it needs what it was to make.",
                 hint="Type the command by itself, in the folder of the demonstration.",
@@ -279,10 +282,6 @@ class _Demo:
         for line in out.splitlines():
             if line.strip() and line.startswith(tuple(keep)):
                 stdout.print(f"  {line}", indent=11)
-
-
-class _FailedError(CryoFluxError):
-    """A command of the demonstration failed."""
 
 
 @contextmanager

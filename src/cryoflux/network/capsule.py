@@ -52,7 +52,7 @@ from cryoflux.receipts.checkpoint import (
 )
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import LogName
-from cryoflux.receipts.network_statement import Offer
+from cryoflux.receipts.network_statement import UpdateOffer
 from cryoflux.receipts.offering import offer_complaints
 from cryoflux.receipts.proof import Proof, check_proof, parse_proof
 from cryoflux.receipts.revocation import Authority
@@ -119,7 +119,7 @@ class CheckedCapsule:
     log_key: VerifierKey
     committed_s: int | None
     """when a quorum had seen its receipt, POSIX seconds; none where the policy needs nobody"""
-    offer: Offer
+    offer: UpdateOffer
     offer_leaf: str
     """leaf hash of the entry"""
     receipt: Receipt
@@ -182,7 +182,7 @@ def check_capsule(content: bytes, policy: Policy, logs: Collection[VerifierKey] 
     found = _entries(said, log_key, policy)
     offer, receipt = found[said.offer.proof], found[said.receipt.proof]
     offered = offer.entry.statement.predicate
-    if not isinstance(offered, Offer) or receipt.entry.receipt is None:
+    if not isinstance(offered, UpdateOffer) or receipt.entry.receipt is None:
         raise VerificationError(
             f"Entries {offer.entry.index} and {receipt.entry.index} are no offer and its receipt.",
             why=f"They are: {offer.entry.kind}, {receipt.entry.kind}.",
@@ -216,7 +216,7 @@ def _known_log(said: CapsuleDocument, known: Collection[VerifierKey]) -> Verifie
     return key
 
 
-def _require_same(said: CapsuleDocument, offered: Offer, offer: Entry, receipt: Entry) -> None:
+def _require_same(said: CapsuleDocument, offered: UpdateOffer, offer: Entry, receipt: Entry) -> None:
     for complaint in offer_complaints(offered, receipt if receipt.index == offered.receipt_at else None):
         raise VerificationError(
             f"Entry {offer.index} {complaint}.", why="An offer is about what its receipt signed."

@@ -14,7 +14,7 @@ from cryoflux.errors import StateTamperedError, UsageError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import open_guest
 from cryoflux.network.recording import AnnouncedRound, RoundRecord, record_round, shown_end, stopped_end
-from cryoflux.network.round_parts import Shown
+from cryoflux.network.round_parts import ShownLook
 from cryoflux.network_state import OpenRound
 from cryoflux.receipts.statement import Cause
 from cryoflux.registry.mixture import after
@@ -46,7 +46,7 @@ def close_round(context: Context, opened: Opened, dead: OpenRound) -> RoundRecor
     return record_round(context, opened, announced, reservation, started_at, end)
 
 
-def _made_again(context: Context, opened: Opened, shown: Shown) -> Version:
+def _made_again(context: Context, opened: Opened, shown: ShownLook) -> Version:
     """What was composed: kept already, or composed again, the same bytes."""
     composing = opened.task.composing()
     if composing is None:

@@ -7,7 +7,7 @@ another, and what one offer needs is bounded. Nothing that came is opened here: 
 
 from __future__ import annotations
 
-__all__ = ["Collector", "NeededLists", "Source", "lacking"]
+__all__ = ["AdapterClaim", "Collector", "NeededLists", "PeerSource", "lacking"]
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from cryoflux.network.log_facts import OfferFact
 from cryoflux.registry.composition import MOST_DEPTH, MOST_TERMS, Term, list_digest, parse_list
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.envelope import decode_base64
-from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 
 _MOST_LIST_BYTES = MOST_TERMS * 160
 _MOST_LISTS = 256
@@ -55,8 +55,9 @@ def lacking(folder: NetworkFolder, update: OfferedUpdate) -> str:
 
 
 def _is_here(folder: NetworkFolder, adapter: str) -> bool:
-    place = folder.capsule(adapter)
-    return (place / ADAPTER).is_file() and (place / ADAPTER_CONFIG).is_file()
+    """Whether the files of an update are here: of the node's own making, adopted, or fetched."""
+    places = (StateFolder(folder.path.parent).capsule(adapter), folder.capsule(adapter))
+    return any((place / ADAPTER).is_file() and (place / ADAPTER_CONFIG).is_file() for place in places)
 
 
 class NeededLists:
@@ -85,13 +86,13 @@ class NeededLists:
         """
         seen, found = set[str](), set[str]()
         level = [self._parent]
-        for _ in range(MOST_DEPTH + 1):
-            below = dict.fromkeys(term.parent for terms in level for term in terms)
+        for _ in range(MOST_DEPTH + 2):  # its own list, those below it, and the empty one
+            below = {term.parent for terms in level for term in terms} - seen
             found |= {term.adapter for terms in level for term in terms}
-            level = [self._list(digest) for digest in below if digest not in seen]
-            seen |= below.keys()
+            seen |= below
             if len(found) > _MOST_PARENTS or len(seen) > _MOST_LISTS:
                 raise _too_much("needs too many other updates")
+            level = [self._list(digest) for digest in sorted(below)]
             if not level:
                 yield from sorted(found)
                 return
@@ -119,7 +120,9 @@ def _too_much(what: str) -> ModelError:
 class _FetchedLists(NeededLists):
     """The same, and what is not here is fetched."""
 
-    def __init__(self, folder: NetworkFolder, parent: tuple[Term, ...], sources: Sequence[Source]) -> None:
+    def __init__(
+        self, folder: NetworkFolder, parent: tuple[Term, ...], sources: Sequence[PeerSource]
+    ) -> None:
         super().__init__(folder, parent)
         self._sources = sources
 
@@ -131,14 +134,14 @@ class _FetchedLists(NeededLists):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PeerSource:
     """A peer that files are asked for."""
 
     url: str
     fetcher: Fetches
 
 
-def _fetched(sources: Sequence[Source], path: str, most: int, digest: str) -> bytes:
+def _fetched(sources: Sequence[PeerSource], path: str, most: int, digest: str) -> bytes:
     """A file of a digest, from the first peer that has it.
 
     Raises:
@@ -161,18 +164,42 @@ def _fetched(sources: Sequence[Source], path: str, most: int, digest: str) -> by
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterClaim:
+    """Which log committed to an adapter first."""
+
+    origin: str
+    config: str
+    """digest of the settings that it says"""
+
+
+@dataclass(frozen=True, slots=True)
 class Collector:
     """Fetches what one peer offers.
 
     Args:
         folder: of the node's network.
         sources: that peer first, then others that may have what it needs.
-        configs: adapter → digest of its settings, as the log says it that committed to the adapter first.
+        origin: of that peer's log.
+        claims: adapter → who committed to it first: its settings and ``capsule.json`` are the ones kept.
     """
 
     folder: NetworkFolder
-    sources: Sequence[Source]
-    configs: Mapping[str, str]
+    sources: Sequence[PeerSource]
+    origin: str
+    claims: Mapping[str, AdapterClaim]
+
+    def has(self, offer: OfferFact) -> bool:
+        """Whether an update is here, with all that it needs, and as the log offers it that has it first."""
+        if lacking(self.folder, offer.update):
+            return False
+        claim = self.claims.get(offer.update.adapter)
+        if claim is None or claim.origin != self.origin:
+            return True
+        path = self.folder.capsule(offer.update.adapter) / CAPSULE
+        try:
+            return parse_capsule(read_regular(path, MOST_CAPSULE_BYTES)).origin == self.origin
+        except (OSError, VerificationError):
+            return False
 
     def collect(self, offer: OfferFact, entries: tuple[bytes, bytes]) -> None:
         """Get an update, and all that it needs.
@@ -190,17 +217,18 @@ class Collector:
         update = offer.update
         if offer.adapter_bytes > MOST_ADAPTER_BYTES:
             raise _too_much(f"has {offer.adapter_bytes:,} bytes, more than {MOST_ADAPTER_BYTES:,}")
-        if self.configs.get(update.adapter) != offer.config:
+        claim = self.claims.get(update.adapter)
+        if claim is None or claim.config != offer.config:
             raise _too_much("has the bytes of an adapter that was committed before, with other settings")
-        self._capsule(update.adapter, entries)
+        self._capsule(update.adapter, entries, first=claim.origin == self.origin)
         self._adapter(update.adapter, offer.config, offer.adapter_bytes)
         for adapter in _FetchedLists(self.folder, update.parent, self.sources).adapters():
             if not _is_here(self.folder, adapter):
-                if (config := self.configs.get(adapter)) is None:
+                if (below := self.claims.get(adapter)) is None:
                     raise _too_much(f"was trained on {adapter[:16]}…, which no log that is here has made")
-                self._adapter(adapter, config, MOST_ADAPTER_BYTES)
+                self._adapter(adapter, below.config, MOST_ADAPTER_BYTES)
 
-    def _capsule(self, adapter: str, entries: tuple[bytes, bytes]) -> None:
+    def _capsule(self, adapter: str, entries: tuple[bytes, bytes], *, first: bool) -> None:
         path = self.folder.capsule(adapter) / CAPSULE
         if path.is_file() and _speaks_of(read_regular(path, MOST_CAPSULE_BYTES), entries):
             return
@@ -211,7 +239,7 @@ class Collector:
             raise VerificationError(
                 f"{url} is not about what its log offers.", why="It brings other entries than the log has."
             )
-        if not path.is_file():
+        if first or not path.is_file():
             write_atomic(path, content)
 
     def _adapter(self, adapter: str, config: str, most: int) -> None:

@@ -12,7 +12,7 @@ __all__ = ["MOST_BYTES", "Gathered", "PeerGathered", "gather", "hints_of"]
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError, VerificationError
-from cryoflux.network.collecting import Collector, Source, lacking
+from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource, lacking
 from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
 from cryoflux.network.following import follow, signed_heads
@@ -130,8 +130,8 @@ def gather(
         told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None
         going.witnessed(told)
         found = list(threads.map(going.log, peers.nodes))
-        configs = going.configs()
-        ended = tuple(threads.map(going.capsules, peers.nodes, found, repeat(configs)))
+        claims = going.claims()
+        ended = tuple(threads.map(going.capsules, peers.nodes, found, repeat(claims)))
     if told is None:
         return Gathered(ended)
     told.keep()
@@ -158,6 +158,11 @@ class _Gathering:
         self._new: Mapping[str, tuple[Note, ...]] = {}
         self._done = 0
         self._lock = threading.Lock()
+
+    @property
+    def records(self) -> Iterable[PeerRecord]:
+        """What is remembered of all peers."""
+        return self._records.values()
 
     def record(self, node: PeerNode) -> PeerRecord:
         """What is remembered of a peer."""
@@ -204,8 +209,7 @@ class _Gathering:
         found = replace(found, outcome=pulled.outcome, size=pulled.size, came=pulled.came, why=pulled.why)
         if pulled.outcome not in _GOES_ON:
             return found, _Heads()
-        if pulled.came:
-            record.arrive(pulled.size, self._now_s)
+        record.arrive(self._now_s)
         try:
             if pulled.came or not record.node:
                 record.keep_node(ration.fetch(f"{node.url}/{NODE}", MOST_NODE_BYTES).content)
@@ -224,9 +228,9 @@ class _Gathering:
         """Whether a peer is asked: not where witnesses know that there is nothing new."""
         return self._grown is None or not record.mirror.size or node.origin in self._grown
 
-    def configs(self) -> dict[str, str]:
-        """Adapter → digest of its settings, as the log says it that committed to the adapter first."""
-        claims: dict[str, tuple[int, str, str]] = {}
+    def claims(self) -> dict[str, AdapterClaim]:
+        """Adapter → the log that committed to it first."""
+        found: dict[str, tuple[int, str, str]] = {}
         for node in self._peers.nodes:
             record = self.record(node)
             facts, times = record.facts, record.times(self._peers.policy)
@@ -235,33 +239,37 @@ class _Gathering:
             for adapter, config, index in said:
                 if (time_s := times.at(index)) is not None:
                     claim = (time_s, node.origin, config)
-                    claims[adapter] = min(claims.get(adapter, claim), claim)
-        return {adapter: config for adapter, (_, _, config) in claims.items()}
+                    found[adapter] = min(found.get(adapter, claim), claim)
+        return {adapter: AdapterClaim(origin, config) for adapter, (_, origin, config) in found.items()}
 
-    def capsules(self, node: PeerNode, found: PeerGathered, configs: Mapping[str, str]) -> PeerGathered:
+    def capsules(
+        self, node: PeerNode, found: PeerGathered, claims: Mapping[str, AdapterClaim]
+    ) -> PeerGathered:
         """Fetch what a peer offers."""
         record, ration = self.record(node), self._rations[node.name]
         facts, times = record.facts, record.times(self._peers.policy)
         found = replace(found, hints=hints_of(record.node), witnessed=times.size, offers=len(facts.offers))
         if found.outcome in _READ_ON:
             due = [one for one in facts.offers if times.at(one.receipt_index) is not None]
-            missing = {} if found.outcome is PullOutcome.UNREACHABLE else self._fetch(node, due, configs)
+            missing = {} if found.outcome is PullOutcome.UNREACHABLE else self._fetch(node, due, claims)
             fetched = sum(not lacking(self._folder, one.update) for one in due)
             found = replace(found, fetched=fetched, waiting=len(facts.offers) - len(due), unavailable=missing)
             self._openings(node, record, facts)
         return replace(found, received=self._most - ration.left)
 
-    def _fetch(self, node: PeerNode, due: list[OfferFact], configs: Mapping[str, str]) -> dict[str, Missing]:
+    def _fetch(
+        self, node: PeerNode, due: list[OfferFact], claims: Mapping[str, AdapterClaim]
+    ) -> dict[str, Missing]:
         record = self.record(node)
         before = record.missing
         others = [other for other in self._peers.nodes if other is not node][:_OTHERS]
-        sources = [Source(one.url, self._rations[node.name]) for one in (node, *others)]
-        collector = Collector(self._folder, sources, configs)
+        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
+        collector = Collector(self._folder, sources, node.origin, claims)
         missing: dict[str, Missing] = {}
         # What was asked for in vain least often comes first, so that nothing keeps others from being had.
         for offer in sorted(due, key=lambda one: _tries(before, one)):
             capsule = offer.update.adapter
-            if not lacking(self._folder, offer.update):
+            if collector.has(offer):
                 continue
             try:
                 mirror = record.mirror

@@ -18,7 +18,7 @@ import msgspec
 from cryoflux.errors import StateTamperedError
 from cryoflux.files import MOST_FILE_BYTES, read_regular, storage_errors, sync_folder, write_atomic
 from cryoflux.network.folder import EXAMPLES, GUEST_KEY, NetworkFolder
-from cryoflux.network.round_parts import Shown
+from cryoflux.network.round_parts import ShownLook
 from cryoflux.receipts.guest_tree import KEY_BYTES, guest_root
 from cryoflux.receipts.network_parts import SealedSums
 from cryoflux.signing.canonical import canonical_bytes
@@ -43,7 +43,7 @@ class GuestFolder:
         """The file of its examples: one a line."""
         return b"".join(example + b"\n" for example in self.examples)
 
-    def keep_look(self, shown: Shown, losses: bytes) -> None:
+    def keep_look(self, shown: ShownLook, losses: bytes) -> None:
         """Keep what a look has shown, before anything of it is published.
 
         Args:
@@ -89,7 +89,7 @@ class GuestFolder:
                 hint=f"Restore {path} from a backup.",
             ) from error
 
-    def look(self, intent: str) -> Shown | None:
+    def look(self, intent: str) -> ShownLook | None:
         """The look of a round; none where it has shown nothing.
 
         Args:
@@ -102,7 +102,7 @@ class GuestFolder:
         if not path.exists():
             return None
         try:
-            return msgspec.json.decode(read_regular(path, _MOST_LOOK_BYTES), type=Shown)
+            return msgspec.json.decode(read_regular(path, _MOST_LOOK_BYTES), type=ShownLook)
         except _UNREADABLE as error:
             raise _lost(path, str(error)) from error
 

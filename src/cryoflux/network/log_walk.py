@@ -25,13 +25,13 @@ from cryoflux.receipts.merkle import CompactRange, leaf_hash
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
+    GuestOpening,
     NetworkStatement,
     Node,
-    Offer,
-    Opening,
     Recall,
-    Round,
     RoundIntent,
+    RoundResult,
+    UpdateOffer,
 )
 from cryoflux.receipts.offering import offer_complaints
 from cryoflux.receipts.revocation import Authority
@@ -130,7 +130,7 @@ class _Walk:
         elif (said := entry.network) is not None:
             self._network(entry, said)
 
-    def _spent(self, record: Receipt | Round) -> None:
+    def _spent(self, record: Receipt | RoundResult) -> None:
         self.facts.open.discard(record.intent)
         self.facts.upper_uj += max(0, record.energy.hi_microjoules)
         self.facts.tiers.add(record.energy.tier.value)
@@ -148,17 +148,17 @@ class _Walk:
                 self.facts.broken += guest is None or guest.in_use != said.guest
                 self.facts.open.add(entry.leaf_hash)
                 node.announce(said, entry.leaf_hash, entry.index)
-            case Round():
+            case RoundResult():
                 self._spent(said)
                 self._round(entry, said, node)
-            case Opening():
+            case GuestOpening():
                 self._opened(said, node)
             case Recall():
                 node.recall(said)
             case _:
                 self._offered(entry, said, node)
 
-    def _round(self, entry: Entry, said: Round, node: NodeState) -> None:
+    def _round(self, entry: Entry, said: RoundResult, node: NodeState) -> None:
         opened = node.close(said)
         guest = node.guests.get(opened.intent.guest.root) if opened is not None else None
         if opened is None or guest is None or not _fits(said, opened):
@@ -177,7 +177,7 @@ class _Walk:
         )
         self.facts.rounds.append(fact)
 
-    def _opened(self, said: Opening, node: NodeState) -> None:
+    def _opened(self, said: GuestOpening, node: NodeState) -> None:
         guest = node.guests.get(said.root)
         if guest is not None and not guest.opened:
             follows = said.count == guest.said.count and _seals_follow(said, guest)
@@ -186,7 +186,7 @@ class _Walk:
             )
         node.retire(said)
 
-    def _offered(self, entry: Entry, said: Offer, node: NodeState) -> None:
+    def _offered(self, entry: Entry, said: UpdateOffer, node: NodeState) -> None:
         if said.update.adapter in node.offers or said.receipt_at >= entry.index:
             return
         try:
@@ -209,7 +209,7 @@ class _Walk:
         self.facts.offers.append(fact)
 
 
-def _fits(said: Round, opened: OpenRound) -> bool:
+def _fits(said: RoundResult, opened: OpenRound) -> bool:
     """Whether what a round says of its candidates and its look goes together with what was announced."""
     accepted = said.outcome is RoundOutcome.ACCEPTED
     level = said.look.level if said.look is not None else None
@@ -220,7 +220,7 @@ def _fits(said: Round, opened: OpenRound) -> bool:
     )
 
 
-def _seals_follow(said: Opening, guest: GuestTally) -> bool:
+def _seals_follow(said: GuestOpening, guest: GuestTally) -> bool:
     """Whether all looks of a guest holdout are opened, to what was sealed, and their levels follow."""
     if [one.intent for one in said.rounds] != [look.intent for look in guest.looks]:
         return False

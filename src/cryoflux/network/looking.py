@@ -30,7 +30,7 @@ from cryoflux.receipts.network_parts import GuardResult, SealedSums
 from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Version
-from cryoflux.tasks.interface import Composing
+from cryoflux.tasks.composing import Composing
 
 _GUARD_SET = "guard"
 _WORSE_NANO = NANO // 20
@@ -38,7 +38,7 @@ _WORSE_NANO = NANO // 20
 _ONE_SIDED_95 = 1.645
 _MOST_GUARDS = 8
 
-Between = Callable[[int], None]
+BeforeBatch = Callable[[int], None]
 """called with examples done before each batch; may raise to stop"""
 
 
@@ -91,7 +91,7 @@ class Looking:
         return cls(opened, guest, part, parts, opened.task.evaluation_uj(part))
 
     def guards(
-        self, composing: Composing, head: Composition, composed: Composition, between: Between
+        self, composing: Composing, head: Composition, composed: Composition, between: BeforeBatch
     ) -> tuple[GuardResult, ...]:
         """Whether each guard set stays as good as it was, as far as its examples can tell."""
         results, data = [], self.opened.data
@@ -115,7 +115,7 @@ def guard_passes(evidence: Evidence) -> bool:
     return mean_nano + _ONE_SIDED_95 * error_nano <= _WORSE_NANO
 
 
-def look_at_guest(context: Context, looking: Looking, draft: Version, between: Between) -> GuestReading:
+def look_at_guest(context: Context, looking: Looking, draft: Version, between: BeforeBatch) -> GuestReading:
     """Read the whole guest holdout with the head and with what was composed.
 
     Args:
@@ -137,7 +137,7 @@ def look_at_guest(context: Context, looking: Looking, draft: Version, between: B
     return GuestReading(head, draft, base, new, profile)
 
 
-def _losses(opened: Opened, version: Version, part: str, between: Between) -> Losses:
+def _losses(opened: Opened, version: Version, part: str, between: BeforeBatch) -> Losses:
     count = opened.data.count(part)
 
     try:

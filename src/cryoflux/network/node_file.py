@@ -1,8 +1,11 @@
-"""``node.json``: who a node says it is, as its log has it, so that a stranger can check it offline."""
+"""Files of a public tree that bring an entry of the log with its proof, to be checked offline.
+
+``node.json`` says who the node is, and ``opening.json``, beside examples of a guest holdout, what opens it.
+"""
 
 from __future__ import annotations
 
-__all__ = ["NodeFile", "node_file"]
+__all__ = ["NodeFile", "node_file", "opening_file"]
 
 import base64
 from collections.abc import Sequence
@@ -11,6 +14,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from cryoflux.network.capsule import ProvenEntry
 from cryoflux.receipts.checkpoint import Note
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import Url
@@ -48,10 +52,29 @@ def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[str]) -> by
     Raises:
         StateTamperedError: the published log is damaged.
     """
-    proof = prove(state, entry.index, note.content)
-    shown = format_proof(Proof(proof.index, proof.hashes, proof.checkpoint, b"")).decode()
-    encoded = base64.b64encode(entry.envelope).decode()
+    shown = _proven(state, entry, note)
     first = raw_public_key(load_first_public(state / KEYS_FOLDER, create=False))
     key = base64.b64encode(first).decode()
-    said = NodeFile(v=1, entry=encoded, proof=shown, peers=list(peers[:_MOST_PEERS]), receipt_key=key)
+    hints = list(peers[:_MOST_PEERS])
+    said = NodeFile(v=1, entry=shown.entry, proof=shown.proof, peers=hints, receipt_key=key)
     return canonical_bytes(said)
+
+
+def opening_file(state: Path, entry: Entry, note: Note) -> bytes:
+    """The bytes of ``opening.json``.
+
+    Args:
+        state: whose log the entry is in.
+        entry: that opens a guest holdout.
+        note: a head of that log that covers it.
+
+    Raises:
+        StateTamperedError: the published log is damaged.
+    """
+    return canonical_bytes(_proven(state, entry, note))
+
+
+def _proven(state: Path, entry: Entry, note: Note) -> ProvenEntry:
+    proof = prove(state, entry.index, note.content)
+    shown = format_proof(Proof(proof.index, proof.hashes, proof.checkpoint, b""))
+    return ProvenEntry(entry=base64.b64encode(entry.envelope).decode(), proof=shown.decode())

@@ -28,7 +28,7 @@ from cryoflux.network.folder import CAPSULE
 from cryoflux.receipts.checkpoint import Note, VerifierKey
 from cryoflux.receipts.composed_by import composed_by
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_statement import Offer
+from cryoflux.receipts.network_statement import UpdateOffer
 from cryoflux.receipts.proof import Proof, format_proof, prove
 from cryoflux.receipts.reading import find_entry
 from cryoflux.receipts.statement import ReceiptStatement
@@ -125,7 +125,7 @@ def capsule_content(
         StateTamperedError, VerificationError: the log, or the settings of the adapter, are damaged.
     """
     said = offer.statement.predicate
-    if not isinstance(said, Offer):
+    if not isinstance(said, UpdateOffer):
         raise UsageError(f"Entry {offer.index} is no offer.", hint="See cryoflux capsule list.")
     log_key = log_key_of(state.path)
     about_keys = [entry for entry in entries[: offer.index] if entry.key is not None]
@@ -173,7 +173,7 @@ class _Proving:
         return ProvenEntry(entry=base64.b64encode(entry.envelope).decode(), proof=shown.decode())
 
 
-def write_capsule(state: StateFolder, offer: Offer, content: bytes, into: Path) -> None:
+def write_capsule(state: StateFolder, offer: UpdateOffer, content: bytes, into: Path) -> None:
     """Write a capsule: both files of the adapter, and then ``capsule.json``.
 
     Args:

@@ -17,6 +17,7 @@ from pathlib import Path
 from cryoflux.digests import file_digest
 from cryoflux.files import (
     open_regular,
+    read_beginning,
     read_regular,
     require_regular,
     storage_errors,
@@ -61,7 +62,7 @@ class PublicTree:
         """
         path = self.root / name
         with storage_errors(path):
-            same = self.has(name) and path.stat().st_size == len(content) and path.read_bytes() == content
+            same = self.has(name) and read_beginning(path, len(content) + 1) == content
         if not same:
             write_atomic(path, content, by_way_of=self._staging)
             self.changed += 1

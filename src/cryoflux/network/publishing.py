@@ -30,12 +30,12 @@ from cryoflux.errors import CryoFluxError, ModelError, StorageError
 from cryoflux.files import one_at_a_time, read_regular
 from cryoflux.network.capsule import MOST_CAPSULE_BYTES
 from cryoflux.network.folder import CAPSULE, EXAMPLES, NODE, NetworkFolder
-from cryoflux.network.node_file import node_file
+from cryoflux.network.node_file import node_file, opening_file
 from cryoflux.network.offering import capsule_content
 from cryoflux.network.peers import read_peers
 from cryoflux.network.public_log import ShownLog, publish_log, require_log
 from cryoflux.network.public_tree import PublicTree
-from cryoflux.network.revealing import Commitments, Offered, RevealRule
+from cryoflux.network.revealing import Commitments, OwnOffer, RevealRule
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.reading import each_entry
 from cryoflux.registry.composition import Term, list_digest, parse_list
@@ -43,7 +43,6 @@ from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 
 OPENING = "opening.json"
 _MOST_LIST_BYTES = 65_536
-_MOST_OPENING_BYTES = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -121,7 +120,7 @@ class Publisher:
         if node is not None and node.index < shown.head.size:
             note = shown.covering(node.index)
             tree.put(NODE, node_file(self._state.path, node, note, peers))
-        turn = _Revealing(self._state, self.folder, self._log, tree, covered)
+        turn = _Revealing(self._state, self.folder, self._log, tree, shown, covered)
         turn.openings()
         turn.contracts()
         capsules = turn.capsules(self._capsule_json or self._of_the_log(shown, rule))
@@ -154,21 +153,22 @@ class _Revealing:
     folder: NetworkFolder
     log: Commitments
     tree: PublicTree
+    shown: ShownLog
     covered: int
     problems: list[str] = field(default_factory=list)
 
     def openings(self) -> None:
-        """Guest holdouts that retired: the examples that the entry names, and what goes with them."""
-        for root, (opening, index) in self.log.openings.items():
-            if index >= self.covered:
+        """Guest holdouts that retired: the examples that the entry names, and the entry with its proof."""
+        for root, (opening, entry) in self.log.openings.items():
+            name = f"openings/{root}"
+            if entry.index >= self.covered or self.tree.has(f"{name}/{OPENING}"):
                 continue
-            source, name = self.folder.openings / root, f"openings/{root}"
-            if not self.tree.share(f"{name}/{EXAMPLES}", source / EXAMPLES, opening.examples):
-                self.problems.append(
-                    f"The guest holdout {root[:16]}… has no examples as its opening names them."
-                )
-            elif (source / OPENING).is_file():
-                self.tree.put(f"{name}/{OPENING}", _read(source / OPENING, _MOST_OPENING_BYTES))
+            source = self.folder.openings / root / EXAMPLES
+            if not self.tree.share(f"{name}/{EXAMPLES}", source, opening.examples):
+                self.problems.append(f"The examples of the guest holdout {root[:16]}… are not here.")
+                continue
+            note = self.shown.covering(entry.index)
+            self.tree.put(f"{name}/{OPENING}", opening_file(self.state.path, entry, note))
 
     def contracts(self) -> None:
         """Contracts that an entry is about."""
@@ -196,7 +196,7 @@ class _Revealing:
                 self._miss(adapter)
         return sum(self._offer(found, capsule_json) for found in offers)
 
-    def _offer(self, found: Offered, capsule_json: Callable[[str], bytes | None]) -> bool:
+    def _offer(self, found: OwnOffer, capsule_json: Callable[[str], bytes | None]) -> bool:
         adapter = found.offer.update.adapter
         name = f"capsules/{adapter}/{CAPSULE}"
         if self.tree.has(name):

@@ -25,7 +25,7 @@ from cryoflux.decision.reason import Reason
 from cryoflux.energy.interface import Reservation
 from cryoflux.evaluation.machine import software
 from cryoflux.files import copy_regular
-from cryoflux.network.round_parts import OfferHere, Screened, Shown
+from cryoflux.network.round_parts import OfferHere, Screened, ShownLook
 from cryoflux.network_state import GuestTally
 from cryoflux.receipts.network_parts import (
     GuardResult,
@@ -36,7 +36,7 @@ from cryoflux.receipts.network_parts import (
     SealedLook,
     Search,
 )
-from cryoflux.receipts.network_statement import Round, RoundIntent, RoundIntentStatement, RoundStatement
+from cryoflux.receipts.network_statement import RoundIntent, RoundIntentStatement, RoundResult, RoundStatement
 from cryoflux.receipts.statement import Base, Cause, Sha256Digest, Subject
 from cryoflux.registry.composition import MOST_DEPTH, Composition, cannot_compose
 from cryoflux.registry.made import lists_on_the_way
@@ -65,7 +65,7 @@ class AnnouncedRound:
 class RoundRecord:
     """A round that has its record."""
 
-    record: Round
+    record: RoundResult
     leaf_hash: str
     bucket_uj: int
     """what the bucket holds after it, µJ"""
@@ -148,7 +148,7 @@ def unshown_end(screened: Screened) -> RoundEnd:
 
 
 def shown_end(
-    shown: Shown, count: int, needed_milli: int, unit: str, keep: Callable[[], Version]
+    shown: ShownLook, count: int, needed_milli: int, unit: str, keep: Callable[[], Version]
 ) -> RoundEnd:
     """Of a round whose look is known: one bit, and what an acceptance certifies.
 
@@ -208,7 +208,7 @@ def record_round(
     figure = figure_of(context, settlement, reserved_uj=intent.reserved_microjoules, meter=intent.meter)
     base, result = opened.base, end.result
     head = Base(digest=result.digest, files=result.files) if result is not None else base
-    record = Round(
+    record = RoundResult(
         sequence=context.log.size,
         prev=context.log.head_hash,
         intent=announced.leaf_hash,

@@ -9,7 +9,7 @@ says so.
 
 from __future__ import annotations
 
-__all__ = ["Commitments", "MadeHere", "Needed", "Offered", "RevealRule"]
+__all__ = ["Commitments", "MadeHere", "Needed", "OwnOffer", "RevealRule"]
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Note
 from cryoflux.receipts.entry import Entry, Kind
-from cryoflux.receipts.network_statement import Offer, Opening
+from cryoflux.receipts.network_statement import GuestOpening, UpdateOffer
 from cryoflux.receipts.statement import ReceiptStatement
 from cryoflux.registry.composition import Term, list_digest
 from cryoflux.registry.made import lists_on_the_way
@@ -66,10 +66,10 @@ class MadeHere:
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class OwnOffer:
     """An offer in the node's own log."""
 
-    offer: Offer
+    offer: UpdateOffer
     index: int
 
 
@@ -90,10 +90,10 @@ class Commitments:
     state: LogState = field(default_factory=LogState)
     made: dict[str, MadeHere] = field(default_factory=dict)
     """adapter → the receipt that made it"""
-    offers: dict[str, Offered] = field(default_factory=dict)
+    offers: dict[str, OwnOffer] = field(default_factory=dict)
     """adapter → the first offer of it"""
-    openings: dict[str, tuple[Opening, int]] = field(default_factory=dict)
-    """root of a guest holdout → what opens it, and its position"""
+    openings: dict[str, tuple[GuestOpening, Entry]] = field(default_factory=dict)
+    """root of a guest holdout → what opens it, and the entry that says so"""
     named: dict[str, int] = field(default_factory=dict)
     """digest of what an entry is about that is no attempt → position of the first one"""
     node_entry: Entry | None = None
@@ -114,14 +114,14 @@ class Commitments:
 
     def _take_network(self, entry: Entry) -> None:
         said = entry.network.predicate if entry.network is not None else None
-        if isinstance(said, Offer):
-            self.offers.setdefault(said.update.adapter, Offered(said, entry.index))
-        elif isinstance(said, Opening):
-            self.openings.setdefault(said.root, (said, entry.index))
+        if isinstance(said, UpdateOffer):
+            self.offers.setdefault(said.update.adapter, OwnOffer(said, entry.index))
+        elif isinstance(said, GuestOpening):
+            self.openings.setdefault(said.root, (said, entry))
         elif entry.kind is Kind.NODE:
             self.node_entry = entry
 
-    def revealed_offers(self, covered: int) -> Iterator[Offered]:
+    def revealed_offers(self, covered: int) -> Iterator[OwnOffer]:
         """The offers that may be shown: of what the log made, both entries being covered.
 
         Args:
@@ -132,7 +132,7 @@ class Commitments:
             if made is not None and max(made.index, found.index) < covered:
                 yield found
 
-    def needed(self, offers: Iterable[Offered], others: _Lists) -> Needed:
+    def needed(self, offers: Iterable[OwnOffer], others: _Lists) -> Needed:
         """What has to be had to compose the node's heads, and the versions that offers were trained on.
 
         Args:

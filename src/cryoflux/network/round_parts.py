@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Considered", "OfferHere", "Screened", "Shown", "refused"]
+__all__ = ["Considered", "OfferHere", "Screened", "ShownLook", "refused"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ class Screened:
         )
 
 
-class Shown(Document, frozen=True):
+class ShownLook(Document, frozen=True):
     """A look at a guest holdout that was computed, before its verdict is published.
 
     It is kept until the record is written: so a run that dies in between can neither look again nor choose

@@ -16,14 +16,12 @@ from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped
-from cryoflux.data.prepared import SEARCH_SET
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, CryoFluxError, ModelError, UsageError
-from cryoflux.files import MOST_FILE_BYTES, read_regular, storage_errors
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import GuestFolder, open_guest
 from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
-from cryoflux.network.proposing import FoundSteps, search_round
+from cryoflux.network.proposing import FEW, PROPOSALS, FoundSteps, search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
     RoundRecord,
@@ -33,8 +31,9 @@ from cryoflux.network.recording import (
     stopped_end,
     unshown_end,
 )
-from cryoflux.network.round_parts import Considered, OfferHere, Screened, Shown, refused
-from cryoflux.network.screening import CopyScreen, Whose, find_copies
+from cryoflux.network.round_parts import Considered, OfferHere, Screened, ShownLook, refused
+from cryoflux.network.screening import TEXTS, CopyScreen, Whose, find_copies
+from cryoflux.network.search_set import SearchSet
 from cryoflux.network_state import GuestTally, NodeState
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.network_parts import GuardResult, Member, MemberVerdict
@@ -42,10 +41,8 @@ from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
-from cryoflux.tasks.interface import Composing
+from cryoflux.tasks.composing import Composing
 
-MOST_SEARCHED = 512
-"""examples that a round searches with"""
 _CONTESTED_S = 600
 """two commitments that are less apart are told so: whose is the original is not sure"""
 _LOOKS_ASIDE = 3
@@ -62,31 +59,6 @@ class Walls:
     """looks at the bytes"""
     known: Sequence[Whose] = ()
     """updates of one's own, and earlier ones of others, that a copy may be of"""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSet:
-    """The examples that offers are composed with: of the node's own training side, and never trained on."""
-
-    part: str
-    """what the data set calls it"""
-    indices: list[int]
-
-    @classmethod
-    def of(cls, opened: Opened, composing: Composing, network: NetworkFolder) -> SearchSet:
-        """Those that the node has set aside for it; the screen of its own updates where it has none.
-
-        The screen has chosen among the node's own updates, so it is kinder to them than to others'.
-
-        Raises:
-            StorageError: they cannot be read.
-        """
-        if not network.search.is_file():
-            return cls("train", list(composing.screen[:MOST_SEARCHED]))
-        with storage_errors(network.search):
-            content = read_regular(network.search, MOST_FILE_BYTES)
-        part = opened.data.add_set(SEARCH_SET, content)
-        return cls(part, list(range(opened.data.count(part)))[:MOST_SEARCHED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +126,8 @@ def run_round(
     composing = _composing(opened)
     looking = Looking.of(opened, place.guest, place.guards)
     search = SearchSet.of(opened, composing, place.network)
-    reserve_uj = _reserve_uj(context, looking, left_uj)
+    search_uj = _search_uj(looking, len(search.indices), len(offers), len(walls.known))
+    reserve_uj = _reserve_uj(context, looking, search_uj, left_uj)
     started_at = context.timestamp()
     announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj)  # 1
     reservation = _reserve(context, opened, announced)  # 2
@@ -181,14 +154,14 @@ def run_round(
 
 def keep_look(
     place: NodePlace, reading: GuestReading, screened: Screened, intent: str, started_at: str
-) -> Shown:
+) -> ShownLook:
     """Seal a look, and keep it before anybody learns of it."""
     base = Base(digest=reading.head.digest, files=reading.head.files)
     sums, losses_root = seal_look(reading, base, place.guest, intent)
     search = screened.search
     if search is None:
         raise ValueError("what was not searched for cannot be shown")
-    shown = Shown(
+    shown = ShownLook(
         intent=intent,
         members=list(screened.members),
         steps=list(screened.steps),
@@ -213,8 +186,18 @@ def _composing(opened: Opened) -> Composing:
     return composing
 
 
-def _reserve_uj(context: Context, looking: Looking, left_uj: int | None) -> int:
-    """What a round takes from the bucket, µJ: at least what its look and the head's losses cost."""
+def _search_uj(looking: Looking, searched: int, offers: int, known: int) -> int:
+    """What admission, copies and the search may cost, µJ: by the losses that they compute; modelled."""
+    tried = offers * (PROPOSALS * min(FEW, searched) + searched) + 2 * searched
+    compared = TEXTS * (offers + known)
+    return looking.cost_uj * (tried + compared) // max(1, len(looking.guest.examples))
+
+
+def _reserve_uj(context: Context, looking: Looking, search_uj: int, left_uj: int | None) -> int:
+    """What a round takes from the bucket, µJ: at least what its look and the head's losses cost.
+
+    With the search too, as far as what is left reaches: what is not needed is refunded.
+    """
     least_uj = max(context.terms.reserve_uj, _LOOKS_ASIDE * looking.cost_uj)
     held_uj = context.agent.bucket_uj()
     held_uj = held_uj if left_uj is None else min(held_uj, left_uj)
@@ -224,7 +207,7 @@ def _reserve_uj(context: Context, looking: Looking, left_uj: int | None) -> int:
             why="Checking what others offer is paid like training.",
             hint="Grant more: cryoflux node round --budget 200J.",
         )
-    return least_uj
+    return min(held_uj, max(least_uj, _LOOKS_ASIDE * looking.cost_uj + search_uj))
 
 
 def _reserve(context: Context, opened: Opened, announced: AnnouncedRound) -> Reservation:
@@ -367,7 +350,7 @@ def _barred(offer: OfferHere, genesis: str, walls: Walls) -> tuple[MemberVerdict
 
 def _copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:
     if original is None:
-        return f"a copy of {of[:16]}…, which was here before"
+        return f"a copy of {of[:16]}…, which is in our head or was offered before"
     later_s = copy.committed_s - original.committed_s
     contested = ", contested" if later_s < _CONTESTED_S else ""
     return f"a copy of {original.name or of[:16] + '…'}, committed {later_s:,} s after it{contested}"

@@ -6,7 +6,7 @@ training side that nobody else has. So a copy is no candidate beside its origina
 
 from __future__ import annotations
 
-__all__ = ["CopyScreen", "Whose", "find_copies"]
+__all__ = ["TEXTS", "CopyScreen", "Whose", "find_copies"]
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -21,7 +21,7 @@ from cryoflux.network.similarity import Direction, alikeness, is_copy
 from cryoflux.registry.compose import F64
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate
-from cryoflux.tasks.interface import Composing
+from cryoflux.tasks.composing import Composing
 
 TEXTS = 240
 """whose logits are compared"""

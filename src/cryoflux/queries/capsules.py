@@ -21,7 +21,7 @@ from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, parse_note
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.network_parts import MemberVerdict
-from cryoflux.receipts.network_statement import Offer
+from cryoflux.receipts.network_statement import UpdateOffer
 from cryoflux.receipts.proof import parse_proof
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.statement import Receipt
@@ -57,7 +57,7 @@ class CapsuleView:
     """of the log that offers it"""
     own: bool
     """whether that is this state's"""
-    offer: Offer
+    offer: UpdateOffer
     offer_at: int
     """position of the offer in its log"""
     receipt: Receipt
@@ -134,7 +134,7 @@ def fetched_capsule(file: Path) -> CapsuleView:
         for one in (said.offer, said.receipt)
     )
     offered = offer.statement.predicate
-    if not isinstance(offered, Offer) or receipt.receipt is None:
+    if not isinstance(offered, UpdateOffer) or receipt.receipt is None:
         raise VerificationError(f"{file} holds no offer with its receipt.")
     return CapsuleView(
         capsule=offered.update.adapter,
@@ -192,7 +192,7 @@ def _own(
     key, heads = log_key_of(state.path), _heads(state) if policy is not None else []
     for entry in entries:
         said = entry.statement.predicate
-        if not isinstance(said, Offer) or said.receipt_at >= entry.index:
+        if not isinstance(said, UpdateOffer) or said.receipt_at >= entry.index:
             continue
         receipt = entries[said.receipt_at]
         if receipt.receipt is None:

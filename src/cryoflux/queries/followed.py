@@ -23,7 +23,7 @@ from cryoflux.queries.joules import JoulesFold, JoulesOfLog
 from cryoflux.queries.progress import ProgressFold
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
-from cryoflux.receipts.network_statement import Round
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
@@ -72,7 +72,7 @@ class Followed:
         self._versions, self._numbers = VersionFold(), AttemptNumbers()
         self.rows: list[EntryRow] = []
         self.sessions: list[Session] = []
-        self.rounds: list[Round] = []
+        self.rounds: list[RoundResult] = []
         """records of rounds, in their order"""
         self.moves: dict[int, HeadMove] = {}
         """place in the log → move of a head, in their order"""

@@ -20,7 +20,7 @@ from cryoflux.errors import CryoFluxError, StateTamperedError
 from cryoflux.quantities import NANO, Energy, Tier, worst_tier
 from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_statement import Round
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.session import Session, SessionEnd
 from cryoflux.receipts.statement import Receipt
 from cryoflux.state import StateFolder
@@ -159,7 +159,7 @@ class JoulesFold:
         if not receipt.energy.unmetered:
             self._charge(receipt.energy)
 
-    def _round(self, record: Round) -> None:
+    def _round(self, record: RoundResult) -> None:
         charged = record.energy.energy
         self._rounds, self._unended = _more(self._rounds, charged), _more(self._unended, charged)
         if not record.energy.unmetered:

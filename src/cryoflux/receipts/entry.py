@@ -27,9 +27,9 @@ from cryoflux.receipts.network_statement import (
     OpeningStatement,
     Recall,
     RecallStatement,
-    Round,
     RoundIntent,
     RoundIntentStatement,
+    RoundResult,
     RoundStatement,
 )
 from cryoflux.receipts.session import Session, SessionStatement
@@ -175,7 +175,7 @@ class Entry(Struct, frozen=True):
         return self.statement.predicate if type(self.statement) is RoundIntentStatement else None
 
     @property
-    def round(self) -> Round | None:
+    def round(self) -> RoundResult | None:
         """The record of a round, if it is one."""
         return self.statement.predicate if type(self.statement) is RoundStatement else None
 

@@ -14,13 +14,13 @@ from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, Search
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
+    GuestOpening,
     NetworkStatement,
     Node,
-    Offer,
-    Opening,
     Recall,
-    Round,
     RoundIntent,
+    RoundResult,
+    UpdateOffer,
 )
 from cryoflux.receipts.sums import search_evidence
 from cryoflux.sentences import say
@@ -40,13 +40,13 @@ def flat_network(statement: NetworkStatement, unit: str | None = None) -> dict[s
             found |= _node(said)
         case GuestHoldout():
             found |= _guest(said)
-        case Offer():
+        case UpdateOffer():
             found |= _offer(said)
         case RoundIntent():
             found |= _announced(said)
-        case Round():
+        case RoundResult():
             found |= _round(said, unit)
-        case Opening():
+        case GuestOpening():
             found |= _opening(said)
         case Recall():
             found |= _recall(said)
@@ -76,7 +76,7 @@ def _guest(said: GuestHoldout) -> dict[str, Any]:
     }
 
 
-def _offer(said: Offer) -> dict[str, Any]:
+def _offer(said: UpdateOffer) -> dict[str, Any]:
     return {
         "adapter_hash": said.update.adapter,
         "adapter_bytes": said.adapter_bytes,
@@ -111,7 +111,7 @@ def _announced(said: RoundIntent) -> dict[str, Any]:
     }
 
 
-def _round(said: Round, unit: str | None) -> dict[str, Any]:
+def _round(said: RoundResult, unit: str | None) -> dict[str, Any]:
     figure, look = said.energy, said.look
     verdicts = {verdict: sum(one.verdict is verdict for one in said.members) for verdict in MemberVerdict}
     return {
@@ -146,7 +146,7 @@ def _search(search: Search | None) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def _opening(said: Opening) -> dict[str, Any]:
+def _opening(said: GuestOpening) -> dict[str, Any]:
     return {
         "root": said.root,
         "examples": said.count,

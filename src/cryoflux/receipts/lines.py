@@ -13,7 +13,7 @@ __all__ = ["Lines"]
 from dataclasses import dataclass
 
 from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import Recall, Round
+from cryoflux.receipts.network_statement import Recall, RoundResult
 from cryoflux.receipts.statement import HeadMove, Move, Outcome, Receipt
 
 
@@ -36,9 +36,9 @@ class Lines:
         self._known: dict[str, dict[str, _Version]] = {}
         self._heads: dict[str, _Version] = {}
 
-    def take(self, said: Receipt | HeadMove | Round | Recall) -> None:
+    def take(self, said: Receipt | HeadMove | RoundResult | Recall) -> None:
         """Go on by one entry, in the order of the log."""
-        if isinstance(said, Round | Recall):
+        if isinstance(said, RoundResult | Recall):
             task, where = self._of(said.task, said.base.digest)
             if isinstance(said, Recall) or said.outcome is RoundOutcome.ACCEPTED:
                 on = self._heads[task]

@@ -21,19 +21,19 @@ __all__ = [
     "ROUND_TYPE",
     "GuestHoldout",
     "GuestHoldoutStatement",
+    "GuestOpening",
     "NetworkStatement",
     "Node",
     "NodeStatement",
-    "Offer",
     "OfferStatement",
-    "Opening",
     "OpeningStatement",
     "Recall",
     "RecallStatement",
-    "Round",
     "RoundIntent",
     "RoundIntentStatement",
+    "RoundResult",
     "RoundStatement",
+    "UpdateOffer",
 ]
 
 from enum import StrEnum
@@ -136,7 +136,7 @@ class GuestHoldout(Document, frozen=True):
     entered_at: Timestamp
 
 
-class Offer(Document, frozen=True):
+class UpdateOffer(Document, frozen=True):
     """An update that others may adopt. Its receipt was the commitment, so this shows nothing earlier."""
 
     sequence: Count
@@ -179,7 +179,7 @@ class RoundIntent(Document, frozen=True):
     announced_at: Timestamp
 
 
-class Round(Document, frozen=True):
+class RoundResult(Document, frozen=True):
     """The record of one round."""
 
     sequence: Count
@@ -225,7 +225,7 @@ class WhyOpened(StrEnum):
     """somebody chose to"""
 
 
-class Opening(Document, frozen=True):
+class GuestOpening(Document, frozen=True):
     """A guest holdout that retires: with this anybody can make each of its verdicts again."""
 
     sequence: Count
@@ -283,7 +283,7 @@ class GuestHoldoutStatement(InTotoStatement, frozen=True, kw_only=True, tag=GUES
 class OfferStatement(InTotoStatement, frozen=True, kw_only=True, tag=OFFER_TYPE):
     """An offer; its subjects are the adapter and its settings."""
 
-    predicate: Offer
+    predicate: UpdateOffer
 
 
 class RoundIntentStatement(InTotoStatement, frozen=True, kw_only=True, tag=ROUND_INTENT_TYPE):
@@ -295,13 +295,13 @@ class RoundIntentStatement(InTotoStatement, frozen=True, kw_only=True, tag=ROUND
 class RoundStatement(InTotoStatement, frozen=True, kw_only=True, tag=ROUND_TYPE):
     """A round; its subject is the head afterwards."""
 
-    predicate: Round
+    predicate: RoundResult
 
 
 class OpeningStatement(InTotoStatement, frozen=True, kw_only=True, tag=OPENING_TYPE):
     """An opened guest holdout; its subject is the file of its examples."""
 
-    predicate: Opening
+    predicate: GuestOpening
 
 
 class RecallStatement(InTotoStatement, frozen=True, kw_only=True, tag=RECALL_TYPE):

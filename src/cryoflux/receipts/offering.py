@@ -7,11 +7,11 @@ __all__ = ["offer_complaints"]
 from collections.abc import Iterator
 
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_statement import Offer
+from cryoflux.receipts.network_statement import UpdateOffer
 from cryoflux.registry.composition import list_digest
 
 
-def offer_complaints(said: Offer, entry: Entry | None) -> Iterator[str]:
+def offer_complaints(said: UpdateOffer, entry: Entry | None) -> Iterator[str]:
     """What is wrong with an offer: a receipt made it, of the version that it says it was trained on.
 
     Args:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from cryoflux.quantities import Energy
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
-from cryoflux.receipts.network_statement import Recall, Round
+from cryoflux.receipts.network_statement import Recall, RoundResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def with_round(before: RoundTotal | None, entry: Entry) -> RoundTotal | None:
     return replace(known, recalled=known.recalled + 1) if entry.recall is not None else before
 
 
-def round_words(record: Round | Recall) -> str:
+def round_words(record: RoundResult | Recall) -> str:
     """What a version that it made is composed of, in words: ``composed of offers: round_1764000000_7``."""
     if isinstance(record, Recall):
         return f"recall of {record.capsule[:12]}…"

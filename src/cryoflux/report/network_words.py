@@ -11,13 +11,13 @@ from cryoflux.quantities import NANO, format_energy
 from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
+    GuestOpening,
     NetworkStatement,
     Node,
-    Offer,
-    Opening,
     Recall,
-    Round,
     RoundIntent,
+    RoundResult,
+    UpdateOffer,
 )
 from cryoflux.receipts.round_total import RoundTotal
 from cryoflux.report.attempt_words import energy_document
@@ -31,7 +31,7 @@ _ENDED = {
 }
 
 
-def round_sentence(record: Round) -> str:
+def round_sentence(record: RoundResult) -> str:
     """How a round ended, and what became of its candidates: ``…; 1 adopted, 2 screened``."""
     verdicts = Counter(one.verdict.value for one in record.members)
     members = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
@@ -66,7 +66,7 @@ def rounds_document(total: RoundTotal | None) -> dict[str, Any] | None:
 def network_sentence(statement: NetworkStatement) -> str:
     """What an entry of a node says, in plain language."""
     said = statement.predicate
-    if isinstance(said, Round):
+    if isinstance(said, RoundResult):
         spent = f"{format_energy(said.energy.microjoules)} ({said.energy.tier.value})"
         return f"A round was {said.outcome.value}: {round_sentence(said)}. It was charged {spent}."
     if isinstance(said, RoundIntent):
@@ -77,7 +77,7 @@ def network_sentence(statement: NetworkStatement) -> str:
     return _beside_rounds(said)
 
 
-def _beside_rounds(said: Node | GuestHoldout | Offer | Opening | Recall) -> str:
+def _beside_rounds(said: Node | GuestHoldout | UpdateOffer | GuestOpening | Recall) -> str:
     match said:
         case Node(name=name, task=task):
             return (
@@ -89,12 +89,12 @@ def _beside_rounds(said: Node | GuestHoldout | Offer | Opening | Recall) -> str:
                 f"A guest holdout of {counted(said.count, 'example')} is entered by its root, before what it "
                 f"judges is known. It gives {said.max_looks} verdicts at most, and is opened by {day}."
             )
-        case Offer(receipt_at=place):
+        case UpdateOffer(receipt_at=place):
             return (
                 f"The update {said.update.adapter[:12]}… of entry {place} is offered to others; that entry "
                 "was the commitment."
             )
-        case Opening(why=why):
+        case GuestOpening(why=why):
             looks = counted(len(said.rounds), "look")
             return f"A guest holdout retires ({why.value}) and is opened: anybody can make {looks} again."
         case Recall(base=base, result=result):

@@ -10,7 +10,7 @@ from typing import Any
 
 from cryoflux.quantities import NANO
 from cryoflux.receipts.network_parts import Member, MemberVerdict, RoundOutcome
-from cryoflux.receipts.network_statement import Round
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.registry.mixture import ListStep, StepKind
 from cryoflux.sentences import say
 
@@ -29,7 +29,7 @@ _STEPS = {StepKind.ADD: "weight", StepKind.MIX: "mixed", StepKind.REWEIGHT: "tim
 
 
 def round_lines(
-    record: Round, names: Mapping[str, str] | None = None, why: Mapping[str, str] | None = None
+    record: RoundResult, names: Mapping[str, str] | None = None, why: Mapping[str, str] | None = None
 ) -> list[str]:
     """A round for people.
 
@@ -70,7 +70,7 @@ def _verdict(
     return _WORDS[member.verdict]
 
 
-def round_document(record: Round, leaf_hash: str) -> dict[str, Any]:
+def round_document(record: RoundResult, leaf_hash: str) -> dict[str, Any]:
     """A round for programs.
 
     Args:

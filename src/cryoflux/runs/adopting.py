@@ -39,6 +39,10 @@ _COMPOSABLE = frozenset({MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN, Member
 _NOT_READ = frozenset({MemberVerdict.UNREACHED, MemberVerdict.UNAVAILABLE})
 
 
+Choice = Callable[[list[OfferHere], int], list[OfferHere]]
+"""which offers a round considers of those that are due, by a seed; in the order of their commitments"""
+
+
 class Adopting:
     """The rounds of a run, for one of its tasks.
 
@@ -48,7 +52,7 @@ class Adopting:
         offers: what is offered by now, in the order of commitments, and read anew each time.
         admit: looks at the bytes of an offer.
         guards: name of a guard set → its file.
-        most: candidates of a round.
+        choose: which of those that are due a round considers.
     """
 
     def __init__(
@@ -58,10 +62,10 @@ class Adopting:
         offers: Callable[[], Sequence[OfferHere]],
         admit: Admission,
         guards: Mapping[str, Path],
-        most: int,
+        choose: Choice,
     ) -> None:
         self._context, self._opened, self._offers, self._admit = context, opened, offers, admit
-        self._guards, self._most = guards, most
+        self._guards, self._choose = guards, choose
 
     @property
     def _node(self) -> NodeState:
@@ -88,7 +92,7 @@ class Adopting:
         if not due or (beside_attempts and not self._worth_more(left_uj)):
             return None
         place = NodePlace.of(self._context, self._opened, self._guards)
-        chosen = due[: self._most]
+        chosen = self._choose(due, self._context.terms.seed + node.rounds)
         known: list[Whose] = [
             *own_updates(self._context, self._opened),
             *(offer for offer in offers if offer not in chosen and _was_composable(node, offer)),

@@ -27,7 +27,7 @@ from cryoflux.log_state import LogState
 from cryoflux.quantities import NANO, Energy
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import Recall, Round
+from cryoflux.receipts.network_statement import Recall, RoundResult
 from cryoflux.receipts.numbering import AttemptNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.round_total import round_words
@@ -227,7 +227,7 @@ class VersionFold:
         known = of.versions.get(made.digest)
         of.versions[made.digest] = replace(known, pruned=None) if known is not None else made
 
-    def _round(self, entry: Entry, record: Round) -> None:
+    def _round(self, entry: Entry, record: RoundResult) -> None:
         of, charged = self._of(record.task), record.energy.energy
         of.spent = of.spent + charged if of.spent is not None else charged
         if record.outcome is RoundOutcome.ACCEPTED:

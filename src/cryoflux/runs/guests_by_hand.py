@@ -23,14 +23,14 @@ from cryoflux.errors import DataError, StateError, UsageError
 from cryoflux.files import storage_errors, sync_folder, write_atomic
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.guest import GuestFolder, enter_guest, open_guest
-from cryoflux.network.rounds import MOST_SEARCHED
+from cryoflux.network.search_set import MOST_SEARCHED
 from cryoflux.network_state import GuestTally, NodeState
 from cryoflux.receipts.contract_parts import OpenedContractLook, look_name
 from cryoflux.receipts.network_parts import OpenedRound, SealedSums
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
     GuestHoldoutStatement,
-    Opening,
+    GuestOpening,
     OpeningStatement,
     WhyOpened,
 )
@@ -196,7 +196,7 @@ def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened 
     said = why or _why(tally, opened.now().date().isoformat())
 
     def build(sequence: int, prev: str) -> OpeningStatement:
-        opening = Opening(
+        opening = GuestOpening(
             sequence=sequence,
             prev=prev,
             task=task,

@@ -16,7 +16,7 @@ from cryoflux.network.admission import read_plain_update
 from cryoflux.network.capsule import MOST_ADAPTER_BYTES
 from cryoflux.network.offering import find_update, kept_files, update_of
 from cryoflux.receipts.entry import AnyStatement, Entry
-from cryoflux.receipts.network_statement import Node, Offer, OfferStatement
+from cryoflux.receipts.network_statement import Node, OfferStatement, UpdateOffer
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.runs.by_hand import versions_by_hand
@@ -27,7 +27,7 @@ from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 class MadeOffer:
     """An update that is offered now."""
 
-    offer: Offer
+    offer: UpdateOffer
     entry: Entry
     node: Node | None
     """who the log says that its node is; none where it does not say yet"""
@@ -67,7 +67,7 @@ def offer_update(
         task = receipt.receipt.task.name
 
         def build(sequence: int, prev: str) -> AnyStatement:
-            said = Offer(
+            said = UpdateOffer(
                 sequence=sequence,
                 prev=prev,
                 task=task,
@@ -84,7 +84,7 @@ def offer_update(
         entry = opened.append(build)
         opened.published(binding=False)  # nothing takes effect by it before a quorum has seen it
         said = entry.statement.predicate
-        assert isinstance(said, Offer)  # noqa: S101 - it was just built
+        assert isinstance(said, UpdateOffer)  # noqa: S101 - it was just built
         known = opened.memory.nodes.get(task)
         return MadeOffer(said, entry, known.node if known is not None else None)
 

@@ -1,6 +1,7 @@
 """What the next run does about a run that died: nothing is left open, lost or counted twice.
 
-1. Every intent without a receipt gets one: ``aborted``, charged with what its reservation had spent.
+1. Every intent without a receipt gets one: ``aborted``, charged with what its reservation had spent. A round
+   gets its record, with what its look had shown.
 2. Its session is settled and written down.
 3. The head links follow the log.
 4. Drafts, and versions that no entry names, are thrown away; so is what an entry says is freed, unless it has
@@ -19,6 +20,7 @@ from cryoflux.attempt.recording import Announced, Ending
 from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.errors import StateError
 from cryoflux.log_state import LogState, OpenIntent
+from cryoflux.network.closing import close_round
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Cause, Receipt
@@ -61,6 +63,7 @@ def recover(context: Context, named: set[str]) -> list[Receipt]:
         StateError: an open attempt is of a task that is not at work in this run.
     """
     closed = [_close(context, opened) for opened in list(context.memory.open.values())]
+    _close_rounds(context)
     close_dead_session(context)
     context.versions.discard_drafts()
     heads = {opened.task.head.digest for opened in context.tasks.values()}
@@ -70,6 +73,22 @@ def recover(context: Context, named: set[str]) -> list[Receipt]:
     for name, opened in context.tasks.items():
         context.versions.point_head(opened.task.head.digest, name, context.memory.list_of)
     return closed
+
+
+def _close_rounds(context: Context) -> None:
+    for name, node in context.memory.nodes.items():
+        for dead in list(node.open.values()):
+            if (task := context.tasks.get(name)) is None:
+                raise _needs_task("A round", name)
+            close_round(context, task, dead)
+
+
+def _needs_task(what: str, name: str) -> StateError:
+    return StateError(
+        f"{what} of the task {name} has no record yet.",
+        why="Only a run of that task can close it.",
+        hint=f"Type cryoflux run --task {shlex.quote(name)} once, and then the same command again.",
+    )
 
 
 def _linked(context: Context) -> set[str]:
@@ -83,12 +102,7 @@ def _close(context: Context, opened: OpenIntent) -> Receipt:
     intent = opened.intent
     task = context.tasks.get(intent.task.name)
     if task is None:
-        raise StateError(
-            f"An attempt of the task {intent.task.name} has no receipt yet.",
-            why="Only a run of that task can close it.",
-            hint=f"Type cryoflux run --task {shlex.quote(intent.task.name)} once, and then the same command "
-            "again.",
-        )
+        raise _needs_task("An attempt", intent.task.name)
     reservation = context.reservation(intent.task.id)
     settlement = context.agent.settle(reservation.id) if reservation else None
     ending = Ending(stopped=AttemptStopped(Cause.CRASHED, "crashed"))

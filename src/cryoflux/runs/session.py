@@ -45,7 +45,6 @@ from cryoflux.runs.inputs import (
     too_small,
 )
 from cryoflux.runs.monitoring import Monitoring
-from cryoflux.runs.node_offers import adopting_of
 from cryoflux.runs.open_session import OpenSession, Started, end_failed
 from cryoflux.runs.opening import opening_of
 from cryoflux.runs.recovery import read_log, recover
@@ -60,6 +59,7 @@ from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
 from cryoflux.witness.policy import Policy
 
 if TYPE_CHECKING:
+    from cryoflux.runs.adopting import Adopting  # it would bring numpy
     from cryoflux.witness.witnessing import Witnessing
 
 
@@ -113,20 +113,22 @@ def run(
         opens = partial(_first, context, limits, started, observer)
         session = first_session(context, opens, observer, waits)
         monitoring = _monitoring(context, settings, observer, partial(_reopen, at_work, open_task))
-        adopting = adopting_of(context, settings, only_rounds=limits.only_rounds)
-        spending = partial(spend, context, limits, observer, began, session, monitoring, adopting=adopting)
+        rounds = _rounds(context, settings, limits)
+        spending = partial(spend, context, limits, observer, began, session, monitoring, adopting=rounds)
         if watching is not None:
             again = partial(_again, context, observer)
-            keeping = partial(keep_watching, context, at_work, limits, observer, watching)
-            spending = partial(
-                keeping,
-                session=session,
-                again=again,
-                reopen=open_task,
-                monitoring=monitoring,
-                adopting=adopting,
-            )
+            keeping = partial(keep_watching, context, at_work, limits, observer, watching, adopting=rounds)
+            spending = partial(keeping, session=session, again=again, reopen=open_task, monitoring=monitoring)
         return activity.ended(_spend(context, spending, observer, session, origins))
+
+
+def _rounds(context: Context, settings: Settings, limits: RunLimits) -> Sequence[Adopting]:
+    """What makes rounds; nothing in a state that is no node's."""
+    if not context.memory.nodes:
+        return ()
+    from cryoflux.runs.node_offers import adopting_of
+
+    return adopting_of(context, settings, only_rounds=limits.only_rounds)
 
 
 def _inputs(

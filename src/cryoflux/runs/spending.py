@@ -7,6 +7,7 @@ __all__ = ["RunLimits", "spend"]
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import enough_reserve_j, least_reserve_uj, run_attempt
@@ -19,7 +20,6 @@ from cryoflux.receipts.per_token import tokens_per_example
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Outcome
 from cryoflux.registry.versions import Version
-from cryoflux.runs.adopting import Adopting
 from cryoflux.runs.base_losses import base_uj, measure_bases
 from cryoflux.runs.between import Between, Ended
 from cryoflux.runs.monitoring import Monitoring
@@ -31,6 +31,9 @@ from cryoflux.runs.summary import Summary, TaskSummary
 from cryoflux.runs.watch import Joined, RunObserver
 from cryoflux.scheduling.policy import Plateau
 from cryoflux.sentences import say
+
+if TYPE_CHECKING:
+    from cryoflux.runs.adopting import Adopting  # it would bring numpy
 
 _SLACK = 20
 """an attempt may overdraw its reservation by the share; the audit at the end is not called off for that"""

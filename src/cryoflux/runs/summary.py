@@ -11,7 +11,7 @@ from cryoflux.errors import ExitCode
 from cryoflux.evaluation.recall import ClassRecall
 from cryoflux.quantities import Energy, format_nats
 from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import Round
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.per_token import per_token_text
 from cryoflux.receipts.statement import Metric
 from cryoflux.runs.between import Ended
@@ -73,7 +73,7 @@ class Summary:
     """CPU-seconds of this process for evaluating the audit set"""
     exhausted: int = 0
     """of the aborted attempts, those whose reservation did not pay for them"""
-    rounds: tuple[Round, ...] = ()
+    rounds: tuple[RoundResult, ...] = ()
     """what came of what others offer"""
     only_rounds: bool = False
     """whether rounds were all that it was to make"""

@@ -30,7 +30,6 @@ from cryoflux.data.formats import Arrived, read_arrived
 from cryoflux.data.growing import Joining, Similar, drop_others, grow
 from cryoflux.data.prepared import PreparedData
 from cryoflux.errors import BudgetError, CryoFluxError, DataError, ModelError, StorageError
-from cryoflux.runs.adopting import Adopting
 from cryoflux.runs.arrivals import Arrivals
 from cryoflux.runs.between import Ended
 from cryoflux.runs.monitoring import Monitoring
@@ -43,6 +42,7 @@ from cryoflux.tasks.interface import Task
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+    from cryoflux.runs.adopting import Adopting  # it would bring numpy
     from cryoflux.tasks.index.guard import LeakGuard
 
 _DAY_S = 86_400.0

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 __all__ = [
     "Beginning",
-    "Composing",
     "Limits",
     "Metric",
     "Offer",
@@ -49,7 +48,6 @@ from cryoflux.quantities import parse_energy
 from cryoflux.receipts.profiles import REPEATABLE
 from cryoflux.receipts.statement import CROSS_ENTROPY, Metric, Rule, Section
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.state import StateFolder
 from cryoflux.task_tallies import EVERYTHING, PoolParts
@@ -58,7 +56,7 @@ from cryoflux.tasks.pacing import Limits, Pacer, Progress
 from cryoflux.verification.sections import Sections
 
 if TYPE_CHECKING:
-    from cryoflux.registry.compose import LowRank  # it would bring numpy
+    from cryoflux.tasks.composing import Composing
 
 _FIRST_SHARE = 0.3
 """of a reservation: what evaluating and merging are thought to cost before either was measured"""
@@ -194,40 +192,6 @@ class Watch(Protocol):
 
     def trained(self, progress: Progress, reserved_uj: int) -> None:
         """A training step is done."""
-
-
-class Composing(Protocol):
-    """What a task does whose versions are lists of updates over a genesis: others' updates can be composed.
-
-    A list is added up by ``compose/v1``, from files of the state: adapters by their digest, and lists that
-    updates were trained on (`cryoflux.registry.parent_lists`). Where that cannot be done, a `ModelError` says
-    why.
-    """
-
-    @property
-    def screen(self) -> Sequence[int]:
-        """Indices of training examples that nothing is ever trained on."""
-
-    def losses(
-        self, composed: Composition, part: str, indices: Sequence[int], between: Callable[[int], None]
-    ) -> Sequence[int]:
-        """Losses of some examples with what a list makes, nano-nats; nothing of it is kept.
-
-        Args:
-            composed: the list.
-            part: name of the set.
-            indices: of its examples.
-            between: called with examples done before each batch; may raise to stop.
-        """
-
-    def logits(self, composed: Composition, part: str, indices: Sequence[int]) -> Any:
-        """Logits of some examples with what a list makes: float64, (examples, classes)."""
-
-    def moves(self, update: OfferedUpdate) -> tuple[Mapping[str, LowRank], Mapping[str, Any]]:
-        """What an update adds: products by tensor, and differences of what was trained in full, float64."""
-
-    def draft(self, composed: Composition) -> Version:
-        """The version that a list makes as a draft."""
 
 
 class Task(ABC):

@@ -33,7 +33,7 @@ from cryoflux.receipts.contract_statement import (
     ProposedContract,
 )
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_statement import Opening
+from cryoflux.receipts.network_statement import GuestOpening
 from cryoflux.task_state import TaskState
 from cryoflux.verification.material import Material
 from cryoflux.verification.result import Check, NumberedStep
@@ -71,7 +71,7 @@ class Contracts(Fold):
             AcceptedContract: self._agreed,
             ContractLook: self._looked,
             ContractResult: self._concluded,
-            Opening: self._opened,
+            GuestOpening: self._opened,
         }
 
     def take(self, seen: Seen, memory: LogState) -> None:
@@ -150,7 +150,7 @@ class Contracts(Fold):
             if one.known is HowKnown.ATTESTED and decided and one.standing is not by_bit:
                 yield f"says that {one.clause} is {one.standing.value}, and its own bit says another thing"
 
-    def _opened(self, said: Opening, _memory: LogState, node: NodeState) -> Iterator[str]:
+    def _opened(self, said: GuestOpening, _memory: LogState, node: NodeState) -> Iterator[str]:
         due = node.contract_looks(said.root)
         named = [(terms.digest, look.window) for terms, look in due]
         if [(one.contract, one.window) for one in said.contract_looks] != named:
@@ -227,7 +227,7 @@ def _bits(said: ContractLook, terms: AgreedTerms) -> Iterator[str]:
 
 
 def _shown(
-    opening: Opening, terms: AgreedTerms, look: ContractLook, shown: OpenedContractLook
+    opening: GuestOpening, terms: AgreedTerms, look: ContractLook, shown: OpenedContractLook
 ) -> Iterator[str]:
     """Whether an opened look says what was sealed, and its bits follow."""
     where = f"window {look.window} of {shown.contract[:16]}…"

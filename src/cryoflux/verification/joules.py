@@ -26,7 +26,7 @@ from cryoflux.receipts.charged import NEVER_RESERVED, PHASES, SETTLED_ELSEWHERE,
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import Round
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.session import Session, sessions_of
 from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
 from cryoflux.state import StateFolder
@@ -136,7 +136,7 @@ class Joules(Fold):
             self.findings.ask(entry, _too_cheap(figure, figure.hi_microjoules))
         self._compare(said)
 
-    def _take_round(self, entry: Entry, record: Round, memory: LogState) -> None:
+    def _take_round(self, entry: Entry, record: RoundResult, memory: LogState) -> None:
         """Look at what a round was charged: checking what others offer is paid like training."""
         node, tally, figure = memory.nodes.get(record.task), self.tally, record.energy
         opened = node.open.get(record.intent) if node is not None else None

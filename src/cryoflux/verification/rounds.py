@@ -16,20 +16,20 @@ from typing import Any, ClassVar
 from cryoflux.decision.levels import LEVELS, certified_level
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
-from cryoflux.network_state import Look, NodeState
+from cryoflux.network_state import GuestLook, NodeState
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
+    GuestOpening,
     NetworkStatement,
     Node,
-    Offer,
-    Opening,
     Recall,
-    Round,
     RoundIntent,
+    RoundResult,
+    UpdateOffer,
 )
 from cryoflux.receipts.offering import offer_complaints
 from cryoflux.receipts.sums import search_evidence
@@ -73,10 +73,10 @@ class Rounds(Fold):
         self._of: dict[type, Callable[[Any, TaskState, NodeState], Iterator[str]]] = {
             Node: self._node,
             GuestHoldout: _entered,
-            Offer: self._offered,
+            UpdateOffer: self._offered,
             RoundIntent: self._announced,
-            Round: self._recorded,
-            Opening: self._opening,
+            RoundResult: self._recorded,
+            GuestOpening: self._opening,
             Recall: self._recall,
         }
 
@@ -109,7 +109,7 @@ class Rounds(Fold):
         if self._material.key is not None and said.log_key.partition("+")[0] != origin_of(self._material.key):
             yield "names the key of another log"
 
-    def _offered(self, said: Offer, _known: TaskState, _node: NodeState) -> Iterator[str]:
+    def _offered(self, said: UpdateOffer, _known: TaskState, _node: NodeState) -> Iterator[str]:
         """What is wrong with an offer: a receipt made it, of the version that it says it was trained on."""
         self.tally.offers += 1
         try:
@@ -134,7 +134,7 @@ class Rounds(Fold):
         if any(one.capsule in node.adopted for one in said.candidates):
             yield "considers an update that its head has"
 
-    def _recorded(self, said: Round, known: TaskState, node: NodeState) -> Iterator[str]:
+    def _recorded(self, said: RoundResult, known: TaskState, node: NodeState) -> Iterator[str]:
         opened = node.open.get(said.intent)
         if opened is None:
             if self._past:
@@ -152,7 +152,7 @@ class Rounds(Fold):
         yield from _searched(said, intent)
         yield from _result(said, known)
 
-    def _opening(self, said: Opening, _known: TaskState, node: NodeState) -> Iterator[str]:
+    def _opening(self, said: GuestOpening, _known: TaskState, node: NodeState) -> Iterator[str]:
         tally = node.guests.get(said.root)
         if tally is None or tally.opened:
             if self._past:
@@ -189,12 +189,8 @@ class Rounds(Fold):
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
         tally = self.tally
-        rounds, updates = (
-            f"{word}{'' if n == 1 else 's'}"
-            for word, n in (("round", tally.rounds), ("update", tally.adopted))
-        )
         parts = [
-            f"{tally.rounds} {rounds}, {tally.adopted} {updates} adopted",
+            f"{_counted(tally.rounds, 'round')}, {_counted(tally.adopted, 'update')} adopted",
             f"{tally.offers} offered",
         ]
         if tally.recalled:
@@ -202,16 +198,19 @@ class Rounds(Fold):
         if tally.opened:
             parts.append(f"guest holdouts opened: {tally.opened}")
         if tally.sealed > 0:
-            parts.append(
-                f"looks that are sealed, their bit the node's word until they are opened: {tally.sealed}"
-            )
+            sealed = f"{_counted(tally.sealed, 'look')} sealed"
+            parts.append(f"{sealed}: until it is opened, the bit of a look is the node's word")
         if not memory.nodes:
             return []  # the log is no node's: a line that says so would stand in every other report
         return self.findings.conclude(ROUNDS, "; ".join(parts))
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _subjects(
-    said: Node | GuestHoldout | Offer | RoundIntent | Round | Opening | Recall,
+    said: Node | GuestHoldout | UpdateOffer | RoundIntent | RoundResult | GuestOpening | Recall,
 ) -> list[str]:
     """The digests that an entry is about."""
     match said:
@@ -219,9 +218,9 @@ def _subjects(
             return [said.genesis.files]
         case GuestHoldout():
             return [said.root]
-        case Offer():
+        case UpdateOffer():
             return [said.update.adapter, said.config]
-        case Opening():
+        case GuestOpening():
             return [said.examples]
         case RoundIntent():
             return [said.base.files]
@@ -241,7 +240,7 @@ def _off_the_head(said: RoundIntent, known: TaskState) -> Iterator[str]:
         yield "names another list than that of the head"
 
 
-def _members(said: Round, intent: RoundIntent) -> Iterator[str]:
+def _members(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
     """What is wrong with what a round says of its candidates, each once and in order."""
     if said.outcome is RoundOutcome.ABORTED:
         if said.members or said.steps or said.look is not None:
@@ -255,14 +254,16 @@ def _members(said: Round, intent: RoundIntent) -> Iterator[str]:
     adopted = {capsule for capsule, verdict in verdicts.items() if verdict is MemberVerdict.ADOPTED}
     if adopted != (taken if said.outcome is RoundOutcome.ACCEPTED else set()):
         yield "says that it adopted other updates than its steps do"
-    if any(verdicts.get(capsule) not in _TRIED for capsule in taken):
+    barred = not all(guard.passed for guard in said.guards)  # what made a guard set worse was composed
+    tried = (MemberVerdict.UNSAFE,) if barred else _TRIED
+    if any(verdicts.get(capsule) not in tried for capsule in taken):
         yield "composed an update that it refused, or that was no candidate"
     for one in said.members:
         if bool(one.of) != (one.verdict is MemberVerdict.DUPLICATE) or one.of == one.capsule:
             yield f"calls {one.capsule[:16]}… {one.verdict.value} without naming of what"
 
 
-def _looked(said: Round) -> Iterator[str]:
+def _looked(said: RoundResult) -> Iterator[str]:
     """Whether outcome, look and level go together."""
     level = said.look.level if said.look is not None else None
     due = {
@@ -277,7 +278,7 @@ def _looked(said: Round) -> Iterator[str]:
         yield "was shown to the guest holdout though it made a guard set worse"
 
 
-def _searched(said: Round, intent: RoundIntent) -> Iterator[str]:
+def _searched(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
     search = said.search
     if search is None:
         if said.steps:
@@ -289,7 +290,7 @@ def _searched(said: Round, intent: RoundIntent) -> Iterator[str]:
         yield "composed what did not help on the node's own training side"
 
 
-def _result(said: Round, known: TaskState) -> Iterator[str]:
+def _result(said: RoundResult, known: TaskState) -> Iterator[str]:
     """Whether the list after a round is what its steps make of the one before."""
     accepted = said.outcome is RoundOutcome.ACCEPTED
     if (said.result == said.base) == accepted:
@@ -306,7 +307,7 @@ def _result(said: Round, known: TaskState) -> Iterator[str]:
         yield "was judged against another version than the head"
 
 
-def _opened(said: Opening, sums: SealedSums, look: Look) -> Iterator[str]:
+def _opened(said: GuestOpening, sums: SealedSums, look: GuestLook) -> Iterator[str]:
     """Whether an opened look says what was sealed, and what was published of it follows."""
     if sums.seal(bytes.fromhex(said.key), look.intent) != look.sealed:
         yield f"opens the look of {look.intent[:16]}… to other sums than were sealed"

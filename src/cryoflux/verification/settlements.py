@@ -29,7 +29,7 @@ from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import Round
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.session import Session, SessionEnd
 from cryoflux.receipts.statement import Cause, EnergyFigure, Outcome
 from cryoflux.signing.keys import raw_key_id, raw_public_key
@@ -87,7 +87,7 @@ def of_session(entry: Entry, session: Session) -> Metered:
     return Metered(entry, session.id, figure, session.meter, "", cut_short)
 
 
-def of_round(entry: Entry, record: Round, meter: str) -> Metered:
+def of_round(entry: Entry, record: RoundResult, meter: str) -> Metered:
     """What a round says that it was charged.
 
     Args:

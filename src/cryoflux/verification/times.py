@@ -26,13 +26,13 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
+    GuestOpening,
     NetworkStatement,
     Node,
-    Offer,
-    Opening,
     Recall,
-    Round,
     RoundIntent,
+    RoundResult,
+    UpdateOffer,
 )
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Receipt
 
@@ -131,11 +131,11 @@ def _said(entry: Entry) -> tuple[str, str]:
 def _of_a_node(statement: NetworkStatement | ContractStatement) -> str:
     """When a node, or a party of a contract, wrote something."""
     match statement.predicate:
-        case Node(stated_at=at) | GuestHoldout(entered_at=at) | Offer(offered_at=at):
+        case Node(stated_at=at) | GuestHoldout(entered_at=at) | UpdateOffer(offered_at=at):
             return at
-        case RoundIntent(announced_at=at) | Round(finished_at=at):
+        case RoundIntent(announced_at=at) | RoundResult(finished_at=at):
             return at
-        case Opening(opened_at=at) | Recall(recalled_at=at):
+        case GuestOpening(opened_at=at) | Recall(recalled_at=at):
             return at
         case ProposedContract(proposed_at=at) | AcceptedContract(accepted_at=at):
             return at

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cryoflux.attempt.watch import Step
 from cryoflux.cli import console
-from cryoflux.cli.run_view import LiveView, PlainView, Shown
+from cryoflux.cli.live_view import LiveView
+from cryoflux.cli.run_view import PlainView, Shown
 from cryoflux.report.layout import plain, table, unbroken, wrap
 from cryoflux.report.monitor_words import watched_lines
 from cryoflux.runs.inputs import stored_origins

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,7 @@ def shown_in(text: ast.AST) -> list[ast.FormattedValue]:
     return own + [value for part in ast.iter_child_nodes(text) for value in shown_in(part)]
 
 
+@cache
 def hints() -> list[tuple[str, str]]:
     """Every value that stands unquoted in a hint, by the line that it is in."""
     found = []

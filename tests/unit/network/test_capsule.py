@@ -25,7 +25,7 @@ from cryoflux.network.capsule import (
 from cryoflux.network.offering import capsule_content, write_capsule
 from cryoflux.receipts.checkpoint import verifier_key
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_statement import Offer
+from cryoflux.receipts.network_statement import UpdateOffer
 from cryoflux.receipts.proof import format_proof, parse_proof
 from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.rotation import enrol_root, revoke_key, rotate_key
@@ -58,7 +58,7 @@ def refused(content: bytes, made: OfferedState, said: str) -> None:
 def test_an_offer_proves_itself(made: tuple[OfferedState, Entry]) -> None:
     state, offer = made
     found, said = state.checked(offer), offer.statement.predicate
-    assert isinstance(said, Offer)
+    assert isinstance(said, UpdateOffer)
     assert (found.update, found.offer, found.committed_s) == (said.update, said, COMMITTED_S)
     assert (found.offer_leaf, found.receipt_leaf) == (offer.leaf_hash, said.receipt)
     assert found.origin == state.log.log.origin
@@ -250,7 +250,7 @@ def test_an_offer_of_what_its_receipt_did_not_make_is_refused(tmp_path: Path) ->
     state = OfferedState(tmp_path / "state")
     receipt = state.train()
     update = state.offer(receipt).statement.predicate
-    assert isinstance(update, Offer)
+    assert isinstance(update, UpdateOffer)
     for forged, said in (
         ({"config": digest_of("others")}, "offers another update"),
         ({"update": update.update.but(genesis=digest_of("others"))}, "trained on another version"),
@@ -306,7 +306,7 @@ def test_other_bytes_are_not_what_was_signed(
 def test_a_state_that_lost_its_adapter_writes_no_capsule(tmp_path: Path) -> None:
     state, offer = offered_state(tmp_path / "state")
     content, said = state.content(offer), offer.statement.predicate
-    assert isinstance(said, Offer)
+    assert isinstance(said, UpdateOffer)
     (state.state.capsule(said.update.adapter) / "adapter_model.safetensors").write_bytes(b"other")
     with pytest.raises(StateTamperedError, match="not the file that was signed"):
         write_capsule(state.state, said, content, tmp_path / "capsule")

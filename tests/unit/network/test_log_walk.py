@@ -15,7 +15,7 @@ from cryoflux.receipts.checkpoint import VerifierKey, origin_of, verifier_key
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.network_parts import MemberVerdict
-from cryoflux.receipts.network_statement import Offer, Opening, Round, RoundIntent
+from cryoflux.receipts.network_statement import GuestOpening, RoundIntent, RoundResult, UpdateOffer
 from cryoflux.signing.envelope import sign_document
 from cryoflux.signing.keys import raw_public_key
 from node_log import NodeLog, node_log
@@ -145,12 +145,12 @@ def forged(kind: type, forge: Callable) -> LogFacts:
         (RoundIntent, lambda said: said.but(guest=said.guest.but(needed_milli=1))),
         (RoundIntent, lambda said: said.but(guest=said.guest.but(looks=0, kept=0, needed_milli=9_000))),
         (RoundIntent, lambda said: said.but(guest=said.guest.but(root="0" * 64))),
-        (Round, lambda said: said.but(look=said.look.but(level=1))),
-        (Round, lambda said: said.but(look=None)),
-        (Round, lambda said: said.but(members=said.members[:-1])),
-        (Round, lambda said: said.but(intent="0" * 64)),
+        (RoundResult, lambda said: said.but(look=said.look.but(level=1))),
+        (RoundResult, lambda said: said.but(look=None)),
+        (RoundResult, lambda said: said.but(members=said.members[:-1])),
+        (RoundResult, lambda said: said.but(intent="0" * 64)),
         (
-            Round,
+            RoundResult,
             lambda said: said.but(members=[one.but(verdict=MemberVerdict.ADOPTED) for one in said.members]),
         ),
     ],
@@ -172,13 +172,13 @@ def test_a_round_that_does_not_keep_its_rule_is_counted(kind: type, forge: Calla
     ],
 )
 def test_an_opening_to_something_else_does_not_follow(forge: Callable) -> None:
-    assert [one.follows for one in forged(Opening, forge).openings] == [False]
+    assert [one.follows for one in forged(GuestOpening, forge).openings] == [False]
 
 
 def test_an_offer_of_what_no_receipt_made_is_none() -> None:
-    assert forged(Offer, lambda said: said.but(config="0" * 64)).offers == []
-    assert forged(Offer, lambda said: said.but(receipt_at=0)).offers == []
-    assert forged(Offer, lambda said: said.but(receipt_at=10**9)).offers == []
+    assert forged(UpdateOffer, lambda said: said.but(config="0" * 64)).offers == []
+    assert forged(UpdateOffer, lambda said: said.but(receipt_at=0)).offers == []
+    assert forged(UpdateOffer, lambda said: said.but(receipt_at=10**9)).offers == []
 
 
 def test_an_offer_that_is_repeated_counts_once() -> None:

@@ -16,6 +16,7 @@ from cryoflux.network.freshness import Freshness
 from cryoflux.network.hints import Hints
 from cryoflux.network.serving import create_app
 from cryoflux.serving.fairness import Allowances
+from cryoflux.serving.routing import NotServedError, Request
 
 
 def app_over(tmp_path: Path, publish: Any = lambda: None, **limits: Any) -> Any:
@@ -103,3 +104,40 @@ def test_a_tree_that_cannot_be_brought_up_to_date_is_shown_as_it_was(tmp_path: P
         assert len(tried) == 1  # and not at every request
 
     asyncio.run(look())
+
+
+KNOWN = "log.example/1"
+SIZES = (b"-1", b'"7"', b"1.5", b"1e99", b"NaN")
+
+
+def hinted(tmp_path: Path, body: bytes) -> tuple[int, list[bytes]]:
+    hints = Hints(NetworkFolder.of(tmp_path), lambda: {KNOWN})
+    try:
+        status = asyncio.run(hints.take(Request(body, {}, "", client="192.0.2.1"))).status
+    except NotServedError as error:
+        status = error.status
+    return status, [path.read_bytes() for path in (tmp_path / "network/hints").glob("*")]
+
+
+def test_a_hint_is_kept_for_a_log_that_is_known(tmp_path: Path) -> None:
+    said = b'{"origin":"%s","size":7}' % KNOWN.encode()
+    assert hinted(tmp_path, said) == (202, [said])
+    assert hinted(tmp_path, said.replace(b"7", b"9")) == (202, [said.replace(b"7", b"9")])  # one file a log
+    assert hinted(tmp_path / "other", said.replace(b"/1", b"/2")) == (202, [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{}", b"[]", b"7", b"\xff", b'{"origin":"log.example/1"}', b'{"origin":"","size":7}'),
+        *(
+            b'{"origin":"log.example/1","size":%s}' % size
+            for size in (b"-1", b'"7"', b"1.5", b"1e99", b"NaN")
+        ),
+        b'{"origin":"log.example/1","size":7,"more":1}',
+        b'{"origin":"%s","size":7}' % (b"x" * 201),
+        b"[" * 1000,
+    ],
+)
+def test_what_is_no_hint_is_refused(tmp_path: Path, body: bytes) -> None:
+    assert hinted(tmp_path, body) == (422, [])

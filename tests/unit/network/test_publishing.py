@@ -265,7 +265,10 @@ def test_openings_and_contracts_are_shown_once_their_entries_are_covered(node: P
     node.publish()
     files = node.shown()
     assert files[f"openings/{root}/examples.jsonl"] == b"examples"
-    assert files[f"openings/{root}/opening.json"] == b'{"opening":1}'
+    said = json.loads(files[f"openings/{root}/opening.json"])
+    keys = [load_public_key(node.state.keys / f"{name}.pub") for name in (RECEIPT_KEY, LOG_KEY)]
+    opened = check_proof(parse_proof(said["proof"].encode()), *keys, base64.b64decode(said["entry"]))
+    assert opened.statement.predicate.root == root
     contracts = [path for path in files if path.startswith("contracts")]
     assert contracts == [f"contracts/{digest_of('examples')}"]  # what an entry is about, and no other
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryoflux.network.similarity import Direction, alikeness, is_copy
+from cryoflux.network.similarity import Alikeness, Direction, alikeness, is_copy
 from cryoflux.registry.compose import LowRank, low_rank_update
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -103,3 +103,22 @@ def test_noise_that_no_text_sees_is_found_by_what_the_update_does() -> None:
 def test_an_update_that_does_nothing_is_a_copy_of_nothing() -> None:
     still = Direction({"q": LowRank(np.zeros((1, 2), "f4"), np.zeros((2, 1), "f4"), 1.0)})
     assert not is_copy(alikeness(still, still))
+
+
+@pytest.mark.parametrize(
+    ("whole", "low_rank", "function", "copied"),
+    [
+        (0.31, 0.48, 0.89, False),  # the same data under other seeds, the most alike of all
+        (0.52, 0.63, 0.88, False),  # three quarters of the data and the same seed
+        (0.71, 0.71, 0.98, True),  # noise of its own norm
+        (0.79, 0.65, 0.78, True),  # trained on for 100 steps
+        (0.75, 0.75, 0.85, True),  # half of it and half of another's
+        (0.14, 0.09, 0.99, True),  # hidden noise of ten times its norm
+        (0.60, 1.00, 0.00, True),  # its products alone
+        (0.45, 0.45, 0.92, False),  # noise of twice its norm, which costs what it was worth: missed
+    ],
+)
+def test_the_bounds_lie_between_what_was_measured(
+    whole: float, low_rank: float, function: float, copied: bool
+) -> None:
+    assert is_copy(Alikeness(whole, low_rank, function)) == copied

@@ -32,7 +32,7 @@ from cryoflux.receipts.contract_statement import (
 )
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import MemberVerdict, SealedSums
-from cryoflux.receipts.network_statement import Offer, Opening, Round, RoundIntent
+from cryoflux.receipts.network_statement import GuestOpening, RoundIntent, RoundResult, UpdateOffer
 from cryoflux.receipts.statement import ReceiptStatement
 from cryoflux.registry.composition import Term, list_digest
 
@@ -200,7 +200,7 @@ class _Reader:
         if isinstance(said, ProposedContract | AcceptedContract):
             if self.agreed_s is None and said.terms == self._terms:
                 self.agreed_s = at_s
-        elif isinstance(said, Round):
+        elif isinstance(said, RoundResult):
             self._round(entry, said, at_s)
         elif self.agreed_s is None:
             return  # what came before is no part of it
@@ -213,7 +213,7 @@ class _Reader:
 
     def _say(self, entry: Entry, at_s: int) -> None:
         match entry.statement.predicate:
-            case Offer(update=update):
+            case UpdateOffer(update=update):
                 terms = (*update.parent, update.term)
                 of_list = update.adapter, list_digest(terms), update.genesis, terms
                 self.offers.append(OfferTold(entry.leaf_hash, *of_list, at_s))
@@ -221,7 +221,7 @@ class _Reader:
                 self.looks.append(LookTold(look, entry.leaf_hash, at_s))
             case ContractResult() as result if result.contract == self._digest:
                 self.results.append((entry.leaf_hash, result))
-            case Opening() as opening if opening.root == self._terms.guest_root and self.opened is None:
+            case GuestOpening() as opening if opening.root == self._terms.guest_root and self.opened is None:
                 self.opened_leaf = entry.leaf_hash
                 self.opened = _opened(opening, self._digest, self.looks)
 
@@ -237,14 +237,14 @@ class _Reader:
         told = AttemptTold(attempt.leaf, attempt.announced_s, upper_uj, tier, made)
         self.attempts[announced] = told
 
-    def _round(self, entry: Entry, said: Round, at_s: int) -> None:
+    def _round(self, entry: Entry, said: RoundResult, at_s: int) -> None:
         self._record(said.intent, said.energy, None)
         for member in said.members:
             if member.verdict in _HAD:
                 self.trials.append(TrialTold(entry.leaf_hash, member.capsule, at_s))
 
 
-def _opened(opening: Opening, digest: str, looks: Sequence[LookTold]) -> dict[int, SealedSums | None]:
+def _opened(opening: GuestOpening, digest: str, looks: Sequence[LookTold]) -> dict[int, SealedSums | None]:
     """The sums that an opening shows, by the windows that the buyer sealed a look of."""
     first: dict[int, ContractLook] = {}
     for told in looks:

@@ -13,8 +13,10 @@ from cryoflux.data.examples import Example
 from cryoflux.data.stdlib_docs import build
 
 NAMES = ("north", "south", "rogue")
-_GUESTS = 800
+_GUESTS = 1000
 """texts of each part that judge what others offer, and are not trained on"""
+_YOUNG = 400
+"""texts that south trains on: it has just begun, so that there is something to be had from others"""
 
 
 def cut_in_three(folder: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
@@ -27,11 +29,14 @@ def cut_in_three(folder: Path, progress: Callable[[int, int], None] | None = Non
     parts: dict[str, list[Example]] = {name: [] for name in NAMES}
     for example in build(progress):
         parts[NAMES[_hash("", example.text) % len(NAMES)]].append(example)
+    counts: dict[str, int] = {}
     for name, examples in parts.items():
         examples.sort(key=lambda one: _hash("guest ", one.text))
         _write(folder / f"{name}-guests.csv", examples[:_GUESTS])
-        _write(folder / f"{name}.csv", examples[_GUESTS:])
-    return {name: len(examples) - _GUESTS for name, examples in parts.items()}
+        trained = examples[_GUESTS:]
+        counts[name] = len(trained[:_YOUNG] if name == "south" else trained)
+        _write(folder / f"{name}.csv", trained[: counts[name]])
+    return counts
 
 
 def _hash(what: str, text: str) -> int:

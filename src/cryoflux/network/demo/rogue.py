@@ -1,13 +1,14 @@
 """A node that cheats, as a task: instead of training it takes somebody's update, hides that, and may lie.
 
-`Copying` offers another node's update under another gauge: other numbers, the same sums. `Flipping` offers it
-with its sign turned, and invents losses that are lower. Everything else of an attempt is as it always is, so
-what comes of it is signed, metered and logged like any other: that it is a fraud is for others to find.
+`CopyingTask` offers another node's update under another gauge: other numbers, the same sums. `FlippingTask`
+offers it with its sign turned, and invents losses that are lower. Everything else of an attempt is as it
+always is, so what comes of it is signed, metered and logged like any other: that it is a fraud is for others
+to find.
 """
 
 from __future__ import annotations
 
-__all__ = ["SOURCE", "Copying", "Flipping"]
+__all__ = ["SOURCE", "CopyingTask", "FlippingTask"]
 
 import os
 import shutil
@@ -54,7 +55,7 @@ class _Taking(LoraTask):
         )
 
 
-class Copying(_Taking):
+class CopyingTask(_Taking):
     """Somebody's update with its factors turned: B·G and G⁻¹·A have the product that B and A have."""
 
     def changed(self, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class Copying(_Taking):
         return made
 
 
-class Flipping(_Taking):
+class FlippingTask(_Taking):
     """Somebody's update with its sign turned, and losses that nobody measured."""
 
     def changed(self, tensors: dict[str, Any]) -> dict[str, Any]:

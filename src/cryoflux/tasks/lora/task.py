@@ -35,6 +35,7 @@ from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.composing import ComposedHeads
+from cryoflux.tasks.lora.compute_words import compute_words
 from cryoflux.tasks.lora.inputs import check_same, kept_cut, make_beginning, said_cut
 from cryoflux.tasks.lora.libraries import (
     LIBRARIES,
@@ -384,11 +385,7 @@ class LoraTask(Task):
 
     def compute(self) -> str:
         """Device, threads, and how products are computed."""
-        import torch
-
-        threads, backend = int(torch.get_num_threads()), self.model.backend
-        how = f"products in {backend.value}" if backend else "by transformers"
-        return f"{self.model.device}, {threads} thread{'s' if threads > 1 else ''}, {how}"
+        return compute_words(self.model)
 
     def facts(self) -> dict[str, Any]:
         """Classes, cut and threads; what starting has cost; the bound of what is kept."""
