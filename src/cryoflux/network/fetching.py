@@ -24,7 +24,7 @@ _BETWEEN_S = 5.0
 """for the next byte"""
 _WHOLE_S = 30.0
 """for all of one file"""
-_OK, _NOT_MODIFIED = 200, 304
+_OK, _NOT_MODIFIED, _NOT_HERE = 200, 304, 404
 
 
 class PeerUnreachableError(CryoFluxError):
@@ -99,7 +99,7 @@ class Fetcher:
                 if reply.status_code == _NOT_MODIFIED and etag:
                     return Fetched(b"", etag, same=True)
                 if reply.status_code != _OK:
-                    raise _unreachable(url, f"answered {reply.status_code}")
+                    raise _unreachable(url, _refusal(reply.status_code))
                 if reply.headers.get("content-encoding", "identity") != "identity":
                     raise _unreachable(url, "came packed, which was not asked for")
                 for part in reply.iter_raw():
@@ -145,6 +145,10 @@ class Ration:
             raise
         self.left -= len(found.content)
         return found
+
+
+def _refusal(status: int) -> str:
+    return f"answered {status}" + (": it is not shown there, or not yet" if status == _NOT_HERE else "")
 
 
 def _unreachable(url: str, why: str, received: int = 0) -> PeerUnreachableError:

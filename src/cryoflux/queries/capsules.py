@@ -100,6 +100,8 @@ def capsules_here(state: StateFolder, policy: Policy | None = None) -> list[Caps
     Raises:
         UsageError, StateTamperedError, StateError: its log cannot be read.
     """
+    if not state.receipts.is_file() and NetworkFolder.of(state.path).incoming.is_dir():
+        return list(_fetched(state, {}, policy))  # of somebody who only looks, and has no log
     entries = read_entries(state.path)
     used = _used(entries)
     return [*_own(state, entries, used, policy), *_fetched(state, used, policy)]

@@ -199,6 +199,16 @@ def test_what_was_fetched_is_listed_and_is_nobodys_word_until_it_is_checked(
     assert said("check", folder, "--policy", network.known_peers)["ok"] is True
 
 
+def test_who_has_no_log_sees_what_was_fetched(tmp_path: Path, run: Run, said: Said) -> None:
+    other, offer = offered_state(tmp_path / "other")
+    policy = witnessed(other)
+    capsule = offer.statement.subject[0].digest.sha256
+    other.write(offer, NetworkFolder.of(tmp_path / "state").capsule(capsule))
+    (listed,) = said("list", "--policy", policy)["capsules"]
+    assert (listed["capsule"], listed["own"], listed["checked"]) == (capsule, False, True)
+    assert "no round of this log" in run("show", capsule[:8])
+
+
 def test_rounds_of_this_log_say_what_they_found(tmp_path: Path, run: Run, said: Said) -> None:
     made = OfferedState(tmp_path / "state")
     receipt = made.train()
