@@ -67,6 +67,10 @@ def init(
     days: Annotated[
         int, typer.Option(help="Days after which it is opened at the latest.", min=1, max=3650)
     ] = 90,
+    no_witnesses: Annotated[
+        bool,
+        typer.Option("--no-witnesses", help="State that it has none: its own head is enough to reveal."),
+    ] = False,
     task: NodeTaskOption = _TASK,
     state: StateOption = None,
     as_json: JsonOption = False,
@@ -74,7 +78,7 @@ def init(
     """Say in the log who the node is, and enter a guest holdout: examples that judge what others offer."""
     from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.guests_by_hand import GuestWishes, enter
-    from cryoflux.runs.node_by_hand import NodeWishes, join, node_of
+    from cryoflux.runs.node_by_hand import NodeWishes, join, node_of, state_no_witnesses
 
     if len(url or []) > _MOST_URLS:
         raise UsageError(f"A node has at most {_MOST_URLS} URLs.", hint="Leave some of them out.")
@@ -94,6 +98,8 @@ def init(
         if guest is not None:
             alpha_ppm = max(1, round(error_budget * MICRO))
             entered = enter(opened, task, GuestWishes(guest, alpha_ppm, max_looks, days))
+        if no_witnesses:
+            state_no_witnesses(opened)
         left = node_of(opened, task).guest
         origin = opened.origin
     if as_json:
@@ -146,12 +152,19 @@ def make_rounds(
     from cryoflux.cli.run_view import Shown, view_for
     from cryoflux.config import load_settings
     from cryoflux.energy.derived import rates_of
+    from cryoflux.runs.node_offers import waiting_offers
     from cryoflux.runs.open_session import Started
     from cryoflux.runs.session import run as spend
     from cryoflux.runs.spending import RunLimits
 
     budget_uj = parse_energy(budget) if budget is not None else None
     sourced = load_settings({"state": state, "task": task})
+    if not waiting_offers(Path(sourced.settings.run.state), task):
+        if as_json:
+            emit_json("node.round/1", {"offers_waiting": 0})
+        else:
+            stdout.print("Nothing that others offer waits for a round: cryoflux node pull looks for more.")
+        return
     interrupts = Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupts)

@@ -16,6 +16,7 @@ __all__ = [
     "known_of",
     "node_of",
     "recall",
+    "state_no_witnesses",
 ]
 
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from typing import Any
 from cryoflux.data.prepared import PreparedData, open_prepared
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import StateError, UsageError
+from cryoflux.files import storage_errors, write_atomic
+from cryoflux.network.folder import NetworkFolder
 from cryoflux.network_state import NodeState
 from cryoflux.receipts.network_statement import (
     Node,
@@ -107,6 +110,18 @@ def join(opened: VersionsByHand, wishes: NodeWishes) -> bool:
     opened.append(build)
     opened.published(binding=False)
     return True
+
+
+def state_no_witnesses(opened: VersionsByHand) -> None:
+    """Say that the node has no witnesses, so that its own head is enough to reveal what it offers.
+
+    Raises:
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    network = NetworkFolder.of(opened.state.path)
+    with storage_errors(network.path):
+        network.path.mkdir(exist_ok=True)
+        write_atomic(network.no_witnesses, b"")
 
 
 def adopted_named(opened: VersionsByHand, text: str, task: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PulledOffers", "adopting_of"]
+__all__ = ["PulledOffers", "adopting_of", "waiting_offers"]
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.config import Settings
-from cryoflux.errors import CryoFluxError, DataError, ModelError, VerificationError
+from cryoflux.errors import CryoFluxError, DataError, ModelError, UsageError, VerificationError
+from cryoflux.log_state import LogState
 from cryoflux.network.admission import AdmissionGround, RefusedUpdate, admit
 from cryoflux.network.books import books_of
 from cryoflux.network.capsule import check_capsule, read_capsule
@@ -22,10 +23,14 @@ from cryoflux.network.offers_found import found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, read_peers
 from cryoflux.network.round_parts import OfferHere
+from cryoflux.network.rounds import no_guest
 from cryoflux.network.telling import told_by
 from cryoflux.receipts.network_parts import MemberVerdict
+from cryoflux.receipts.reading import each_entry
 from cryoflux.registry.adapters import read_adapter
-from cryoflux.runs.adopting import Adopting
+from cryoflux.runs.adopting import Adopting, due_offers
+from cryoflux.state import StateFolder
+from cryoflux.witness.cosigned import log_key_of
 
 
 def adopting_of(context: Context, settings: Settings, *, only_rounds: bool) -> list[Adopting]:
@@ -52,6 +57,54 @@ def adopting_of(context: Context, settings: Settings, *, only_rounds: bool) -> l
             choose = partial(pulled.choose, chosen.candidates)
             made.append(Adopting(context, opened, pulled.offers, pulled.admit, guards, choose))
     return made
+
+
+def waiting_offers(path: Path, task: str) -> bool:
+    """Whether a round would be made now; nothing is locked, charged or changed.
+
+    Args:
+        path: a state.
+        task: whose head would be composed.
+
+    Raises:
+        UsageError: the state is no node's, or has entered no guest holdout.
+        BudgetError: all of its guest holdouts are worn out, or opened.
+    """
+    memory, state = LogState(), StateFolder(path)
+    if state.receipts.is_file():
+        for entry in each_entry(path):
+            memory.take(entry)
+    node, known = memory.nodes.get(task), memory.tasks.get(task)
+    if node is None or known is None:
+        raise UsageError(
+            f"{path} is no node's state for {task}.",
+            why="A round composes what others offer with a head that attempts have made.",
+            hint=f"Say who the node is: cryoflux node init --name NAME --guest FILE{state.flag()}.",
+        )
+    if node.open or memory.open:
+        return True  # what a dead run left is closed first
+    if node.guest is None:
+        raise no_guest(state, worn=bool(node.guests))
+    network = NetworkFolder.of(path)
+    offers = offers_in(network, read_peers(network.known_peers))
+    return bool(due_offers(node, offers, known.head.digest, log_key_of(path).name))
+
+
+def offers_in(network: NetworkFolder, peers: Peers) -> list[OfferHere]:
+    """What peers offer by now, in the order of commitments, each with what it is called here.
+
+    Args:
+        network: the node's folder.
+        peers: whom it knows.
+    """
+    names = {node.origin: node.name for node in peers.nodes}
+    counted: Counter[str] = Counter()
+    found = []
+    for one in found_offers(network.path, peers):
+        counted[one.origin] += 1
+        name = f"{names[one.origin]}/{counted[one.origin]}"
+        found.append(OfferHere(one.update, one.origin, one.offer_leaf, one.committed_s, one.why, name))
+    return found
 
 
 def _guards(said: str) -> Mapping[str, Path]:
@@ -81,14 +134,7 @@ class PulledOffers:
 
     def offers(self) -> list[OfferHere]:
         """All that is offered by now, in the order of commitments."""
-        names = {node.origin: node.name for node in self._peers.nodes}
-        counted: Counter[str] = Counter()
-        found = []
-        for one in found_offers(self._network.path, self._peers):
-            counted[one.origin] += 1
-            name = f"{names[one.origin]}/{counted[one.origin]}"
-            found.append(OfferHere(one.update, one.origin, one.offer_leaf, one.committed_s, one.why, name))
-        return found
+        return offers_in(self._network, self._peers)
 
     def choose(self, most: int, due: list[OfferHere], seed: int) -> list[OfferHere]:
         """The offers of a round, where more are due than it considers: half by praise, half by chance.

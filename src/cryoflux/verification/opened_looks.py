@@ -66,9 +66,7 @@ def hold_look(opened: OpenedSums, base: Found, new: Found, profile: str) -> Held
     if here == said and same_root:
         return HeldLook(Word.EXACT, _verdict(level))
     if here == said:
-        return HeldLook(
-            Word.REFUTED, "losses have the opened sums, but the published root is of others"
-        )
+        return HeldLook(Word.REFUTED, "losses have the opened sums, but the published root is of others")
     deltas = [old - now for old, now in zip(base[0], new[0], strict=True)]
     room = _room(TOLERANCES[profile], deltas)
     names = "base losses", "losses", "squares of Δ"
