@@ -8,7 +8,7 @@ over cannot be known.
 
 from __future__ import annotations
 
-__all__ = ["Held", "OpenedSums", "hold_look"]
+__all__ = ["HeldLook", "OpenedSums", "hold_look"]
 
 from dataclasses import dataclass
 from heapq import nlargest
@@ -40,7 +40,7 @@ class OpenedSums:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldLook:
     """What came of a comparison."""
 
     word: Word
@@ -48,7 +48,7 @@ class Held:
     """what was found, in words"""
 
 
-def hold_look(opened: OpenedSums, base: Found, new: Found, profile: str) -> Held:
+def hold_look(opened: OpenedSums, base: Found, new: Found, profile: str) -> HeldLook:
     """Compare losses with what was opened and published of them.
 
     Args:
@@ -64,18 +64,20 @@ def hold_look(opened: OpenedSums, base: Found, new: Found, profile: str) -> Held
     same_root = sealed_losses_root(leaves, opened.key, opened.intent) == opened.look.losses_root
     level = certified_level(evidence, opened.needed_milli)
     if here == said and same_root:
-        return Held(Word.EXACT, _verdict(level))
+        return HeldLook(Word.EXACT, _verdict(level))
     if here == said:
-        return Held(Word.REFUTED, "losses have the opened sums, but the published root is over other losses")
+        return HeldLook(
+            Word.REFUTED, "losses have the opened sums, but the published root is over other losses"
+        )
     deltas = [old - now for old, now in zip(base[0], new[0], strict=True)]
     room = _room(TOLERANCES[profile], deltas)
     names = "base losses", "losses", "squares of Δ"
     for what, mine, theirs, most in zip(names, here, said, room, strict=True):
         if abs(mine - theirs) > most:
-            return Held(Word.REFUTED, f"its {what} add up to {mine} here, and {theirs} was opened")
+            return HeldLook(Word.REFUTED, f"its {what} add up to {mine} here, and {theirs} was opened")
     if level != opened.look.level:
-        return Held(Word.OPEN, f"its sums are a rounding apart here, and certify {_delta(level)}")
-    return Held(
+        return HeldLook(Word.OPEN, f"its sums are a rounding apart here, and certify {_delta(level)}")
+    return HeldLook(
         Word.TOLERATED,
         "its sums are reproduced within tolerance, so its root of losses is over integers that are not known",
     )

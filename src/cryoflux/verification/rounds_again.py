@@ -32,7 +32,7 @@ from cryoflux.verification.levels import Word
 from cryoflux.verification.loss_comparison import Found
 from cryoflux.verification.model_sources import ListedVersion, ModelSources, composed_in
 from cryoflux.verification.open_question import OpenQuestion
-from cryoflux.verification.opened_looks import Held, hold_look
+from cryoflux.verification.opened_looks import HeldLook, hold_look
 from cryoflux.verification.recompute import RECOMPUTED, broken
 from cryoflux.verification.recomputer import OtherFactories, Recomputer, RecomputerFactory, factory_for
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, conclude, failed, unknown
@@ -154,10 +154,10 @@ class _Again:
         return [], f"{look.name}: {held.word}, {unit}: {held.said}"
 
     @staticmethod
-    def _held(look: OpenedLook, recomputer: Recomputer, models: Sequence[Path], examples: Path) -> Held:
+    def _held(look: OpenedLook, recomputer: Recomputer, models: Sequence[Path], examples: Path) -> HeldLook:
         """What came of the comparison; in float64 where float32 differs too much."""
         opened, profile = look.opened, look.opened.sums.profile
-        held = Held(Word.OPEN, "")
+        held = HeldLook(Word.OPEN, "")
         for arithmetic in dict.fromkeys((profile, PROFILE)):
             base, new = (_losses(recomputer, one, examples, arithmetic, opened.count) for one in models)
             held = hold_look(opened, base, new, profile)
