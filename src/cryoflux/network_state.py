@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = ["Consideration", "ContractTally", "GuestLook", "GuestTally", "NodeState", "OpenRound", "RoundGain"]
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -31,6 +32,7 @@ from cryoflux.receipts.network_statement import (
     UpdateOffer,
 )
 from cryoflux.receipts.parts import Base
+from cryoflux.registry.mixture import ListStep, StepKind
 
 ContractSaid = ProposedContract | AcceptedContract | ContractLook | ContractResult
 """what a party of a contract says"""
@@ -226,7 +228,7 @@ class NodeState:
         if record.outcome is not RoundOutcome.ABORTED:
             self.gains = [*self.gains[1 - _MOST_GAINS :], _gain_of(record)]
         if record.outcome is RoundOutcome.ACCEPTED:
-            self.adopted |= {step.update.adapter: record.intent for step in record.steps}
+            self.adopted |= {adapter: record.intent for step in record.steps for adapter in _brought(step)}
         return opened
 
     def retire(self, opening: GuestOpening) -> None:
@@ -257,6 +259,14 @@ class NodeState:
         pledged = {tally.terms.guest_root for tally in self.contracts.values()}
         free = (tally for root, tally in self.guests.items() if root not in pledged)
         return next((tally for tally in free if not tally.retired), None)
+
+
+def _brought(step: ListStep) -> Iterator[str]:
+    """Adapters that a step brings into the head: a mix brings those too that its update was trained on."""
+    if step.kind is not StepKind.REWEIGHT:
+        yield step.update.adapter
+    if step.kind is StepKind.MIX:
+        yield from (term.adapter for term in step.update.parent)
 
 
 def _gain_of(record: RoundResult) -> RoundGain:

@@ -188,7 +188,9 @@ def make_rounds(
 def retire_guest(
     root: Annotated[
         str,
-        typer.Option("--root", metavar="ROOT", help="First digits of its root.", show_default="the oldest"),
+        typer.Option(
+            "--root", metavar="ROOT", help="First digits of its root.", show_default="the one in use"
+        ),
     ] = "",
     task: NodeTaskOption = _TASK,
     state: StateOption = None,

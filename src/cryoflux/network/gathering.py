@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError, VerificationError
+from cryoflux.files import one_at_a_time
 from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource, lacking
 from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
@@ -125,7 +126,8 @@ def gather(
     Raises:
         StorageError: the disk is full, read-only, or refuses.
     """
-    with Fetcher() as fetcher, ThreadPoolExecutor(at_once) as threads:
+    turn = one_at_a_time(network / "pulling.lock")
+    with turn, Fetcher() as fetcher, ThreadPoolExecutor(at_once) as threads:
         going = _Gathering(NetworkFolder(network), peers, fetcher, most_bytes, int(now()), said)
         told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None
         going.witnessed(told)
@@ -176,7 +178,12 @@ class _Gathering:
     def log(self, node: PeerNode) -> PeerGathered:
         """Bring the mirror of a peer up to date, and all that follows from it."""
         record = self.record(node)
-        found = self._judged(node, record)
+        try:
+            found = self._judged(node, record)
+        except (VerificationError, OSError) as error:
+            # what is here of one peer is damaged, or is another log's: the others are pulled all the same
+            found = PeerGathered(node.name, node.origin, PullOutcome.NOT_SIGNED, 0)
+            found = replace(found, why=f"What is here of it cannot be read: {error}")
         with self._lock:
             self._done += 1
             came = f", {found.came:,} new" if found.came else ""
@@ -233,7 +240,10 @@ class _Gathering:
         found: dict[str, tuple[int, str, str]] = {}
         for node in self._peers.nodes:
             record = self.record(node)
-            facts, times = record.facts, record.times(self._peers.policy)
+            try:
+                facts, times = record.facts, record.times(self._peers.policy)
+            except (VerificationError, OSError):  # as was said of it
+                continue
             said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
             said += [(adapter, *made) for adapter, made in facts.made.items()]
             for adapter, config, index in said:

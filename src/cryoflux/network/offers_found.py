@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cryoflux.errors import VerificationError
 from cryoflux.network.collecting import lacking
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.peer_record import PeerRecord
@@ -53,9 +54,17 @@ def found_offers(network: Path, peers: Peers) -> list[OfferFound]:
         network: folder of the node's network.
         peers: whom it knows.
     """
-    found = [one for node in peers.nodes for one in _of(network, node, peers)]
+    found = [one for node in peers.nodes for one in _readable(network, node, peers)]
     found.sort(key=lambda one: (one.committed_s, one.capsule, one.origin))
     return [replace(one, near=_near(found, place)) for place, one in enumerate(found)]
+
+
+def _readable(network: Path, node: PeerNode, peers: Peers) -> list[OfferFound]:
+    """What one peer offers; nothing where what is here of its log is damaged, as `node pull` says."""
+    try:
+        return list(_of(network, node, peers))
+    except (VerificationError, OSError):
+        return []
 
 
 def _of(network: Path, node: PeerNode, peers: Peers) -> Iterator[OfferFound]:

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.errors import ModelError
+from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
 
@@ -96,7 +97,7 @@ class _Search:
         try:
             composed = after(head, [step])
             new = self.of(composed, count)
-        except ModelError:
+        except (ModelError, EvaluationFailedError):  # it cannot be added up, or what it makes is broken
             return None
         shown = pair_losses(self.of(head, count), new)
         sure = shown.delta - math.sqrt(bar * shown.delta_squared)

@@ -301,6 +301,8 @@ class _Round:
         def fits(one: Whose) -> bool:
             update = one.update
             looking(0)
+            if not self.affords_search():
+                return False
             try:
                 screen.direction(update)
             except ModelError as error:
@@ -378,7 +380,9 @@ def _members(
     """What became of each candidate, if the look keeps what was composed."""
     taken = {step.update.adapter for step in found.steps if step.kind is not StepKind.REWEIGHT}
     helped = {update.adapter: one for update, one in zip(left, found.helped, strict=True)}
-    composed = MemberVerdict.ADOPTED if safe else MemberVerdict.UNSAFE
+    composed = MemberVerdict.ADOPTED
+    if not safe:  # of several nobody knows whose it is
+        composed = MemberVerdict.UNSAFE if len(taken) == 1 else MemberVerdict.NOT_CHOSEN
     by_help = {
         None: MemberVerdict.UNREACHED,
         False: MemberVerdict.SCREENED,

@@ -39,6 +39,10 @@ class Whose(Protocol):
     def origin(self) -> str:
         """Of the log that offers it."""
 
+    @property
+    def committed_s(self) -> int:
+        """When a quorum had seen its receipt, Unix seconds."""
+
 
 class CopyScreen:
     """Where updates move a model.
@@ -90,10 +94,11 @@ def find_copies(
 ) -> dict[str, str]:
     """Which updates are copies of somebody else's, and of what.
 
-    Whoever goes on from an update of his own has not copied it: a later one of the same log is no copy.
+    Of two the one that was committed later is the copy, whichever was seen first. Whoever goes on from an
+    update of his own has not copied it: a later one of the same log is no copy.
 
     Args:
-        known: updates that were there before.
+        known: updates that are in the head, or were considered before.
         offers: those that are new, in the order of their commitments.
         direction: where an update moves the model.
 
@@ -107,7 +112,9 @@ def find_copies(
         originals = (
             one.update.adapter
             for one, theirs in before
-            if one.origin != offer.origin and is_copy(alikeness(moves, theirs))
+            if one.origin != offer.origin
+            and one.committed_s <= offer.committed_s
+            and is_copy(alikeness(moves, theirs))
         )
         if (original := next(originals, None)) is not None:
             found[offer.update.adapter] = original

@@ -557,7 +557,7 @@ def members($opened):
       need(([.members[] | select(.verdict == "adopted").capsule] | unique)
           == (if $kept then $taken | unique else [] end); "says that it adopted other updates than its steps do"),
       # What was composed and made a guard set worse is called unsafe.
-      (if all(.guards[]?; .passed) then ["adopted", "not-chosen"] else ["unsafe"] end) as $tried
+      (if all(.guards[]?; .passed) then ["adopted", "not-chosen"] else ["unsafe", "not-chosen"] end) as $tried
       | need(all($taken[]; . as $one | any($p.members[]; .capsule == $one
           and (.verdict as $verdict | any($tried[]; . == $verdict))));
         "composed an update that it refused, or that was no candidate"),
@@ -718,7 +718,8 @@ def took_network($p; $type; $leaf; $n):
             | (if $p.look == null then . else
                 .nodes[$task].guests |= map(if .root == $guest.root then .looks += [$look] else . end) end)
             | (if $p.outcome != "accepted" then . else
-                .nodes[$task].adopted |= (. + [$p.steps[].update.adapter] | unique) end) end end)
+                .nodes[$task].adopted |= (. + [$p.steps[] | select(.kind != "reweight") | .update.adapter,
+                  (select(.kind == "mix") | .update.parent[]?.adapter)] | unique) end) end end)
       | if .tasks[$task] == null or ($type == "round" and $p.outcome != "accepted") then . else
           .tasks[$task].head = $p.result | .made[$n] = {$leaf, heads: {($task): $p.result}}
           | (if .tasks[$task].list == null then . else .tasks[$task].list.digest = $p.composed end) end end;

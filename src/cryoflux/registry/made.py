@@ -9,7 +9,7 @@ from __future__ import annotations
 
 __all__ = ["MadeVersion", "list_of", "lists_on_the_way"]
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -96,8 +96,4 @@ def _folded(way: Sequence[MadeVersion], never: str) -> Composition:
 def _made(composed: Composition, one: MadeVersion, gone: set[str]) -> Composition:
     if one.term is not None and one.term.adapter not in gone:
         return Composition(genesis=composed.genesis, terms=(*composed.terms, one.term))
-    return after(composed, _kept(one.steps, gone))
-
-
-def _kept(steps: Sequence[ListStep], gone: set[str]) -> Iterator[ListStep]:
-    return (step for step in steps if step.update.adapter not in gone)
+    return after(composed, one.steps, gone)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 __all__ = ["ListStep", "OfferedUpdate", "StepKind", "after"]
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -69,19 +69,27 @@ class ListStep(Document, frozen=True):
     """weight, share or factor: a fraction in decimal text, ``1/3``"""
 
 
-def after(head: Composition, steps: Iterable[ListStep]) -> Composition:
+def after(
+    head: Composition, steps: Iterable[ListStep], without: Collection[str] = frozenset()
+) -> Composition:
     """The list that some steps make of a list.
+
+    Args:
+        head: the list.
+        steps: in order.
+        without: adapters that they do not bring in, by themselves or as what others were trained on.
 
     Raises:
         ModelError: an update was trained over another genesis, the list has no such update or would be too
             long, or a weight would be too large.
     """
     for step in steps:
-        head = _taken(head, step)
+        if step.update.adapter not in without:
+            head = _taken(head, step, without)
     return head
 
 
-def _taken(head: Composition, step: ListStep) -> Composition:
+def _taken(head: Composition, step: ListStep, without: Collection[str]) -> Composition:
     amount, update = Fraction(step.amount), step.update
     if update.genesis != head.genesis:
         raise cannot_compose(
@@ -91,7 +99,7 @@ def _taken(head: Composition, step: ListStep) -> Composition:
     if step.kind is StepKind.ADD:
         return _sum_of(head.genesis, [*_times(head.terms, _ONE), (update.term, amount)])
     if step.kind is StepKind.MIX:
-        proposed = (*update.parent, update.term)
+        proposed = (*(term for term in update.parent if term.adapter not in without), update.term)
         return _sum_of(head.genesis, [*_times(head.terms, 1 - amount), *_times(proposed, amount)])
     if all(term.adapter != update.adapter for term in head.terms):
         raise cannot_compose(f"The head has no update {update.adapter[:16]}….")

@@ -30,6 +30,8 @@ from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.registry.parent_lists import keep_lists, parent_lists
 from cryoflux.scheduling.policy import ArmRow
 
+_MOST_COMPARED = 512
+"""offers of earlier rounds, the newest, that a new one may be a copy of"""
 MOST_TIMES = 3
 """that rounds consider an offer"""
 _FOR_GOOD = frozenset(
@@ -93,11 +95,11 @@ class Adopting:
             return None
         place = NodePlace.of(self._context, self._opened, self._guards)
         chosen = self._choose(due, self._context.terms.seed + node.rounds)
-        known: list[Whose] = [
-            *own_updates(self._context, self._opened),
-            *(offer for offer in offers if offer not in chosen and _was_composable(node, offer)),
-        ]
-        mine = {one.update.adapter for one in known}
+        origins = {offer.update.adapter: offer.origin for offer in reversed(offers)}
+        own = own_updates(self._context, self._opened, origins)
+        mine, here = ({one.update.adapter for one in some} for some in (own, chosen))
+        before = [offer for offer in offers if _was_composable(node, offer)][-_MOST_COMPARED:]
+        known: list[Whose] = [*own, *(offer for offer in before if offer.update.adapter not in here)]
         fresh = [offer for offer in chosen if offer.update.adapter not in mine]
         if not fresh:
             return None
@@ -166,10 +168,21 @@ class OwnUpdate:
     update: OfferedUpdate
     origin: str
     """of the log of whoever made it"""
+    committed_s: int = 0
+    """it is there already, so it is earlier than whatever is offered"""
 
 
-def own_updates(context: Context, opened: Opened) -> list[OwnUpdate]:
-    """The updates that a head is the sum of, with what each was trained on."""
+def own_updates(
+    context: Context, opened: Opened, origins: Mapping[str, str] | None = None
+) -> list[OwnUpdate]:
+    """The updates that a head is the sum of, with what each was trained on.
+
+    Args:
+        context: the run.
+        opened: the task.
+        origins: adapter → the log that offers it; of what none offers the log of the run made it.
+    """
+    origins = origins or {}
     known, state = opened.known(), context.state.path
     if known is None:
         return []
@@ -181,5 +194,5 @@ def own_updates(context: Context, opened: Opened) -> list[OwnUpdate]:
         except ModelError:  # of before there were lists: it can be compared with nothing
             continue
         update = OfferedUpdate(adapter=term.adapter, genesis=composed.genesis, parent=parent)
-        found.append(OwnUpdate(update, context.log.origin))
+        found.append(OwnUpdate(update, origins.get(term.adapter, context.log.origin)))
     return found

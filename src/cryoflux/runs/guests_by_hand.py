@@ -232,8 +232,19 @@ def _sums(guest: GuestFolder, name: str, *, of_contract: bool) -> SealedSums:
 
 
 def _to_open(opened: VersionsByHand, node: NodeState, root: str) -> GuestTally:
-    closed = [tally for tally in node.guests.values() if not tally.opened]
-    found = [tally for tally in closed if not root or tally.said.root.startswith(root)]
+    pledged = {tally.terms.guest_root for tally in node.contracts.values()}
+    closed = [
+        tally
+        for tally in node.guests.values()
+        if not tally.opened and (root or tally.said.root not in pledged)
+    ]
+    found = [tally for tally in closed if tally.said.root.startswith(root)]
+    if root and len(found) > 1:
+        raise UsageError(
+            f"{len(found)} guest holdouts begin with {root[:64]!r}.",
+            why="What was opened cannot be closed again, so one has to be meant.",
+            hint="Name more of its digits: cryoflux receipts list shows them.",
+        )
     if not found:
         raise UsageError(
             "There is no guest holdout that could be opened.",

@@ -18,7 +18,8 @@ from cryoflux.network.books import books_of
 from cryoflux.network.capsule import check_capsule, read_capsule
 from cryoflux.network.choosing import StandingOffer, chosen_offers
 from cryoflux.network.folder import CAPSULE, NetworkFolder
-from cryoflux.network.norms import norm_bounds, update_norms
+from cryoflux.network.looking import MOST_GUARDS
+from cryoflux.network.norms import moved_norms, norm_bounds
 from cryoflux.network.offers_found import found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, read_peers
@@ -27,8 +28,8 @@ from cryoflux.network.rounds import no_guest
 from cryoflux.network.telling import told_by
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.reading import each_entry
-from cryoflux.registry.adapters import read_adapter
-from cryoflux.runs.adopting import Adopting, due_offers
+from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.runs.adopting import Adopting, due_offers, own_updates
 from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import log_key_of
 
@@ -116,7 +117,14 @@ def _guards(said: str) -> Mapping[str, Path]:
                 why="What is adopted must not make it worse.",
                 hint="Put it back, or leave it out of the setting guards.",
             )
-    return {path.name: path for path in paths}
+    named = {path.name: path for path in paths}
+    if len(named) < len(paths) or len(paths) > MOST_GUARDS:
+        raise DataError(
+            f"{len(paths)} guard sets are named, of which {len(named)} have names of their own.",
+            why=f"A record names each by its file's name, and at most {MOST_GUARDS} of them.",
+            hint="Give each file another name, or put sets together in one file.",
+        )
+    return named
 
 
 class PulledOffers:
@@ -151,11 +159,11 @@ class PulledOffers:
             return due
         logs, now_s = told_by(self._network.path, self._peers)
         books = books_of(logs, self._peers.verifier_origins, 1, now_s)
-        told = {one.capsule: one for book in books.values() for one in book.capsules}
+        told = {(book.origin, one.capsule): one for book in books.values() for one in book.capsules}
         by_capsule = {offer.update.adapter: offer for offer in due}
         standing = []
         for capsule, offer in by_capsule.items():
-            found = told.get(capsule)
+            found = told.get((offer.origin, capsule))
             praise = (found.confirmed_by, found.refuted_by) if found is not None else (0, 0)
             standing.append(StandingOffer(capsule, offer.origin, offer.committed_s, *praise))
         return [by_capsule[one.capsule] for one in chosen_offers(standing, most, 1, seed)]
@@ -175,17 +183,36 @@ class PulledOffers:
         if (capsule.update, capsule.origin) != (offer.update, offer.origin):
             return MemberVerdict.UNAVAILABLE, "its capsule is about another update than its offer"
         found = admit(folder, capsule, self._ground, self._labels_of(offer.origin))
-        return (found.verdict, found.why) if isinstance(found, RefusedUpdate) else None
+        if isinstance(found, RefusedUpdate):
+            return found.verdict, found.why
+        return self._moves_too_far(offer.update)
+
+    def _moves_too_far(self, update: OfferedUpdate) -> tuple[MemberVerdict, str] | None:
+        """Whether what was trained in full moves further than it may: that takes what it was trained on."""
+        composing = self._opened.task.composing()
+        if composing is None:
+            return None
+        try:
+            norms = moved_norms(*composing.moves(update))
+        except ModelError as error:
+            return MemberVerdict.STALE, error.what
+        for name, norm in norms.items():
+            if not norm <= (bound := self._ground.bounds.of(name)):
+                return (
+                    MemberVerdict.UNSAFE,
+                    f"It moves {name} by {norm:.3g}, and what was adopted bounds that by {bound:.3g}.",
+                )
+        return None
 
     @cached_property
     def _ground(self) -> AdmissionGround:
         context, composed = self._context, self._opened.composition
         node = context.memory.nodes[self._opened.task.name].node
         genesis = context.versions.open(composed.genesis)
-        adopted = []
-        for term in composed.terms:
+        composing, adopted = self._opened.task.composing(), []
+        for own in own_updates(context, self._opened):
             try:
-                adopted.append(update_norms(read_adapter(context.state.capsule(term.adapter), term.adapter)))
+                adopted.append(moved_norms(*composing.moves(own.update)) if composing is not None else {})
             except ModelError:  # its files were freed: it bounds nothing
                 continue
         return AdmissionGround(

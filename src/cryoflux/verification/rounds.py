@@ -255,7 +255,7 @@ def _members(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
     if adopted != (taken if said.outcome is RoundOutcome.ACCEPTED else set()):
         yield "says that it adopted other updates than its steps do"
     barred = not all(guard.passed for guard in said.guards)  # what made a guard set worse was composed
-    tried = (MemberVerdict.UNSAFE,) if barred else _TRIED
+    tried = (MemberVerdict.UNSAFE, MemberVerdict.NOT_CHOSEN) if barred else _TRIED
     if any(verdicts.get(capsule) not in tried for capsule in taken):
         yield "composed an update that it refused, or that was no candidate"
     for one in said.members:

@@ -19,10 +19,11 @@ RNG = np.random.default_rng(7)
 class Offered:
     update: OfferedUpdate
     origin: str
+    committed_s: int
 
 
-def offered(number: int, origin: str) -> Offered:
-    return Offered(OfferedUpdate(adapter=f"{number:064x}", genesis=GENESIS), origin)
+def offered(number: int, origin: str, committed_s: int = 0) -> Offered:
+    return Offered(OfferedUpdate(adapter=f"{number:064x}", genesis=GENESIS), origin, committed_s)
 
 
 def direction(a: np.ndarray, b: np.ndarray) -> Direction:
@@ -51,6 +52,12 @@ def test_the_later_commitment_is_the_copy() -> None:
 
 def test_a_copy_of_what_is_here_already_is_one() -> None:
     assert copies([offered(1, "south")], [offered(2, "rogue")]) == {f"{2:064x}": f"{1:064x}"}
+
+
+def test_an_original_that_came_later_is_no_copy_of_its_copy() -> None:
+    """A partition, or somebody who withholds the original, does not turn the two round."""
+    assert copies([offered(2, "rogue", 99)], [offered(1, "north", 10)]) == {}
+    assert copies([offered(1, "north", 10)], [offered(2, "rogue", 99)]) == {f"{2:064x}": f"{1:064x}"}
 
 
 def test_whoever_goes_on_from_his_own_update_has_not_copied_it() -> None:
