@@ -1,7 +1,7 @@
-"""Three nodes on the tiny model that have trained, joined and pulled: what rounds are made of.
+"""Two nodes on the tiny model that have trained, joined and pulled: what rounds are made of.
 
-`north` knows six words of ten of each topic, and judges what others offer on texts of all of them; `south` and
-`east` know all words. So theirs helps north, and north's helps nobody.
+`north` has just begun, and has learned nothing; `south` has made two updates, one on the other, and offers
+the first. So each of them helps north, and a wide bar stands between that and chance.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from cryoflux.receipts.reading import read_entries
 from cryoflux.runs.recovery import LogState
 from cryoflux.witness.cosigned import log_key_of
 from node_process import serving_node
-from running import Outcome, cryoflux, ended, python
+from running import Outcome, cryoflux, ended, environment, python
 
 TASK = "lora_delta"
 POLICY = f"witness w1 {WITNESS_KEY}\nquorum w1\n"
@@ -59,8 +60,6 @@ class RoundNode:
 
     def killed(self, where: str, *words: object) -> None:
         """A command that dies where a function is called (`killed_moves`)."""
-        from running import environment
-
         asked = words or ("node", "round", *BUDGET)
         died = ended(python(KILLER, where, *asked, "--state", self.state, env=environment(**SETTINGS)))
         assert died.code == -9, (where, died.stdout, died.stderr)
@@ -112,6 +111,15 @@ class RoundNode:
         assert guest is not None
         return [json.loads(one)["text"] for one in open_guest(self.network, guest.said.root).examples]
 
+    def require_balance(self) -> None:
+        """Nothing is reserved, and attempts, rounds and sessions were charged what the account has lost."""
+        said = json.loads(cryoflux("energy", "ledger", "--state", self.state, "--json").stdout)["entries"]
+        figures = [entry.receipt or entry.round or entry.session for entry in self.entries]
+        charged_uj = [one.energy.microjoules for one in figures if one is not None]
+        assert said[-1]["reserved_uj"] == 0
+        settled_uj = [-one["balance_change_uj"] for one in said if one["kind"] == "settle"]
+        assert sorted(settled_uj) == sorted(charged_uj)
+
     @property
     def offered(self) -> str:
         """The newest update that it offers."""
@@ -120,13 +128,17 @@ class RoundNode:
     def witnessed(self, time_s: int | None = None) -> None:
         witnessed(self.state, time_s if time_s is not None else int(time.time()))
 
-    def knows(self, *others: RoundNode) -> None:
-        """It adds others to its peers, and pulls them."""
-        for other in others:
-            with serving_node(other.state) as server:
-                name = other.state.name
-                self.ran("node", "peers", "add", name, log_key_of(other.state), server.url, "--verifier")
-                self.ran("node", "pull")
+    def pulls(self, *others: RoundNode) -> None:
+        """It knows others beside those that it knew, and pulls all that are named here."""
+        peers = self.network.known_peers
+        lines = [line for line in peers.read_text().splitlines() if line]
+        with ExitStack() as servers:
+            for other in others:
+                name, server = other.state.name, servers.enter_context(serving_node(other.state))
+                lines = [line for line in lines if name not in line.split()[:2]]
+                lines += [f"node {name} {log_key_of(other.state)} {server.url}", f"verifier {name}"]
+            peers.write_text("\n".join([*lines, ""]))
+            self.ran("node", "pull")
 
     def joins(self, *options: object) -> None:
         self.network.path.mkdir(exist_ok=True)
@@ -152,15 +164,9 @@ class RoundNodes:
         return RoundNodes(folder)
 
 
-def known_words(rows: list[tuple[str, str]], count: int) -> list[tuple[str, str]]:
-    """The texts that have only the first so many words of each topic."""
-    strange = {word for words in tiny.TOPICS.values() for word in words.split()[count:]}
-    return [(text, label) for text, label in rows if strange.isdisjoint(text.split())]
-
-
 def make_nodes(folder: Path) -> RoundNodes:
-    """North, south and east: trained, joined, offering; nobody has pulled anybody."""
-    nodes, rows = RoundNodes(folder), tiny.sentences(9000, 7)
+    """North and south: trained, joined, and north has pulled south."""
+    nodes, rows = RoundNodes(folder), tiny.sentences(6600, 7)
     model = tiny.make_model(folder / "encoder", spread=0.3)
     data = {
         "north": rows[2400:3200],
@@ -174,8 +180,9 @@ def make_nodes(folder: Path) -> RoundNodes:
             *("run", "--train", train, "--model", model, "--seed", number, *BUDGET, "--attempts", number),
             CRYOFLUX_MAX_STEPS="8" if name == "north" else "400",
         )
-        guests = tiny.write_csv(folder / f"{name}-guests.csv", rows[4800:6000] if number == 1 else rows[6600:7200])
+        guests = tiny.write_csv(folder / f"{name}-guests.csv", rows[4800:6000] if number == 1 else rows[6000:6600])
         node.joins("--guest", guests)
         if name != "north":
             node.offers("#1", began_s + 1000 * number)
+    nodes["north"].pulls(nodes["south"])
     return nodes
