@@ -14,7 +14,8 @@ _PULLING = "tests/integration/test_pulling.py::"
 _COMPOSE = "tests/unit/registry/test_compose.py::"
 _ROUNDS = "tests/attacks/test_forged_rounds.py::"
 _CAPSULES = "tests/attacks/test_hostile_capsules.py::"
-_LEFT = f"{_PULLING}test_a_peer_that_keeps_sending_or_sends_elsewhere_is_left"
+_PEERS = "tests/attacks/test_bad_peers.py::"
+_LEFT = f"{_PEERS}test_what_is_no_answer_is_an_unreachable_peer"
 _FORGED = f"{_ROUNDS}test_what_does_not_follow_from_the_log_is_refuted"
 _NARROW, _WIDE = 24, 160
 """flat axes: of those who propose what they like, and of those who probe one axis after the other"""
@@ -168,7 +169,7 @@ _LOG = [
     ),
     Entry(
         *("per-reader view", "log", "shows each reader another history", "two quorums share a witness"),
-        elsewhere=f"{_FORKS}test_a_split_view_finds_no_second_quorum",
+        elsewhere=f"{_PEERS}test_a_log_that_is_another_for_each_reader_convicts_itself_where_they_meet",
     ),
     Entry(
         *("back-dating", "log", "says that it was there before the original"),
@@ -272,7 +273,13 @@ _NETWORK = [
         elsewhere=f"{_FORKS}test_a_truncated_log_with_its_old_quorum_is_too_old",
     ),
     Entry("slow-loris", "network", "sends a byte now and then", "a deadline a request", elsewhere=_LEFT),
-    Entry("huge tile", "network", "sends without an end", "bytes are capped", elsewhere=_LEFT),
+    Entry(
+        "huge tile",
+        "network",
+        "sends without an end",
+        "bytes are capped",
+        elsewhere=f"{_PEERS}test_a_bundle_larger_than_any_is_left",
+    ),
     Entry("redirects", "network", "sends the reader elsewhere", "no redirect is followed", elsewhere=_LEFT),
     Entry(
         *("partition", "network", "cuts the network in two"),

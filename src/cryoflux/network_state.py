@@ -159,6 +159,8 @@ class NodeState:
     """adapter → position of the entry that offers it"""
     adopted: dict[str, str] = field(default_factory=dict)
     """capsule → leaf hash of the announcement of the round that adopted it; not those that were recalled"""
+    recalled: set[str] = field(default_factory=set)
+    """capsules that were taken out of the head: no round considers them again"""
     open: dict[str, OpenRound] = field(default_factory=dict)
     """leaf hash of the announcement → what was announced"""
     contracts: dict[str, ContractTally] = field(default_factory=dict)
@@ -235,6 +237,7 @@ class NodeState:
     def recall(self, recall: Recall) -> None:
         """Go on by an update that was taken out of the head."""
         self.adopted.pop(recall.capsule, None)
+        self.recalled.add(recall.capsule)
 
     def take_contract(self, said: ContractSaid, index: int) -> None:
         """Go on by a contract, which stays what it was where it is there already, or by what it came to."""

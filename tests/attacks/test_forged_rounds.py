@@ -115,7 +115,7 @@ def test_all_that_a_node_can_say_verifies(tmp_path: Path) -> None:
     state = written(tmp_path / "s")
     assert [line for line in complaints(state) if not line.startswith("9 ")] == []
     (line,) = [check.detail for check in verify_target(state).checks if check.number == 17]
-    assert "2 rounds, 1 updates adopted; 1 offered; 1 recalled; guest holdouts opened: 1" in line
+    assert "2 rounds, 1 update adopted; 1 offered; 1 recalled; guest holdouts opened: 1" in line
 
 
 @pytest.mark.parametrize(("kind", "forge", "words"), FORGED.values(), ids=list(FORGED))

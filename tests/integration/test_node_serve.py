@@ -20,7 +20,7 @@ from cryoflux.witness.cosigned import keep_cosigned, log_key_of, parse_heads
 from json_rule import complaints
 from node_process import NodeProcess, serving_node
 from offered import OfferedState, offered_state
-from running import cryoflux
+from running import cryoflux, python
 from waiting import CEILING_S, until
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -275,3 +275,16 @@ def test_a_state_without_a_log_is_refused(tmp_path: Path) -> None:
     assert outcome.code == 2
     assert "holds no" in outcome.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_who_names_no_witnesses_is_told_that_nothing_is_shown(made: OfferedState) -> None:
+    NetworkFolder.of(made.path).known_peers.write_text("quorum none\n")
+    serve = ("-m", "cryoflux", "node", "serve", "--port", "0", "--state", made.path)
+    process = python(*serve, light=True)
+    said = [process.stdout.readline().rstrip("\n") for _ in range(4)]
+    process.terminate()
+    process.communicate()
+    assert said[2:] == [
+        "1 offer waits: a quorum of witnesses has seen 0 entries",
+        f"note: {made.path}/network/peers.txt names no witnesses whose quorum that could be",
+    ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoflux.cli.capsule_policy import PolicyOption, named_policy, policy_of
 from cryoflux.cli.capsule_recall import recall
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
@@ -28,15 +29,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("recall")(recall)
-PolicyOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--policy",
-        metavar="FILE",
-        help="Whose word counts for when it was committed.",
-        show_default="--trust's",
-    ),
-]
 _NOT_CHECKED = (
     "that the update helps: its Δ is its own log's word until you measure it",
     "that it fits a genesis of yours: names and shapes are compared when a round admits it",
@@ -49,13 +41,6 @@ def _settings(state: str | None) -> tuple[Settings, Path]:
 
     settings = load_settings({"state": state}).settings
     return settings, Path(settings.run.state)
-
-
-def _policy(settings: Settings, named: Path | None) -> Policy | None:
-    from cryoflux.witness.policy import read_policy
-
-    path = named or (Path(settings.witness.trust) if settings.witness.trust else None)
-    return read_policy(path) if path is not None else None
 
 
 @app.command("offer")
@@ -157,7 +142,7 @@ def show(
     from cryoflux.state import StateFolder
 
     settings, folder = _settings(state)
-    chosen, path = _policy(settings, policy), Path(target)
+    chosen, path = policy_of(settings, policy), Path(target)
     if path.exists():
         file = _file(path)
         view = (
@@ -273,10 +258,9 @@ def check(
 ) -> None:
     """Check an offer offline against a policy; exit 1 where something does not hold."""
     from cryoflux.queries.capsules import view_of_checked
-    from cryoflux.witness.policy import read_policy
 
     file, whole = _file(target), target.is_dir()
-    found = _checked(file, read_policy(policy))
+    found = _checked(file, named_policy(policy))
     if whole:
         _check_files(target, found)
     done = _done(found, whole=whole)
@@ -348,7 +332,7 @@ def list_capsules(
     from cryoflux.state import StateFolder
 
     settings, folder = _settings(state)
-    found = capsules_here(StateFolder(folder), _policy(settings, policy))
+    found = capsules_here(StateFolder(folder), policy_of(settings, policy))
     if as_json:
         emit_json("capsule.list/1", {"capsules": [_document(one) for one in found]})
         return

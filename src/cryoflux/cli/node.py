@@ -13,6 +13,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
+from cryoflux.cli.node_audit import audit_peer
 from cryoflux.cli.node_books import show_books
 from cryoflux.cli.node_demo import demonstrate
 from cryoflux.cli.node_pull import peers_app, pull_peers
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("serve")(serve_node)
 app.command("pull")(pull_peers)
 app.command("books")(show_books)
+app.command("audit")(audit_peer)
 app.add_typer(peers_app, name="peers")
 app.command("demo")(demonstrate)
 NodeTaskOption = Annotated[str, typer.Option("--task", metavar="NAME", help="Whose head is composed.")]

@@ -219,10 +219,33 @@ def add_peer(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a node to those that are pulled; everything else in the file stays as it is."""
+    """Add a node to those that are pulled; everything else in the file stays as it is.
+
+    The first one begins the file, with the witnesses and the quorum of the setting trust.
+    """
     from cryoflux.network.peers import with_node
 
-    _replace(state, "added", name, lambda path: with_node(path, name, vkey, url, verifier=verifier), as_json)
+    begin = _policy(state)
+    _replace(
+        state,
+        "added",
+        name,
+        lambda path: with_node(path, name, vkey, url, verifier=verifier, begin=begin),
+        as_json,
+    )
+
+
+def _policy(state: str | None) -> bytes:
+    """What a file of peers begins with: the policy that the settings trust; that of nobody without one."""
+    from cryoflux.config import load_settings
+    from cryoflux.files import read_regular
+    from cryoflux.network.peers import NOBODY
+    from cryoflux.witness.policy import MOST_POLICY_BYTES, read_policy
+
+    if not (trust := load_settings({"state": state}).settings.witness.trust):
+        return NOBODY
+    read_policy(Path(trust))  # it says what is wrong in its own words
+    return read_regular(Path(trust), MOST_POLICY_BYTES)
 
 
 @peers_app.command("remove")
@@ -242,6 +265,7 @@ def _replace(
 ) -> None:
     from cryoflux.files import one_at_a_time, write_atomic
     from cryoflux.network.folder import NetworkFolder
+    from cryoflux.network.peers import read_peers
 
     path = NetworkFolder.of(_state(state)).known_peers
     with one_at_a_time(path.with_name("peers.lock")):
@@ -250,3 +274,8 @@ def _replace(
         emit_json("node.peers/1", {"event": event, "name": name, "path": str(path)})
     else:
         stdout.print(f"{event} {name}: {path}")
+        if read_peers(path).policy.reached(set()):
+            stdout.print(
+                "note: it names no witnesses, so no update of yours is shown to others, and every log is "
+                "believed as it is: add the witness and quorum lines of your policy"
+            )

@@ -14,6 +14,7 @@ import typer
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 
 if TYPE_CHECKING:
+    from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.publishing import Publication
 
 _PORT = 8790
@@ -43,7 +44,7 @@ def serve_node(
     folder, publisher = NetworkFolder.of(path), Publisher(path)
     with closing(bind(host, port)) as listener:
         first = publish(publisher)
-        _announce(url_of(listener), folder.public, first, as_json=as_json)
+        _announce(url_of(listener), folder, first, as_json=as_json)
         stopping = asyncio.Event()
         app = create_app(
             folder,
@@ -61,15 +62,23 @@ def _state(flag: str | None) -> Path:
     return Path(load_settings({"state": flag}).settings.run.state)
 
 
-def _announce(url: str, public: Path, first: Publication, *, as_json: bool) -> None:
+def _announce(url: str, folder: NetworkFolder, first: Publication, *, as_json: bool) -> None:
+    from cryoflux.network.peers import read_peers
+
     if as_json:
-        document = {"event": "listening", "url": url, "public": str(public), "entries": first.size}
+        public = str(folder.public)
+        document = {"event": "listening", "url": url, "public": public, "entries": first.size}
         more = {"covered_entries": first.covered, "capsules": first.capsules, "waiting": first.waiting}
         emit_json("node.serve/1", {**document, **more, "problems": list(first.problems)})
         return
-    stdout.print(f"node on {url}: {first.size} entries, {first.capsules} capsules")
-    stdout.print(f"any static server shows the same: {shlex.quote(str(public))}")
+    capsules = "1 capsule" if first.capsules == 1 else f"{first.capsules} capsules"
+    stdout.print(f"node on {url}: {first.size} entries, {capsules}")
+    stdout.print(f"any static server shows the same: {shlex.quote(str(folder.public))}")
     if first.waiting:
-        stdout.print(f"{first.waiting} offers wait: a quorum of witnesses has seen {first.covered} entries")
+        waiting = "1 offer waits" if first.waiting == 1 else f"{first.waiting} offers wait"
+        stdout.print(f"{waiting}: a quorum of witnesses has seen {first.covered} entries")
+        if read_peers(folder.known_peers).policy.reached(set()):
+            peers = shlex.quote(str(folder.known_peers))
+            stdout.print(f"note: {peers} names no witnesses whose quorum that could be")
     for problem in first.problems:
         stderr.print(problem)

@@ -82,7 +82,7 @@ _RecomputeOption = Annotated[
         "--recompute",
         metavar="N|all",
         parser=_how_many,
-        help="Evaluate N receipts again, the last kept first; or all.",
+        help="Evaluate N receipts again, the last kept first, and as many rounds and opened looks; or all.",
     ),
 ]
 _RetrainOption = Annotated[

@@ -50,7 +50,11 @@ def chosen_offers(offers: Iterable[StandingOffer], most: int, quorum: int, seed:
     every = sorted(offers, key=lambda one: (one.committed_s, one.capsule, one.origin))
     praised = [one for one in every if one.praised_by >= quorum]
     unseen = [one for one in every if not one.praised_by and not one.refused_by]
-    heard = [one for one in every if one not in praised and one not in unseen and one.refused_by < quorum]
+    heard = [
+        one
+        for one in every
+        if one.praised_by < quorum and (one.praised_by or one.refused_by) and one.refused_by < quorum
+    ]
     praised.sort(key=lambda one: -one.praised_by)  # equally praised ones stay in the order of commitment
     unseen.sort(key=lambda one: _chance(seed, f"{one.origin} {one.capsule}"))
     heard.sort(key=lambda one: _chance(seed, f"{one.origin} {one.capsule}"))

@@ -12,7 +12,7 @@ __all__ = ["MOST_BYTES", "Gathered", "PeerGathered", "gather", "hints_of"]
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -158,6 +158,11 @@ class _Gathering:
         self._new: Mapping[str, tuple[Note, ...]] = {}
         self._done = 0
         self._lock = threading.Lock()
+
+    @property
+    def records(self) -> Iterable[PeerRecord]:
+        """What is remembered of all peers."""
+        return self._records.values()
 
     def record(self, node: PeerNode) -> PeerRecord:
         """What is remembered of a peer."""

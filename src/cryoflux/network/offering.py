@@ -78,7 +78,7 @@ def update_of(entries: Iterable[Entry], receipt: Entry) -> OfferedUpdate:
     statement, memory = receipt.statement, LogState()
     if not isinstance(statement, ReceiptStatement) or statement.predicate.evaluation is None:
         raise UsageError(
-            f"Entry {receipt.index} is no receipt of an update that was judged.",
+            f"Entry {receipt.index} is no receipt of an update that the holdout has judged.",
             why="An offer is of what was measured: others see its Δ before they spend joules on it.",
             hint="Attempts are listed by: cryoflux receipts list.",
         )

@@ -9,6 +9,7 @@ peers/<origin>/
   node.json    who it says it is
   arrived      how many entries were here, and since when
   missing      capsules of it that could not be had, how often that was tried, and why
+  remeasured   of guest holdouts that it opened, whether their losses were found to be those of the models
 ```
 
 Each follows from what peers and witnesses sent: a file that is damaged or of an older form is made anew.
@@ -16,9 +17,10 @@ Each follows from what peers and witnesses sent: a file that is damaged or of an
 
 from __future__ import annotations
 
-__all__ = ["MOST_EXAMPLES_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord"]
+__all__ = ["MOST_EXAMPLES_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord", "first_configs"]
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -38,7 +40,7 @@ _MOST_FACTS_BYTES = 2**30
 MOST_NODE_BYTES = 256 * 1024
 MOST_EXAMPLES_BYTES = 64 * 2**20
 _HEADS_TAG, _SEEN, _FACTS, _TIMES = "heads-tag", "seen", "facts", "times"
-_MISSING, _ARRIVED = "missing", "arrived"
+_MISSING, _ARRIVED, _REMEASURED = "missing", "arrived", "remeasured"
 _FACTS_DECODER = msgspec.json.Decoder(LogFacts)
 
 
@@ -211,3 +213,36 @@ class PeerRecord:
     def keep_missing(self, missing: dict[str, Missing]) -> None:
         """Remember them."""
         write_atomic(self.folder / _MISSING, msgspec.json.encode(missing, order="sorted"))
+
+    @property
+    def remeasured(self) -> dict[str, bool]:
+        """Root of a guest holdout that it opened → whether its losses are those of the models."""
+        try:
+            return msgspec.json.decode(
+                self._read(_REMEASURED, MOST_HEADS_BYTES) or b"{}", type=dict[str, bool]
+            )
+        except (msgspec.DecodeError, ValueError):
+            return {}
+
+    def keep_remeasured(self, found: dict[str, bool]) -> None:
+        """Remember them."""
+        write_atomic(self.folder / _REMEASURED, msgspec.json.encode(found, order="sorted"))
+
+
+def first_configs(records: Iterable[PeerRecord], policy: Policy) -> dict[str, str]:
+    """Adapter → digest of its settings, as the log says it that committed to the adapter first.
+
+    Args:
+        records: of the logs.
+        policy: who makes a quorum.
+    """
+    claims: dict[str, tuple[int, str, str]] = {}
+    for record in records:
+        facts, times = record.facts, record.times(policy)
+        said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
+        said += [(adapter, *made) for adapter, made in facts.made.items()]
+        for adapter, config, index in said:
+            if (time_s := times.at(index)) is not None:
+                claim = (time_s, record.origin, config)
+                claims[adapter] = min(claims.get(adapter, claim), claim)
+    return {adapter: config for adapter, (_, _, config) in claims.items()}

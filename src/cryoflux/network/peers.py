@@ -10,7 +10,7 @@ same file. Nodes that others name are hints: nobody is pulled who is not named h
 
 from __future__ import annotations
 
-__all__ = ["PeerNode", "Peers", "is_url", "parse_peers", "read_peers", "with_node", "without_node"]
+__all__ = ["NOBODY", "PeerNode", "Peers", "is_url", "parse_peers", "read_peers", "with_node", "without_node"]
 
 import re
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from cryoflux.witness.policy import LogLine, Policy, PolicyReader, split_items
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _URL = re.compile(r"https?://[!-~]{1,180}")
 _MOST_BYTES = 2 * 1024 * 1024
-_NONE = b"# whom this node knows\nquorum none\n"
+NOBODY = b"# whom this node knows\nquorum none\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +128,23 @@ def read_peers(path: Path) -> Peers:
     return parse_peers(_content(path), str(path))
 
 
-def with_node(path: Path, name: str, vkey: str, url: str, *, verifier: bool = False) -> bytes:
+def with_node(
+    path: Path, name: str, vkey: str, url: str, *, verifier: bool = False, begin: bytes = NOBODY
+) -> bytes:
     """The content of a file of peers with one node more; what else it says stays as it is.
+
+    Args:
+        path: the file.
+        name: what the node is called here.
+        vkey: key of its log.
+        url: of its public tree.
+        verifier: whether its verdicts count.
+        begin: what the file begins with where there is none yet.
 
     Raises:
         UsageError: the file would not be understood, or cannot be read.
     """
-    content = _content(path)
+    content = _content(path, begin)
     lines = [f"node {name} {vkey} {url}\n", *([f"verifier {name}\n"] if verifier else [])]
     glue = b"" if content.endswith(b"\n") or not content else b"\n"
     new = content + glue + "".join(lines).encode()
@@ -163,11 +173,11 @@ def without_node(path: Path, name: str) -> bytes:
     return new
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, begin: bytes = NOBODY) -> bytes:
     try:
         return read_regular(path, _MOST_BYTES)
     except FileNotFoundError:
-        return _NONE
+        return begin
     except OSError as error:
         raise UsageError(
             f"The peers {path} cannot be read: {error.strerror}.",

@@ -21,7 +21,7 @@ The search is a pure function of the losses that it is given, so whoever has tho
 
 from __future__ import annotations
 
-__all__ = ["FoundSteps", "ScreenLosses", "search_round"]
+__all__ = ["FEW", "PROPOSALS", "FoundSteps", "ScreenLosses", "search_round"]
 
 import math
 from collections.abc import Callable, Sequence
@@ -37,8 +37,11 @@ ScreenLosses = Callable[[Composition, int], Sequence[int]]
 list cannot be added up"""
 _ADDED = ("1", "1/2", "1/4")
 _MIXED = ("1/2", "1/3", "1/4")
+PROPOSALS = len(_ADDED) + len(_MIXED)
+"""that are made of an offer"""
 _REWEIGHTED = ("1/2", "3/4", "5/4")
-_FEW = 128
+FEW = 128
+"""examples that a proposal is tried on first"""
 _PROMISING = 1.0
 """evidence on these from which on a proposal is tried on all: what is missed there is not seen again"""
 _CHANCE = 0.05
@@ -158,7 +161,7 @@ def _best_of(
     search: _Search, head: Composition, proposals: Sequence[ListStep]
 ) -> tuple[float, ListStep, Composition] | None:
     """The best of the proposals that are made of one update; none where none of them helps."""
-    few = min(_FEW, search.count)
+    few = min(FEW, search.count)
     shown = []
     for step in proposals:
         search.tried += 1

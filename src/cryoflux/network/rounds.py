@@ -21,7 +21,7 @@ from cryoflux.errors import BudgetError, CryoFluxError, ModelError, UsageError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import GuestFolder, open_guest
 from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
-from cryoflux.network.proposing import FoundSteps, search_round
+from cryoflux.network.proposing import FEW, PROPOSALS, FoundSteps, search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
     RoundRecord,
@@ -32,7 +32,7 @@ from cryoflux.network.recording import (
     unshown_end,
 )
 from cryoflux.network.round_parts import Considered, OfferHere, Screened, ShownLook, refused
-from cryoflux.network.screening import CopyScreen, Whose, find_copies
+from cryoflux.network.screening import TEXTS, CopyScreen, Whose, find_copies
 from cryoflux.network.search_set import SearchSet
 from cryoflux.network_state import GuestTally, NodeState
 from cryoflux.quantities import format_energy
@@ -126,7 +126,8 @@ def run_round(
     composing = _composing(opened)
     looking = Looking.of(opened, place.guest, place.guards)
     search = SearchSet.of(opened, composing, place.network)
-    reserve_uj = _reserve_uj(context, looking, left_uj)
+    search_uj = _search_uj(looking, len(search.indices), len(offers), len(walls.known))
+    reserve_uj = _reserve_uj(context, looking, search_uj, left_uj)
     started_at = context.timestamp()
     announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj)  # 1
     reservation = _reserve(context, opened, announced)  # 2
@@ -185,8 +186,18 @@ def _composing(opened: Opened) -> Composing:
     return composing
 
 
-def _reserve_uj(context: Context, looking: Looking, left_uj: int | None) -> int:
-    """What a round takes from the bucket, µJ: at least what its look and the head's losses cost."""
+def _search_uj(looking: Looking, searched: int, offers: int, known: int) -> int:
+    """What admission, copies and the search may cost, µJ: by the losses that they compute; modelled."""
+    tried = offers * (PROPOSALS * min(FEW, searched) + searched) + 2 * searched
+    compared = TEXTS * (offers + known)
+    return looking.cost_uj * (tried + compared) // max(1, len(looking.guest.examples))
+
+
+def _reserve_uj(context: Context, looking: Looking, search_uj: int, left_uj: int | None) -> int:
+    """What a round takes from the bucket, µJ: at least what its look and the head's losses cost.
+
+    With the search too, as far as what is left reaches: what is not needed is refunded.
+    """
     least_uj = max(context.terms.reserve_uj, _LOOKS_ASIDE * looking.cost_uj)
     held_uj = context.agent.bucket_uj()
     held_uj = held_uj if left_uj is None else min(held_uj, left_uj)
@@ -196,7 +207,7 @@ def _reserve_uj(context: Context, looking: Looking, left_uj: int | None) -> int:
             why="Checking what others offer is paid like training.",
             hint="Grant more: cryoflux node round --budget 200J.",
         )
-    return least_uj
+    return min(held_uj, max(least_uj, _LOOKS_ASIDE * looking.cost_uj + search_uj))
 
 
 def _reserve(context: Context, opened: Opened, announced: AnnouncedRound) -> Reservation:

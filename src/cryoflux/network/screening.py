@@ -6,7 +6,7 @@ training side that nobody else has. So a copy is no candidate beside its origina
 
 from __future__ import annotations
 
-__all__ = ["CopyScreen", "Whose", "find_copies"]
+__all__ = ["TEXTS", "CopyScreen", "Whose", "find_copies"]
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache

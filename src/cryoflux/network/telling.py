@@ -6,7 +6,7 @@ every commitment, which it was.
 
 An opened guest holdout is reproduced where every seal opens to its sums, every level follows from them, and
 the examples have the root that was entered. Where the examples could not be had, that is not known, and the
-holdout weighs nothing. Whether its losses are those of the models is measured elsewhere, and told here.
+holdout weighs nothing. Whether its losses are those of the models is what `auditing` finds.
 """
 
 from __future__ import annotations
@@ -34,16 +34,13 @@ LATER = 2**62
 """Unix seconds: later than every time of a witness"""
 
 
-def told_by(
-    network: Path, peers: Peers, own: Iterable[PeerRecord] = (), remeasured: Mapping[str, bool] | None = None
-) -> tuple[list[LogTold], int]:
+def told_by(network: Path, peers: Peers, own: Iterable[PeerRecord] = ()) -> tuple[list[LogTold], int]:
     """What all logs say that are here, and the newest time by which a quorum had seen one of them.
 
     Args:
         network: folder of the node's network.
         peers: whom it knows.
         own: the record of the node's own log.
-        remeasured: root of an opened guest holdout → whether its losses are those of the models.
     """
     records = {node.origin: PeerRecord.of(network, node.key) for node in peers.nodes}
     records |= {record.origin: record for record in own}
@@ -51,7 +48,7 @@ def told_by(
     for record in records.values():
         times = record.times(peers.policy)
         newest_s = max(newest_s, times.newest_s)
-        logs.append(tell(record, times, remeasured or {}))
+        logs.append(tell(record, times, record.remeasured))
     return logs, newest_s
 
 
@@ -61,7 +58,7 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
     Args:
         record: of the log.
         times: since when a quorum had seen which of its entries.
-        remeasured: as for `told_by`.
+        remeasured: root of an opened guest holdout → whether its losses are those of the models.
     """
     facts = record.facts
     offers = ((one, times.at(one.receipt_index)) for one in facts.offers)

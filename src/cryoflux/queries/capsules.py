@@ -9,13 +9,14 @@ from __future__ import annotations
 __all__ = ["CapsuleUse", "CapsuleView", "capsules_here", "fetched_capsule", "find_capsule", "view_of_checked"]
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryoflux.errors import CryoFluxError, UsageError, VerificationError
 from cryoflux.files import read_regular
-from cryoflux.network.capsule import CheckedCapsule, parse_capsule, read_capsule
+from cryoflux.network.capsule import CheckedCapsule, check_capsule, parse_capsule, read_capsule
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, parse_note
 from cryoflux.receipts.entry import Entry, parse_entry
@@ -28,7 +29,7 @@ from cryoflux.receipts.sums import evidence_of
 from cryoflux.signing.envelope import decode_base64
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.witness.commitment import committed_at
-from cryoflux.witness.cosigned import log_key_of
+from cryoflux.witness.cosigned import MOST_HEADS_BYTES, log_key_of, parse_heads
 from cryoflux.witness.policy import Policy
 
 _SHORTEST_PREFIX = 4
@@ -101,7 +102,7 @@ def capsules_here(state: StateFolder, policy: Policy | None = None) -> list[Caps
     """
     entries = read_entries(state.path)
     used = _used(entries)
-    return [*_own(state, entries, used, policy), *_fetched(state, used)]
+    return [*_own(state, entries, used, policy), *_fetched(state, used, policy)]
 
 
 def find_capsule(found: Sequence[CapsuleView], text: str, state: StateFolder) -> CapsuleView:
@@ -213,24 +214,35 @@ def _own(
 
 
 def _heads(state: StateFolder) -> list[Note]:
-    """The cosigned heads of a log that are kept."""
-    found = []
+    """The heads of a log that witnesses cosigned and that are kept: the first to cover an entry dates it."""
+    found: list[Note] = []
     for path in (state.witnessed, state.checkpoint):
-        try:
+        with suppress(OSError, CryoFluxError):
             found.append(parse_note(read_regular(path, MAX_NOTE_BYTES)))
-        except (OSError, CryoFluxError):
-            continue
+    with suppress(OSError, CryoFluxError):
+        found += parse_heads(read_regular(state.cosigned, MOST_HEADS_BYTES))
     return found
 
 
-def _fetched(state: StateFolder, used: Mapping[str, tuple[CapsuleUse, ...]]) -> Iterator[CapsuleView]:
+def _fetched(
+    state: StateFolder, used: Mapping[str, tuple[CapsuleUse, ...]], policy: Policy | None
+) -> Iterator[CapsuleView]:
     """What is in ``network/incoming``; what cannot be read there is not listed."""
     incoming = NetworkFolder.of(state.path).incoming
     folders = sorted(incoming.iterdir())[:_MOST_FETCHED] if incoming.is_dir() else []
     for folder in folders:
         try:
-            found = fetched_capsule(folder / CAPSULE)
+            found = _checked(folder, policy) or fetched_capsule(folder / CAPSULE)
         except CryoFluxError:
             continue
         if found.capsule == folder.name:
             yield replace(found, used=used.get(found.capsule, ()))
+
+
+def _checked(folder: Path, policy: Policy | None) -> CapsuleView | None:
+    """A capsule whose proofs hold by a policy; none where they do not."""
+    try:
+        content = read_capsule(folder / CAPSULE)
+        return None if policy is None else view_of_checked(check_capsule(content, policy), folder)
+    except CryoFluxError:
+        return None

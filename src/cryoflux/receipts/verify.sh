@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=b4059bc86b6b0cfd918111121915ec8c281dc34c684168280e5aeb86428b45ee
+schema_digest=1ea22b3e2c140341c34982cd5725a2e050dfc6897e90be12e1fb558fce746321
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -556,8 +556,10 @@ def members($opened):
     else
       need(([.members[] | select(.verdict == "adopted").capsule] | unique)
           == (if $kept then $taken | unique else [] end); "says that it adopted other updates than its steps do"),
-      need(all($taken[]; . as $one | any($p.members[]; .capsule == $one
-          and (.verdict == "adopted" or .verdict == "not-chosen")));
+      # What was composed and made a guard set worse is called unsafe.
+      (if all(.guards[]?; .passed) then ["adopted", "not-chosen"] else ["unsafe"] end) as $tried
+      | need(all($taken[]; . as $one | any($p.members[]; .capsule == $one
+          and (.verdict as $verdict | any($tried[]; . == $verdict))));
         "composed an update that it refused, or that was no candidate"),
       need(all(.members[]; ((.of // "") != "") == (.verdict == "duplicate") and .of != .capsule);
         "calls an update a duplicate without naming of what, or names that of another verdict")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["round_document", "round_lines", "rounds_kept"]
+__all__ = ["round_document", "round_lines"]
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cryoflux.quantities import NANO
@@ -100,8 +100,3 @@ def round_document(record: RoundResult, leaf_hash: str) -> dict[str, Any]:
         "joules_hi": energy.hi_microjoules / 1e6,
         "tier": energy.tier.value,
     }
-
-
-def rounds_kept(rounds: Iterable[RoundResult]) -> int:
-    """How many rounds adopted something."""
-    return sum(one.outcome is RoundOutcome.ACCEPTED for one in rounds)

@@ -103,12 +103,25 @@ def recomputed_in_words(report: Report) -> str:
         parts.append(f"drawn examples of {spots} of {report.evaluated} evaluated receipts{weaker}")
     if trained := done.count(Level.RETRAINING):
         parts.append(f"the training of {trained} of the kept updates")
+    parts += _rounds_made_again(report)
     if near := said.count((Level.MERGE, Word.TOLERATED)):
         but = f"; {near} of the candidates, up to what float32 rounds away, from base and adapter{but}"
     if parts:
         return f"{', '.join(parts)}{but}"
     asked = any(check.knowledge.value == "recomputed" for check in report.checks)
     return f"nothing{but}" if asked or not report.evaluated else "nothing (add --recompute 1)"
+
+
+def _rounds_made_again(report: Report) -> list[str]:
+    """Versions that rounds and recalls made, and opened looks, as far as they came out."""
+    from cryoflux.verification.rounds_again import OPENED_AGAIN, ROUNDS_AGAIN
+
+    done = [check.name for check in report.checks if check.status.value == "ok"]
+    counted = {
+        ("version of a round", "versions of rounds"): done.count(ROUNDS_AGAIN.name),
+        ("opened look", "opened looks"): done.count(OPENED_AGAIN.name),
+    }
+    return [f"{count} {one if count == 1 else more}" for (one, more), count in counted.items() if count]
 
 
 def _weaker_draw(report: Report) -> str:

@@ -36,12 +36,12 @@ from cryoflux.quantities import (
 )
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.attempt_words import energy_document, energy_text
+from cryoflux.report.count_words import count_lines
 from cryoflux.report.cut_words import cut_document, cut_line
 from cryoflux.report.dropped_words import dropped_words
 from cryoflux.report.guard_words import guard_document, guard_lines
 from cryoflux.report.layout import unbroken
 from cryoflux.report.recall_words import recall_documents, recall_lines
-from cryoflux.report.round_words import rounds_kept
 from cryoflux.runs.scores import Change, Scores
 from cryoflux.runs.summary import Summary, TaskSummary
 from cryoflux.runs.watch import Begun, Opening
@@ -270,7 +270,7 @@ def summary_document(summary: Summary, rates: Rates = Rates()) -> dict[str, Any]
         "carried": summary.carried,
         "aborted": summary.aborted,
         "rounds": len(summary.rounds),
-        "rounds_kept": rounds_kept(summary.rounds),
+        "rounds_kept": summary.rounds_kept,
         "joules": spent.uj / MICRO if spent else 0.0,
         "joules_lo": spent.lo_uj / MICRO if spent else 0.0,
         "joules_hi": spent.hi_uj / MICRO if spent else 0.0,
@@ -338,14 +338,7 @@ def _accuracy(before: Scores | None, after: Scores, unit: str) -> str:
 def summary_lines(summary: Summary) -> list[str]:
     """What a run came to, as a person reads it."""
     state, quoted = summary.state, shlex.quote(str(summary.state))
-    spent = energy_text(summary.spent) if summary.spent else "0 J"
-    counts = f"{summary.kept} kept, {summary.rejected} rejected, {summary.aborted} aborted"
-    more = {"carried": summary.carried, "undecided": summary.undecided}
-    counts += "".join(f", {count} {word}" for word, count in more.items() if count)
-    lines = ["", f"attempts {summary.attempts}: {counts}; {spent}"]
-    if summary.rounds:
-        kept = f"{len(summary.rounds)}: {rounds_kept(summary.rounds)} kept"
-        lines[-1:] = [f"attempts {summary.attempts}: {counts}", f"rounds   {kept}; in all {spent}"]
+    lines = ["", *count_lines(summary)]
     if summary.overhead:
         lines.append(f"besides  {energy_text(summary.overhead)}, for start-up, data and the audit set")
     if summary.all_in:
@@ -376,6 +369,9 @@ def _advice(summary: Summary) -> list[str]:
     """What to do where nothing could be done, or nothing more pays."""
     if summary.exhausted and summary.exhausted == summary.attempts:
         return ["         no attempt had joules enough: raise --reserve, or lower --max-tokens"]
+    if summary.only_rounds:
+        pulled = unbroken(f"cryoflux node pull --state {shlex.quote(str(summary.state))}")
+        return [] if summary.rounds else [f"         see whether there is more by now: {pulled}"]
     if summary.ended == "plateau" and (summary.attempts or not summary.rounds):
         left = format_energy(summary.unspent_uj)
         indexes = all(task.metric.unit == MRR for task in summary.tasks)
@@ -392,7 +388,7 @@ def _result_lines(task: TaskSummary, summary: Summary) -> list[str]:
     unit, spent, all_in = task.metric.unit, summary.spent, summary.all_in
     lines = [_change("holdout", task.holdout, unit), _change("audit", task.audit, unit)]
     lines += recall_lines(task.recalls)
-    if spent and all_in and spent.uj > 0:
+    if spent and all_in and spent.uj > 0 and not summary.only_rounds:
         eta, alone = (format_efficiency(task.total_delta, one.uj, unit) for one in (all_in, spent))
         how = f"all-in ({all_in.tier.value}); attempts alone {alone}"
         lines.append(f"Δ total  {task.total_text}, {eta} {how}")

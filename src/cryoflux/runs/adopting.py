@@ -4,8 +4,8 @@
 if the newest rounds brought as much Δ for a joule as the arm that would be pulled is expected to. Both are Δ
 on the node's own training side, where the verdict kept it, over upper joules.
 
-An offer is considered again only for another head, at most three times: a copy, and what is malformed, unsafe
-or of another genesis, never.
+An offer is considered again only for another head, at most three times: never a copy, nor what is malformed,
+unsafe, of another genesis or was recalled.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ _COMPOSABLE = frozenset({MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN, Member
 _NOT_READ = frozenset({MemberVerdict.UNREACHED, MemberVerdict.UNAVAILABLE})
 
 
+Choice = Callable[[list[OfferHere], int], list[OfferHere]]
+"""which offers a round considers of those that are due, by a seed; in the order of their commitments"""
+
+
 class Adopting:
     """The rounds of a run, for one of its tasks.
 
@@ -48,7 +52,7 @@ class Adopting:
         offers: what is offered by now, in the order of commitments, and read anew each time.
         admit: looks at the bytes of an offer.
         guards: name of a guard set → its file.
-        most: candidates of a round.
+        choose: which of those that are due a round considers.
     """
 
     def __init__(
@@ -58,10 +62,10 @@ class Adopting:
         offers: Callable[[], Sequence[OfferHere]],
         admit: Admission,
         guards: Mapping[str, Path],
-        most: int,
+        choose: Choice,
     ) -> None:
         self._context, self._opened, self._offers, self._admit = context, opened, offers, admit
-        self._guards, self._most = guards, most
+        self._guards, self._choose = guards, choose
 
     @property
     def _node(self) -> NodeState:
@@ -88,7 +92,7 @@ class Adopting:
         if not due or (beside_attempts and not self._worth_more(left_uj)):
             return None
         place = NodePlace.of(self._context, self._opened, self._guards)
-        chosen = due[: self._most]
+        chosen = self._choose(due, self._context.terms.seed + node.rounds)
         known: list[Whose] = [
             *own_updates(self._context, self._opened),
             *(offer for offer in offers if offer not in chosen and _was_composable(node, offer)),
@@ -130,9 +134,7 @@ def due_offers(node: NodeState, offers: Sequence[OfferHere], head: str, origin: 
     found: dict[str, OfferHere] = {}
     for offer in offers:
         adapter = offer.update.adapter
-        if offer.origin == origin or adapter in node.offers or adapter in node.adopted:
-            continue
-        if _is_due(node, offer, head):
+        if offer.origin != origin and _is_due(node, offer, head):
             found.setdefault(adapter, offer)
     # Of what is withheld a round says so beside what it can compose, once; for that alone it is not made.
     return list(found.values()) if any(not offer.absent for offer in found.values()) else []
@@ -144,7 +146,10 @@ def _was_composable(node: NodeState, offer: OfferHere) -> bool:
 
 
 def _is_due(node: NodeState, offer: OfferHere, head: str) -> bool:
-    before = node.considered.get(offer.update.adapter)
+    adapter = offer.update.adapter
+    if any(adapter in known for known in (node.offers, node.adopted, node.recalled)):
+        return False
+    before = node.considered.get(adapter)
     if before is None:
         return True
     if before.verdict in _FOR_GOOD or before.times >= MOST_TIMES:

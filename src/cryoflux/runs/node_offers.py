@@ -6,20 +6,23 @@ __all__ = ["PulledOffers", "adopting_of"]
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.config import Settings
 from cryoflux.errors import CryoFluxError, DataError, ModelError, VerificationError
 from cryoflux.network.admission import AdmissionGround, RefusedUpdate, admit
+from cryoflux.network.books import books_of
 from cryoflux.network.capsule import check_capsule, read_capsule
+from cryoflux.network.choosing import StandingOffer, chosen_offers
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.norms import norm_bounds, update_norms
 from cryoflux.network.offers_found import found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, read_peers
 from cryoflux.network.round_parts import OfferHere
+from cryoflux.network.telling import told_by
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.runs.adopting import Adopting
@@ -46,7 +49,8 @@ def adopting_of(context: Context, settings: Settings, *, only_rounds: bool) -> l
     for name, opened in context.tasks.items():
         if name in context.memory.nodes and opened.task.composing() is not None:
             pulled = PulledOffers(context, opened, network, peers)
-            made.append(Adopting(context, opened, pulled.offers, pulled.admit, guards, chosen.candidates))
+            choose = partial(pulled.choose, chosen.candidates)
+            made.append(Adopting(context, opened, pulled.offers, pulled.admit, guards, choose))
     return made
 
 
@@ -85,6 +89,30 @@ class PulledOffers:
             name = f"{names[one.origin]}/{counted[one.origin]}"
             found.append(OfferHere(one.update, one.origin, one.offer_leaf, one.committed_s, one.why, name))
         return found
+
+    def choose(self, most: int, due: list[OfferHere], seed: int) -> list[OfferHere]:
+        """The offers of a round, where more are due than it considers: half by praise, half by chance.
+
+        One verifier's praise is enough: it moves no head, and an offer that few have heard of would wait for
+        a quorum for ever.
+
+        Args:
+            most: how many a round considers.
+            due: those that are, in the order of their commitments.
+            seed: of the choice.
+        """
+        if len(due) <= most:
+            return due
+        logs, now_s = told_by(self._network.path, self._peers)
+        books = books_of(logs, self._peers.verifier_origins, 1, now_s)
+        told = {one.capsule: one for book in books.values() for one in book.capsules}
+        by_capsule = {offer.update.adapter: offer for offer in due}
+        standing = []
+        for capsule, offer in by_capsule.items():
+            found = told.get(capsule)
+            praise = (found.confirmed_by, found.refuted_by) if found is not None else (0, 0)
+            standing.append(StandingOffer(capsule, offer.origin, offer.committed_s, *praise))
+        return [by_capsule[one.capsule] for one in chosen_offers(standing, most, 1, seed)]
 
     def admit(self, offer: OfferHere) -> tuple[MemberVerdict, str] | None:
         """Why an offer may not be composed; none where it may.

@@ -237,6 +237,7 @@ def _summary(run: _Run, ended: Ended, reason: str) -> Summary:
         reason=reason,
         audit_cpu_seconds=audit_cpu_seconds,
         exhausted=sum(map(_exhausted, records)),
+        only_rounds=run.only_rounds,
         waits=_waits(run),
         rounds=tuple(one.record for one in run.rounds),
     )

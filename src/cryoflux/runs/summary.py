@@ -10,6 +10,7 @@ from pathlib import Path
 from cryoflux.errors import ExitCode
 from cryoflux.evaluation.recall import ClassRecall
 from cryoflux.quantities import Energy, format_nats
+from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.per_token import per_token_text
 from cryoflux.receipts.statement import Metric
@@ -74,6 +75,8 @@ class Summary:
     """of the aborted attempts, those whose reservation did not pay for them"""
     rounds: tuple[RoundResult, ...] = ()
     """what came of what others offer"""
+    only_rounds: bool = False
+    """whether rounds were all that it was to make"""
     waits: bool = False
     """whether it went back from a worse head, and waits for other examples"""
 
@@ -86,6 +89,11 @@ class Summary:
             return ExitCode.DONE
         dry = self.exhausted == self.aborted
         return ExitCode.BUDGET_EXHAUSTED if dry else ExitCode.NEGATIVE_VERDICT
+
+    @property
+    def rounds_kept(self) -> int:
+        """Rounds whose composition is the head."""
+        return sum(one.outcome is RoundOutcome.ACCEPTED for one in self.rounds)
 
     @property
     def all_in(self) -> Energy | None:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from cryoflux.verification.challenge import Seed, challenger, own_seed
 from cryoflux.verification.leak_guard import EmbedderFactory, check_leak_guard
 from cryoflux.verification.levels import Levels
+from cryoflux.verification.model_sources import ModelSources
 from cryoflux.verification.recompute import RECOMPUTED, check_recomputed
 from cryoflux.verification.recomputer import OtherFactories
 from cryoflux.verification.result import Check, NumberedStep
 from cryoflux.verification.retrain import RETRAINED, RetrainerFactory, check_retrained
 from cryoflux.verification.rollback_again import check_rollback_again
+from cryoflux.verification.rounds_again import Hears, check_rounds_again
 from cryoflux.verification.spot_check import SPOT_CHECKED, check_spots
 from cryoflux.verification.walked import Walked
 from cryoflux.witness.policy import Policy
@@ -33,7 +35,7 @@ class Again:
     embedder: EmbedderFactory | None = None
     """makes what embeds texts again, where training texts are held to a leak guard"""
     losses: int = 0
-    """receipts whose losses are all evaluated again"""
+    """receipts whose losses are all evaluated again, and as many versions of rounds and opened looks"""
     spots: int = 0
     """examples of a receipt that are drawn and evaluated again"""
     spot_receipts: int = 1
@@ -42,6 +44,17 @@ class Again:
     """kept updates that are trained again"""
     seed: Seed = field(default_factory=own_seed)
     """draws the examples"""
+    sources: ModelSources | None = None
+    """where versions of a log are composed of whose state is elsewhere: of that only rounds are made again"""
+    hears: Hears | None = None
+    """is told of each opened look what came of it"""
+
+    def rounds(self, walked: Walked) -> list[Check]:
+        """Versions of rounds and opened looks, as many as were asked for; nothing where no state is here."""
+        state = walked.material.state
+        if (sources := self.sources or (ModelSources.of(state) if state is not None else None)) is None:
+            return []
+        return check_rounds_again(walked, self.losses, sources, self.factory, self.others, self.hears)
 
 
 def check_again(
@@ -56,9 +69,11 @@ def check_again(
     """
     step, again, notes, policy, levels = asked
     if step is RECOMPUTED and again.losses:
+        if again.sources is not None:
+            return again.rounds(walked)
         rollbacks = check_rollback_again(walked, again.factory)
         found = check_recomputed(walked, again.losses, again.factory, levels, again.others)
-        return [*check_leak_guard(walked, again.embedder), *found, *rollbacks]
+        return [*check_leak_guard(walked, again.embedder), *found, *rollbacks, *again.rounds(walked)]
     if step is SPOT_CHECKED and again.spots:
         drawing = challenger(again.seed, walked, notes, policy)
         wanted = again.spots, again.spot_receipts

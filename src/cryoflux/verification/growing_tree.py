@@ -199,7 +199,7 @@ class GrowingTree(Fold):
 
     def conclude(self, memory: LogState) -> list[Check]:  # noqa: ARG002
         """The lines of the step."""
-        if self._material.state is None:
+        if self._material.state is None and self._material.checkpoint is None:
             return self._without_head()
         self._compare_rest()
         size, summary = 0, ""
@@ -246,6 +246,8 @@ class GrowingTree(Fold):
         return found
 
     def _wrong_tiles(self, size: int) -> Iterator[Finding]:
+        if self._material.tiles is None:  # a mirror has made its entries out of the bundles that came
+            return
         for tile in tiles_of(size):
             if tile.path in self._compared:
                 continue

@@ -58,7 +58,7 @@ class Material:
     target: Path
     rows: Sequence[Row]
     state: Path | None
-    """the state directory; none for an exported file"""
+    """the state directory; none for an exported file, and for a mirror of somebody's log"""
     key: Ed25519PublicKey | None
     """that receipts should be signed by"""
     pinned: bool = False
@@ -73,7 +73,7 @@ class Material:
     """of the meters that the one who verifies named: every charge has to be signed by one of them"""
     checkpoint: bytes | None = None
     tiles: Mapping[str, bytes] | None = None
-    """path under ``log/`` → content"""
+    """path under ``log/`` → content; none where there are none to compare"""
     links: Mapping[str, str] = field(default_factory=dict)
     """link to a head, by its path in the state → digest of the version that it points at"""
     account: AuditedAccount | None = None

@@ -364,12 +364,8 @@ def _composed(case: Case, recomputer: Recomputer, folder: Path) -> Remade:
     if version_digest(genesis) != composed.genesis:
         raise VerificationError("the genesis of its list here is another model than the one recorded")
     (into := folder / "merged").mkdir()
-    own = case.paired.statement.subject[0].digest.sha256
-
-    def capsule(adapter: str) -> Path:
-        return update if adapter == own else state.capsule(adapter)
-
-    models = Models(case.base, genesis, capsule, parent_lists(case.state))
+    own, lists = case.paired.statement.subject[0].digest.sha256, parent_lists(case.state)
+    models = Models(case.base, genesis, lambda one: update if one == own else state.capsule(one), lists)
     model = recomputer.compose(composed, models, into)
     same = version_digest(model) == case.evaluation.candidate.digest
     return Remade(model, Word.EXACT if same else Word.REFUTED)

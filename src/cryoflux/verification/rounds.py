@@ -190,7 +190,7 @@ class Rounds(Fold):
         """The lines of the step."""
         tally = self.tally
         parts = [
-            f"{tally.rounds} round{'' if tally.rounds == 1 else 's'}, {tally.adopted} updates adopted",
+            f"{_counted(tally.rounds, 'round')}, {_counted(tally.adopted, 'update')} adopted",
             f"{tally.offers} offered",
         ]
         if tally.recalled:
@@ -198,12 +198,15 @@ class Rounds(Fold):
         if tally.opened:
             parts.append(f"guest holdouts opened: {tally.opened}")
         if tally.sealed > 0:
-            parts.append(
-                f"{tally.sealed} looks are sealed: until they are opened their bit is the node's word"
-            )
+            sealed = f"{_counted(tally.sealed, 'look')} sealed"
+            parts.append(f"{sealed}: until it is opened, the bit of a look is the node's word")
         if not memory.nodes:
             return []  # the log is no node's: a line that says so would stand in every other report
         return self.findings.conclude(ROUNDS, "; ".join(parts))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _subjects(
@@ -251,7 +254,9 @@ def _members(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
     adopted = {capsule for capsule, verdict in verdicts.items() if verdict is MemberVerdict.ADOPTED}
     if adopted != (taken if said.outcome is RoundOutcome.ACCEPTED else set()):
         yield "says that it adopted other updates than its steps do"
-    if any(verdicts.get(capsule) not in _TRIED for capsule in taken):
+    barred = not all(guard.passed for guard in said.guards)  # what made a guard set worse was composed
+    tried = (MemberVerdict.UNSAFE,) if barred else _TRIED
+    if any(verdicts.get(capsule) not in tried for capsule in taken):
         yield "composed an update that it refused, or that was no candidate"
     for one in said.members:
         if bool(one.of) != (one.verdict is MemberVerdict.DUPLICATE) or one.of == one.capsule:

@@ -17,7 +17,8 @@
 10. Energy figures lie in their intervals, the account was charged the same, and meters signed the same, each
     statement for one attempt of this log. How many joules there were is attested, never proven.
 11. On request: what a candidate is composed of, added up again, is the candidate, and its losses are the
-    recorded integers.
+    recorded integers. The same of what rounds and recalls made; and losses of opened looks, evaluated again,
+    have the sums that were sealed and the root that was published.
 12. On request: a quorum of witnesses has cosigned, recently enough, a head that covers every receipt.
 13. Where heads are remembered: the log continues the one that was seen when it was verified last.
 14. On request: losses of examples that the verifier draws at random are the recorded integers.
@@ -35,7 +36,7 @@ entry (`walk`). None of them raises: what is malformed, missing or hostile becom
 
 from __future__ import annotations
 
-__all__ = ["verify_target"]
+__all__ = ["verify_material", "verify_target"]
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -157,6 +158,27 @@ def verify_target(
             return _verify(material, wanted, known)
     with closing(read_material(target, key, meters, log_key)) as material:
         return _verify(material, wanted, None)
+
+
+def verify_material(
+    material: Material,
+    *,
+    again: Again | None = None,
+    demand: Demand | None = None,
+    witnessed: bytes | None = None,
+    sections: Sections | None = None,
+) -> Report:
+    """Go through all steps for a log that was read already, such as a mirror; nothing of it is remembered.
+
+    Args:
+        material: the log; whoever read it closes it.
+        again: how much is to be computed again.
+        demand: whom of the witnesses to believe.
+        witnessed: a head that they cosigned.
+        sections: what checks the sections that only a task knows, by their kind.
+    """
+    asked = (material.target, again, demand, None, Trust.NOTHING, sections or {}, None, witnessed)
+    return _verify(material, _Wanted(*asked), None)
 
 
 def _recalled(wanted: _Wanted, pinned: Ed25519PublicKey | None) -> Verified | None:

@@ -17,7 +17,7 @@ from cryoflux.receipts.network_statement import OfferStatement
 from cryoflux.receipts.reading import read_entries
 from cryoflux.witness.cosigned import keep_cosigned
 from json_rule import complaints, keys_of, parsed
-from offered import OfferedState, offered_state, settings, tensors
+from offered import COMMITTED_S, OfferedState, offered_state, settings, tensors
 from running import exit_code_of
 from verifying import verify_target
 
@@ -169,6 +169,8 @@ def test_what_is_offered_is_shown_and_listed(tmp_path: Path, run: Run, said: Sai
     (listed,) = said("list", "--policy", policy)["capsules"]
     assert {name: shown[name] for name in listed} == listed
     assert (listed["own"], listed["here"], listed["committed_at"]) == (True, True, "2025-11-29T07:06:40Z")
+    keep_cosigned(made.state.log, made.cosigned("ab", COMMITTED_S + 900).content)
+    assert said("show", capsule, "--policy", policy)["committed_at"] == shown["committed_at"]
     assert capsule[:12] in run("list")
     assert "No single capsule" in run("show", "ffffffff", code=2)
 
@@ -191,6 +193,10 @@ def test_what_was_fetched_is_listed_and_is_nobodys_word_until_it_is_checked(
     policy = witnessed(other)
     assert said("show", folder, "--policy", policy)["checked"] is True
     assert "nothing is checked" in run("show", capsule[:8])
+    network.known_peers.write_text(f"{policy.read_text()}verifier {other.log_key}\n")
+    (listed,) = said("list")["capsules"]
+    assert (listed["checked"], listed["committed_at"]) == (True, "2025-11-29T07:06:40Z")
+    assert said("check", folder, "--policy", network.known_peers)["ok"] is True
 
 
 def test_rounds_of_this_log_say_what_they_found(tmp_path: Path, run: Run, said: Said) -> None:

@@ -155,6 +155,22 @@ def test_peers_are_shown_added_and_removed(typed: Typed, said: Callable, url: st
         typed("peers", "add", "north", str(north.vkey), url)
 
 
+def test_the_first_peer_begins_the_file_with_the_policy_that_is_trusted(
+    typed: Typed, north: TreeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = f"# of mine\nwitness one {WITNESS.vkey}\nquorum one\n"
+    Path("mine/network").mkdir(parents=True)
+    said = typed("peers", "add", "north", str(north.vkey), "http://north.example")
+    assert "note: it names no witnesses" in said
+    known = Path("mine/network/peers.txt")
+    known.unlink()
+    Path("trust.policy").write_text(policy)
+    monkeypatch.setenv("CRYOFLUX_TRUST", "trust.policy")
+    assert "note:" not in typed("peers", "add", "north", str(north.vkey), "http://north.example")
+    assert known.read_text().startswith(policy)
+    assert typed("peers").startswith("quorum of witnesses: one\n")
+
+
 def test_books_say_bounds_and_what_is_not_known(
     typed: Typed, said: Callable, url: str, north: TreeNode
 ) -> None:

@@ -8,6 +8,8 @@ from msgspec import structs
 from cryoflux.network.round_parts import OfferHere
 from cryoflux.network_state import Consideration, NodeState, RoundGain
 from cryoflux.receipts.network_parts import MemberVerdict
+from cryoflux.receipts.network_statement import Recall
+from cryoflux.receipts.statement import Base
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.runs.adopting import MOST_TIMES, due_offers, is_worth_more
 from cryoflux.scheduling.efficiency import ArmState, Expectation
@@ -39,6 +41,28 @@ def test_what_is_ones_own_or_adopted_is_not_due() -> None:
     node.adopted[offer(2).update.adapter] = "leaf"
     node.offers[offer(3).update.adapter] = 7
     assert due_offers(node, [offer(1, origin=OWN), offer(2), offer(3)], "a", OWN) == []
+
+
+def test_what_was_recalled_is_not_taken_again_for_another_head() -> None:
+    node, capsule = considered(MemberVerdict.ADOPTED), offer(1).update.adapter
+    assert due_offers(node, [offer(1)], "b", OWN) == [offer(1)]
+    node.adopted[capsule] = "leaf"
+    base = Base(digest="a" * 64, files="b" * 64)
+    node.recall(
+        Recall(
+            sequence=9,
+            prev="0" * 64,
+            task="lora_delta",
+            capsule=capsule,
+            base=base,
+            result=base,
+            composed="c" * 64,
+            reason="it was poisoned",
+            recalled_at="2026-11-29T00:00:00Z",
+        )
+    )
+    assert capsule not in node.adopted
+    assert due_offers(node, [offer(1)], "b", OWN) == []
 
 
 @pytest.mark.parametrize("verdict", [MemberVerdict.SCREENED, MemberVerdict.NOT_CHOSEN])

@@ -1,0 +1,158 @@
+"""Verifies a peer by its mirror: its log, and the rounds and openings in it, with models that are made here.
+
+Nobody is asked for anything. What a log says of itself goes through the steps of a verification; what only
+the peer's own files could show is left out. Versions that its rounds adopted are composed again of updates
+that were fetched, and opened looks are evaluated again on the examples that it published.
+
+What comes of a guest holdout's looks is remembered beside the mirror: books go by it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Audited", "audit"]
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from cryoflux.errors import UsageError
+from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.log_facts import LogFacts, receipt_key_of
+from cryoflux.network.peer_record import PeerRecord, first_configs
+from cryoflux.network.peers import PeerNode, Peers
+from cryoflux.network.telling import own_record
+from cryoflux.receipts.store import DATABASE, Row
+from cryoflux.state import StateFolder
+from cryoflux.verification.again import Again
+from cryoflux.verification.artefacts import ARTEFACTS
+from cryoflux.verification.levels import Word
+from cryoflux.verification.material import Material
+from cryoflux.verification.model_sources import ModelSources
+from cryoflux.verification.result import Report
+from cryoflux.verification.rounds_told import OpenedLook
+from cryoflux.verification.sections import Sections
+from cryoflux.verification.steps import verify_material
+from cryoflux.verification.witnessing import Demand
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What was found of a peer."""
+
+    node: PeerNode
+    report: Report
+    convicted: bool
+    """whether there is proof that it told two histories"""
+
+    @property
+    def refuted(self) -> bool:
+        """Whether something that it says does not hold."""
+        return self.convicted or not self.report.ok
+
+
+def audit(
+    state: Path, peers: Peers, name: str, again: Again | None, sections: Sections, now_s: int
+) -> Audited:
+    """Verify what is here of a peer.
+
+    Args:
+        state: the node's own, whose geneses and updates versions are composed of.
+        peers: whom it knows.
+        name: of the peer.
+        again: how much is to be computed again; none for nothing.
+        sections: what checks the sections that only a task knows, by their kind.
+        now_s: Unix seconds.
+
+    Raises:
+        UsageError: there is no such peer, or nothing of it is here.
+        VerificationError: what is here is damaged.
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    network, node = NetworkFolder.of(state).path, _named(peers, name)
+    record = PeerRecord.of(network, node.key)
+    if again is not None:
+        records = [PeerRecord.of(network, one.key) for one in peers.nodes]
+        records += [own_record(state)] if (state / DATABASE).is_file() else []
+        again = _for_peer(again, state, record, first_configs(records, peers.policy))
+    looks, published = _Looks(), record.published
+    report = verify_material(
+        _material(record, node),
+        again=replace(again, hears=looks.hear) if again is not None else None,
+        demand=None if peers.policy.reached(set()) else Demand(peers.policy, now_s),
+        witnessed=published[-1].content if published else None,
+        sections=sections,
+    )
+    # Files that only the peer has are no part of what is asked.
+    asked = tuple(check for check in report.checks if check.number != ARTEFACTS.number)
+    record.keep_remeasured(record.remeasured | looks.decided(record.facts))
+    return Audited(node, replace(report, checks=asked), bool(record.mirror.evidence))
+
+
+def _named(peers: Peers, name: str) -> PeerNode:
+    found = next((node for node in peers.nodes if name in {node.name, node.origin}), None)
+    if found is None:
+        known = ", ".join(node.name for node in peers.nodes) or "nobody"
+        raise UsageError(
+            f"There is no peer {name[:64]!r}.",
+            why=f"The file of peers names {known}.",
+            hint="Add it: cryoflux node peers add NAME VKEY URL.",
+        )
+    return found
+
+
+def _material(record: PeerRecord, node: PeerNode) -> Material:
+    """The log of a peer, as it is mirrored.
+
+    Raises:
+        UsageError: nothing of it is here, or not the key that its entries are signed with.
+    """
+    note, key = record.mirror.note, receipt_key_of(record.node, node.key)
+    if note is None or not key:
+        raise UsageError(
+            f"The log of {node.name} is not here.",
+            why="It was not pulled yet, or the peer does not bring the key that its log is named after.",
+            hint="Pull it: cryoflux node pull.",
+        )
+    return Material(
+        target=record.folder,
+        rows=tuple(Row(at, None, None, entry) for at, entry in enumerate(record.mirror.entries())),
+        state=None,
+        key=Ed25519PublicKey.from_public_bytes(key),
+        pinned=True,
+        log_key=Ed25519PublicKey.from_public_bytes(node.key.raw),
+        log_key_named=True,
+        checkpoint=note.content,
+    )
+
+
+def _for_peer(again: Again, state: Path, record: PeerRecord, configs: dict[str, str]) -> Again:
+    """The same for a log whose state is elsewhere: its versions are made of what lies here."""
+    openings = record.folder / "openings"
+    return replace(again, sources=ModelSources(StateFolder(state), lambda root: openings / root, configs))
+
+
+class _Looks:
+    """What came of opened looks, by guest holdout."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, list[Word]] = defaultdict(list)
+
+    def hear(self, look: OpenedLook, word: Word) -> None:
+        """Take note of one."""
+        self._words[look.root].append(word)
+
+    def decided(self, facts: LogFacts) -> dict[str, bool]:
+        """Root → whether its looks are those of the models: all of them, or one is not.
+
+        Args:
+            facts: of the log, which say how many looks a guest holdout has given.
+        """
+        tallies = (tally for node in facts.nodes.values() for tally in node.guests.values())
+        given = {tally.said.root: len(tally.looks) for tally in tallies}
+        return {
+            root: Word.REFUTED not in words
+            for root, words in self._words.items()
+            if Word.REFUTED in words or (len(words) == given.get(root) and all(w.reproduced for w in words))
+        }

@@ -1,0 +1,199 @@
+"""Where versions are composed of: geneses, updates and lists that lie here, each held to the name it has.
+
+What is missing, or is another file than its name says, leaves a question open and says what to do: it is no
+evidence against whoever signed.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ListedVersion", "ModelSources", "composed_in"]
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryoflux.digests import (
+    Hashing,
+    checksum_lines,
+    copy_listed,
+    file_digest,
+    listed_digests,
+    sha256_hex,
+)
+from cryoflux.errors import CryoFluxError, ModelError, VerificationError
+from cryoflux.receipts.parts import Base
+from cryoflux.registry.composition import Composition, Term, list_digest
+from cryoflux.registry.kept_lists import is_whole, weight_files
+from cryoflux.registry.made import MadeVersion, lists_on_the_way
+from cryoflux.registry.mixture import ListStep
+from cryoflux.registry.parent_lists import ListOf, adapter_place, list_place, parent_lists
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
+from cryoflux.verification.folders import compare_folder
+from cryoflux.verification.open_question import OpenQuestion
+from cryoflux.verification.recomputer import Models, Recomputer
+from cryoflux.verification.weights import version_digest, weights_of
+
+
+@dataclass(frozen=True, slots=True)
+class ListedVersion:
+    """A version that a log says the sum of."""
+
+    version: Base
+    composed: Composition
+    on: str
+    """digest of the version that it was made of"""
+    made: Mapping[str, MadeVersion]
+    """how that came about, and what came before"""
+    steps: Sequence[ListStep] = ()
+    """that made it; of a rejected one, too"""
+    genesis: Base | None = None
+    """as the log has it; none where it does not say"""
+
+    def lists(self) -> dict[str, tuple[Term, ...]]:
+        """The lists that its updates may name as their parents, as far as the log has them."""
+        found = lists_on_the_way(self.made, self.on)
+        for parent in (step.update.parent for step in self.steps):
+            found |= {list_digest(parent[:count]): parent[:count] for count in range(len(parent) + 1)}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSources:
+    """What lies here of what a log speaks of."""
+
+    state: StateFolder
+    examples: Callable[[str], Path]
+    """file of an opened guest holdout, by its root"""
+    configs: Mapping[str, str] = field(default_factory=dict)
+    """adapter → digest of its settings, where a log signs them"""
+
+    @classmethod
+    def of(cls, state: Path) -> ModelSources:
+        """Those of a state, for its own log."""
+
+        def examples(root: str) -> Path:
+            folder = state / "network"
+            opened = folder / "openings" / root / "examples.jsonl"
+            return opened if opened.is_file() else folder / "guest" / root / opened.name
+
+        return cls(StateFolder(state), examples)
+
+    def update(self, adapter: str, configs: Mapping[str, str]) -> Path:
+        """The folder of an update.
+
+        Raises:
+            OpenQuestion: it is not here, or is another one.
+        """
+        folder = adapter_place(self.state)(adapter)
+        named = {ADAPTER: adapter, ADAPTER_CONFIG: self.configs.get(adapter) or configs.get(adapter)}
+        for name, digest in named.items():
+            if not (folder / name).is_file():
+                raise OpenQuestion(
+                    f"its update {adapter[:16]}… is not here; cryoflux node pull fetches what peers offer"
+                )
+            if digest is not None and file_digest(folder / name) != digest:
+                raise OpenQuestion(
+                    f"{name} of its update {adapter[:16]}… is another file here than the one signed; "
+                    "delete it, and cryoflux node pull fetches what peers offer"
+                )
+        return folder
+
+    def list_of(self, known: Mapping[str, tuple[Term, ...]]) -> ListOf:
+        """A list by its digest, of those that a log has and those that are kept."""
+        kept = parent_lists(self.state.path)
+
+        def found(digest: str) -> tuple[Term, ...]:
+            if digest in known:
+                return known[digest]
+            if not list_place(self.state.path, digest).is_file():
+                raise OpenQuestion(
+                    f"the list {digest[:16]}… that an update was trained on is not here; "
+                    "cryoflux node pull fetches those that offers need"
+                )
+            return kept(digest)
+
+        return found
+
+    def genesis(self, listed: ListedVersion, into: Path) -> Path:
+        """A copy of what a list begins at.
+
+        Raises:
+            OpenQuestion: it is not here, or has other files than the log says.
+            VerificationError: it is another model.
+        """
+        digest = listed.composed.genesis
+        if not is_whole(there := self.state.model(digest)):
+            raise OpenQuestion(
+                f"its genesis {digest[:16]}… is not kept here; a state that began with the same model has it "
+                "in models/"
+            )
+        copy_listed(there, into)
+        if version_digest(into) != digest:
+            raise VerificationError("the genesis of its list here is another model than its name says")
+        if listed.genesis is not None and not compare_folder(into, listed.genesis.files).intact:
+            raise OpenQuestion("its genesis has other settings or vocabulary here than its log says")
+        return into
+
+
+def composed_in(
+    folder: Path,
+    listed: ListedVersion,
+    sources: ModelSources,
+    recomputer: Recomputer,
+    configs: Mapping[str, str],
+) -> Path:
+    """A version added up from its genesis on, below a folder.
+
+    Args:
+        folder: that is not there yet.
+        listed: the version.
+        sources: what lies here.
+        recomputer: adds it up.
+        configs: adapter → digest of its settings, as the log signs them.
+
+    Raises:
+        OpenQuestion: something of it is not here.
+        VerificationError: what comes of it is another version than the one recorded.
+    """
+    folder.mkdir()
+    genesis, composed, model = sources.genesis(listed, folder / "genesis"), listed.composed, folder / "sum"
+    if not composed.terms:
+        model = genesis
+    else:
+        list_of = sources.list_of(listed.lists())
+        models = Models(genesis, genesis, lambda adapter: sources.update(adapter, configs), list_of)
+        try:
+            recomputer.compose(composed, models, model)
+        except ModelError as error:
+            raise VerificationError(f"its list cannot be added up: {error.what}") from error
+    found = Base(digest=version_digest(model), files=_files_digest(genesis, model))
+    if found.digest != listed.version.digest:
+        raise VerificationError(
+            f"genesis and {_count(composed)} add up to {found.digest[:16]}…, and "
+            f"{listed.version.digest[:16]}… is recorded: its weights are not the sum of its list"
+        )
+    if found.files != listed.version.files:
+        raise VerificationError("its weights are the sum of its list, and beside them it has other files")
+    return model
+
+
+def _count(composed: Composition) -> str:
+    return "1 update" if len(composed.terms) == 1 else f"{len(composed.terms)} updates"
+
+
+def _files_digest(genesis: Path, model: Path) -> str:
+    """The digest of a version's ``SHA256SUMS``: its changed files of weights, and the others of its genesis.
+
+    Raises:
+        VerificationError: they cannot be read.
+    """
+    try:
+        listed, hashing = listed_digests(genesis), Hashing()
+        for name in weight_files(genesis):
+            there, here = genesis / name, model / name
+            tensors = weights_of((there, here), hashing)
+            if tensors[there] != tensors[here]:
+                listed[name] = file_digest(here)
+    except (CryoFluxError, OSError) as error:
+        raise VerificationError(f"its files cannot be read: {error}") from error
+    return sha256_hex(checksum_lines(listed))
