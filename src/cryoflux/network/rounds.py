@@ -7,7 +7,7 @@ closes it (`cryoflux.network.closing`), so a run that dies cannot look twice.
 
 from __future__ import annotations
 
-__all__ = ["NodePlace", "RoundRecord", "Walls", "run_round"]
+__all__ = ["NodePlace", "RoundRecord", "Walls", "no_guest", "run_round"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +41,7 @@ from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
+from cryoflux.state import StateFolder
 from cryoflux.tasks.composing import Composing
 
 _CONTESTED_S = 600
@@ -84,18 +85,24 @@ class NodePlace:
         node = context.memory.nodes.get(opened.task.name) or NodeState()
         network = NetworkFolder.of(context.state.path)
         if (tally := node.guest) is None:
-            raise _no_guest(context, worn=bool(node.guests))
+            raise no_guest(context.state, worn=bool(node.guests))
         return cls(network, tally, open_guest(network, tally.said.root), guards or {})
 
 
-def _no_guest(context: Context, *, worn: bool) -> CryoFluxError:
+def no_guest(state: StateFolder, *, worn: bool) -> CryoFluxError:
+    """What a node without a guest holdout is told.
+
+    Args:
+        state: its state.
+        worn: whether it had one.
+    """
     kind = BudgetError if worn else UsageError
     return kind(
-        "No round can be made: the guest holdout is worn out." if worn else "There is no guest holdout.",
-        why="It has given as many verdicts as its error budget allows."
+        "Every guest holdout is worn out, or was opened." if worn else "There is no guest holdout.",
+        why="One gives as many verdicts as its error budget allows, and none once others can read it."
         if worn
         else "What others offer is judged on examples that nobody has seen.",
-        hint=f"Enter a fresh one: cryoflux node init --guest FILE{context.state.flag()}.",
+        hint=f"Enter a fresh one: cryoflux node init --guest FILE{state.flag()}.",
     )
 
 
