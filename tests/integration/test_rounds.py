@@ -10,16 +10,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save
 
 import tiny
+from cryoflux.digests import sha256_hex
+from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.publishing import Publisher, publish
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
+from cryoflux.receipts.network_statement import Node, OfferStatement, UpdateOffer
 from cryoflux.registry.composition import list_digest
+from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.verification.result import Status
+from node_log import AT
+from offered import OfferedState
 from public_node import shown
-from round_world import BUDGET, SETTINGS, RoundNode, RoundNodes, make_nodes
+from round_world import BUDGET, POLICY, SETTINGS, TASK, RoundNode, RoundNodes, make_nodes
 from running import Outcome, ended, environment, python
+from synthetic_parts import digest_of
 from verifying import verify_target
 from witness_process import witness
 
@@ -281,10 +290,10 @@ def test_a_recall_leaves_what_came_after(after: RoundNodes) -> None:
     north.round()
     assert verdicts(north) == {second: MemberVerdict.ADOPTED}
     adopted = north.rounds[-1].steps
-    genesis = north.told.tasks["lora_delta"].composition.genesis
+    genesis = north.told.tasks[TASK].composition.genesis
     said = json.loads(north.ran("capsule", "recall", first, "--reason", "a test", "--json").stdout)
     assert not said["same_as_before"]
-    composed = north.told.tasks["lora_delta"].composition
+    composed = north.told.tasks[TASK].composition
     assert [term.adapter for term in composed.terms] == [second]
     (step,) = adopted
     without = RoundNode(after.folder / "without")
@@ -375,6 +384,59 @@ def test_what_does_not_help_is_not_shown_to_the_guest_holdout(after: RoundNodes,
     assert verdicts(north) == {copy: MemberVerdict.DUPLICATE, flipped: MemberVerdict.SCREENED}
     assert (north.head, len(north.looks)) == (before, 1)
     holds(north)
+
+
+def stranger(folder: Path, north: RoundNode, capsule: Path) -> tuple[RoundNode, dict[str, MemberVerdict]]:
+    """A log of somebody who offers what nobody should compose; capsule → what is to be made of it."""
+    made, config = OfferedState(folder), (capsule / "adapter_config.json").read_bytes()
+    honest, node = load_file(capsule / "adapter_model.safetensors"), north.node.node
+    assert node is not None
+    made.node.forged, made.node.forge = Node, lambda said: said.but(labels=node.labels)
+    name = next(name for name in honest if "lora_B" in name)
+    genesis, due = north.told.tasks[TASK].composition.genesis, dict[str, MemberVerdict]()
+    for verdict, changed, over in (
+        (MemberVerdict.MALFORMED, {name: np.full_like(honest[name], np.nan)}, genesis),
+        (MemberVerdict.UNSAFE, {name: honest[name] * 1000}, genesis),
+        (MemberVerdict.STALE, {name: honest[name] * 2}, digest_of("another genesis")),
+        (MemberVerdict.UNAVAILABLE, {name: honest[name] * 3}, genesis),
+    ):
+        content = save({**honest, **changed})
+        adapter = sha256_hex(content)
+        receipt = made.train(content, config, kept=False, genesis=over)
+        if not due:
+            made.node.introduce()
+        made.node.say(
+            OfferStatement,
+            UpdateOffer,
+            adapter,
+            task=TASK,
+            update=OfferedUpdate(adapter=adapter, genesis=over),
+            receipt=receipt.leaf_hash,
+            receipt_at=receipt.index,
+            config=sha256_hex(config),
+            adapter_bytes=len(content),
+            offered_at=AT,
+        )
+        due[adapter] = verdict
+    made.log.close()
+    shutil.rmtree(made.state.capsule(adapter))
+    network = NetworkFolder.of(folder)
+    network.path.mkdir()
+    network.known_peers.write_text(POLICY)
+    return RoundNode(folder), due
+
+
+def test_what_cannot_be_composed_has_its_verdict_and_the_others_go_on(after: RoundNodes) -> None:
+    north, south = after["north"], after["south"]
+    other, due = stranger(after.folder / "stranger", north, south.state / "capsules" / south.offered)
+    other.witnessed()
+    south.offers("#2")
+    north.pulls(south, other)
+    outcome = north.round()
+    assert verdicts(north) == {south.offered: MemberVerdict.ADOPTED, **due}
+    assert outcome.of("round")[-1]["verdicts"]["adopted"] == 1
+    holds(north)
+    north.require_balance()
 
 
 @pytest.mark.parametrize("adopt", ["when-it-pays", "never"])
