@@ -37,8 +37,14 @@ def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
     return path
 
 
-def make_model(folder: Path, *, seed: int = 0) -> Path:
-    """A BERT encoder with two layers and a word-level tokenizer, as from_pretrained reads them."""
+def make_model(folder: Path, *, seed: int = 0, spread: float = 0.02) -> Path:
+    """A BERT encoder with two layers and a word-level tokenizer, as from_pretrained reads them.
+
+    Args:
+        folder: for its files.
+        seed: of its weights.
+        spread: of them; the wider, the more of a text is left at its top, and the sooner topics are learned.
+    """
     import torch
     from transformers import BertConfig, BertModel, BertTokenizer
 
@@ -52,6 +58,7 @@ def make_model(folder: Path, *, seed: int = 0) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
+        initializer_range=spread,
     )
     folder.mkdir(parents=True, exist_ok=True)
     BertModel(config).save_pretrained(folder)

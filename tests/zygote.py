@@ -54,6 +54,7 @@ _FREE = ("CRYOFLUX_", "XDG_", "PYTEST_")
 _FREE_NAMES = {
     *("PATH", "HOME", "TERM", "COLUMNS", "LINES", "OLDPWD", "PWD"),
     *("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"),  # read at the first product
+    "DEMO_NODE_SOURCE",  # read where an update is taken
     *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),  # scikit-learn sets them where it is imported
 }
 """variables that nothing reads while it is imported"""

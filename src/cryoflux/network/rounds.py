@@ -98,8 +98,8 @@ def no_guest(state: StateFolder, *, worn: bool) -> CryoFluxError:
     """
     kind = BudgetError if worn else UsageError
     return kind(
-        "No round can be made: the guest holdout is worn out." if worn else "There is no guest holdout.",
-        why="It has given as many verdicts as its error budget allows."
+        "Every guest holdout is worn out, or was opened." if worn else "There is no guest holdout.",
+        why="One gives as many verdicts as its error budget allows, and none once others can read it."
         if worn
         else "What others offer is judged on examples that nobody has seen.",
         hint=f"Enter a fresh one: cryoflux node init --guest FILE{state.flag()}.",

@@ -40,7 +40,10 @@ def parent_lists(state: Path) -> ListOf:
             content = read_regular(list_place(state, digest), _MOST_BYTES)
         except OSError as error:
             raise cannot_compose(f"The list {digest[:16]}… is not here.") from error
-        return parse_list(content)
+        terms = parse_list(content)
+        if list_digest(terms) != digest:
+            raise cannot_compose(f"The list {digest[:16]}… is another one than its name says.")
+        return terms
 
     return list_of
 

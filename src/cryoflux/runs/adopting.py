@@ -21,7 +21,7 @@ from cryoflux.attempt.orchestrator import next_arm
 from cryoflux.errors import ModelError
 from cryoflux.network.recording import RoundRecord
 from cryoflux.network.round_parts import OfferHere
-from cryoflux.network.rounds import Admission, NodePlace, Walls, run_round
+from cryoflux.network.rounds import Admission, NodePlace, Walls, no_guest, run_round
 from cryoflux.network.screening import Whose
 from cryoflux.network_state import NodeState, RoundGain
 from cryoflux.receipts.network_parts import MemberVerdict
@@ -81,14 +81,19 @@ class Adopting:
             beside_attempts: whether the run makes attempts too, which may be worth more.
 
         Returns:
-            none where nothing waits, the guest holdout has retired, or an attempt is worth more.
+            none where nothing waits or an attempt is worth more, or where attempts are made too and there is
+            no guest holdout that could judge.
 
         Raises:
-            BudgetError: what is left does not pay for a round.
+            BudgetError: what is left does not pay for a round, or only rounds are made and each guest
+                holdout has retired.
+            UsageError: only rounds are made, and no guest holdout was entered.
         """
         node = self._node
-        if node.guest is None and beside_attempts:
-            return None
+        if node.guest is None:
+            if beside_attempts:
+                return None
+            raise no_guest(self._context.state, worn=bool(node.guests))
         offers = self._offers()
         due = due_offers(node, offers, self._opened.task.head.digest, self._context.log.origin)
         if not due or (beside_attempts and not self._worth_more(left_uj)):

@@ -20,6 +20,7 @@ from msgspec import field
 from cryoflux.decision.evidence import Evidence
 from cryoflux.digests import Hashing, sha256_hex
 from cryoflux.log_state import LogState
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.lifting import SECTION
 from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.profiles import F32
@@ -95,6 +96,12 @@ class _Named(Tally):
     """base of the last entry, where that moved a head"""
 
 
+def _left(entry: Entry) -> Base | None:
+    """The head that a round or a recall has gone on from; none of any other entry."""
+    moved = entry.round or entry.recall
+    return moved.base if moved is not None and moved.result != moved.base else None
+
+
 class Artefacts(Fold):
     """Step 9.
 
@@ -132,7 +139,7 @@ class Artefacts(Fold):
             return
         self.tally.monitored.take(seen.entry, memory)
         if seen.entry.session is None:  # it says what a run cost, and moves no head
-            self.tally.behind = None
+            self.tally.behind = _left(seen.entry)
         if (intent := seen.entry.intent) is not None:
             first = intent.task.name not in memory.tasks
             self._version(intent.base, needed=first)

@@ -1,0 +1,489 @@
+"""Rounds as a node makes them: real processes, a real model, and offers that were really pulled."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save
+
+import tiny
+from cryoflux.digests import sha256_hex
+from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.publishing import Publisher, publish
+from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
+from cryoflux.receipts.network_statement import Node, OfferStatement, UpdateOffer
+from cryoflux.registry.composition import list_digest
+from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.verification.result import Status
+from node_log import AT
+from offered import OfferedState
+from public_node import shown
+from round_world import BUDGET, POLICY, SETTINGS, TASK, RoundNode, RoundNodes, make_nodes
+from running import Outcome, ended, environment, python
+from synthetic_parts import digest_of
+from verifying import verify_target
+from witness_process import witness
+
+pytestmark = pytest.mark.process
+OTHER_LOOKS = Path(__file__).parents[1] / "other_looks.py"
+ROGUE = "cryoflux.network.demo.rogue"
+
+
+@pytest.fixture(scope="module")
+def pulled(tmp_path_factory: pytest.TempPathFactory) -> RoundNodes:
+    """South offers, and north has pulled it."""
+    return make_nodes(tmp_path_factory.mktemp("pulled"))
+
+
+@pytest.fixture(scope="module")
+def adopted(pulled: RoundNodes, tmp_path_factory: pytest.TempPathFactory) -> tuple[RoundNodes, Outcome]:
+    """North has made a round of it."""
+    nodes = pulled.copied(tmp_path_factory.mktemp("adopted") / "nodes")
+    return nodes, nodes["north"].round()
+
+
+@pytest.fixture
+def nodes(pulled: RoundNodes, tmp_path: Path) -> RoundNodes:
+    """As `pulled`; a test may change it."""
+    return pulled.copied(tmp_path / "nodes")
+
+
+@pytest.fixture
+def after(adopted: tuple[RoundNodes, Outcome], tmp_path: Path) -> RoundNodes:
+    """As `adopted`; a test may change it."""
+    return adopted[0].copied(tmp_path / "nodes")
+
+
+def verdicts(node: RoundNode, at: int = -1) -> dict[str, MemberVerdict]:
+    """capsule → what a round made of it, the newest one."""
+    return {one.capsule: one.verdict for one in node.rounds[at].members}
+
+
+def holds(node: RoundNode) -> None:
+    checks = verify_target(node.state).checks
+    assert [check for check in checks if check.status is Status.FAIL] == []
+
+
+def test_a_round_adopts_what_helps(pulled: RoundNodes, adopted: tuple[RoundNodes, Outcome]) -> None:
+    nodes, outcome = adopted
+    north, capsule = nodes["north"], nodes["south"].offered
+    (event,) = outcome.of("round")
+    (record,) = north.rounds
+    assert record.outcome is RoundOutcome.ACCEPTED
+    assert verdicts(north) == {capsule: MemberVerdict.ADOPTED}
+    assert event["certified_delta_nats"] == record.look.level / 1e9 > 0
+    assert north.head == record.result.digest == event["head"] != pulled["north"].head
+    assert (north.state / "capsules" / capsule).is_dir(), "kept as if it had been made here"
+    assert outcome.summary["rounds_kept"] == 1
+    assert "1 updates adopted" in north.verified()
+
+
+def test_the_joules_of_a_round_are_on_the_books(adopted: tuple[RoundNodes, Outcome]) -> None:
+    nodes, outcome = adopted
+    north, summary = nodes["north"], outcome.summary
+    north.require_balance()
+    (record,) = north.rounds
+    assert 0 < record.energy.microjoules < record.energy.reserved_microjoules
+    assert summary["joules"] == record.energy.microjoules / 1e6
+    spent_uj = sum(
+        one.energy.microjoules
+        for entry in north.entries
+        if (one := entry.receipt or entry.round or entry.session) is not None
+    )
+    assert summary["remaining_joules"] == pytest.approx(180 - spent_uj / 1e6)
+
+
+def secrets(node: RoundNode) -> dict[str, bytes]:
+    """What nobody may learn of its looks and its guest holdout, as text."""
+    found: dict[str, bytes] = {}
+    for look in node.looks:
+        base, new = look["sums"]["baseLossSum"], look["sums"]["newLossSum"]
+        count = len(node.guests)
+        sums = {"base": base, "new": new, "delta": base - new}
+        found |= {name: str(value).encode() for name, value in sums.items()}
+        found |= {
+            f"mean {name}": f"{value / count / 1e9:.5f}".encode()
+            for name, value in sums.items()
+            if name != "base"
+        }
+        found["squares"] = look["sums"]["deltaSquaredSum"].encode()
+    (folder,) = node.network.guests.iterdir()
+    found["key"] = (folder / "key").read_bytes()
+    return found | {f"text {number}": text.encode() for number, text in enumerate(node.guests)}
+
+
+def test_nothing_that_others_see_tells_what_a_look_has_found(
+    after: RoundNodes, adopted: tuple[RoundNodes, Outcome]
+) -> None:
+    north = after["north"]
+    north.witnessed()
+    publish(Publisher(north.state))
+    envelopes = [entry.signed.payload for entry in north.entries]
+    events = adopted[1]
+    seen = [*shown(north.network.public).values(), *envelopes, (events.stdout + events.stderr).encode()]
+    told = {name for name, secret in secrets(north).items() if any(secret in one for one in seen)}
+    assert told == set()
+    assert any(str(north.rounds[0].search.new_loss_sum).encode() in one for one in envelopes), (
+        "found if there"
+    )
+    guest = north.node.guest.said.root
+    assert not [path for path in shown(north.network.public) if path.startswith(("openings", guest))]
+    secret = [*north.network.guests.rglob("*"), north.network.search]
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in secret if path.is_file()} == {0}
+
+
+def differing(one: Any, other: Any, at: str = "") -> Iterator[str]:
+    """Where two documents differ, by the names of their fields."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for name in one:
+            yield from differing(one[name], other[name], f"{at}.{name}" if at else name)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for left, right in zip(one, other, strict=True):
+            yield from differing(left, right, at)
+    elif one != other:
+        yield at
+
+
+def documents(node: RoundNode) -> list[dict[str, Any]]:
+    """Announcement and record of its round, as they are signed."""
+    found = [entry for entry in node.entries if entry.round_intent is not None or entry.round is not None]
+    return [json.loads(entry.signed.payload)["predicate"] for entry in found]
+
+
+def looked(node: RoundNode, shift: str) -> Outcome:
+    command = [OTHER_LOOKS, shift, "node", "round", *BUDGET, "--json", "--state", node.state]
+    return ended(python(*command, env=environment(**SETTINGS)))
+
+
+TIMES = {"announcedAt", "startedAt", "finishedAt", "id"}
+"""and what is made of them"""
+
+
+def test_losses_that_change_no_bit_change_the_seal_and_nothing_else(
+    adopted: tuple[RoundNodes, Outcome], nodes: RoundNodes
+) -> None:
+    """Which losses they are is seen by nobody, as long as the verdict and its level are the same."""
+    assert looked(nodes["north"], "1000").code == 0
+    one, other = adopted[0]["north"], nodes["north"]
+    assert one.looks[0]["sums"]["newLossSum"] != other.looks[0]["sums"]["newLossSum"]
+    (intent, record), (intent_2, record_2) = documents(one), documents(other)
+    assert set(differing(intent, intent_2)) == {"announcedAt", "id"}
+    found = set(differing(record, record_2))
+    energy = {path for path in found if path.startswith("energy.")}
+    assert found - energy == {
+        *("finishedAt", "startedAt", "id"),
+        *("intent", "prev"),  # they name what has another time
+        *("look.sealed", "look.lossesRoot"),
+    }
+    assert one.head == other.head
+
+
+def test_a_look_that_shows_nothing_leaves_the_head(nodes: RoundNodes) -> None:
+    north, before = nodes["north"], nodes["north"].head
+    kept = sorted(path.name for path in (north.state / "models").iterdir())
+    outcome = looked(north, "-2000000000")
+    assert outcome.code == 0, outcome.stderr
+    (record,) = north.rounds
+    assert (record.outcome, record.look.level) == (RoundOutcome.REJECTED, 0)
+    assert verdicts(north) == {nodes["south"].offered: MemberVerdict.NOT_CHOSEN}
+    assert north.head == before
+    assert sorted(path.name for path in (north.state / "models").iterdir()) == kept
+    assert north.node.guest.kept == 0
+    assert len(north.node.guest.looks) == 1
+    north.require_balance()
+    holds(north)
+
+
+STEPS = "cryoflux.network.rounds"
+LOG = "cryoflux.receipts.log:ReceiptLog.append"
+VERSIONS = "cryoflux.registry.versions:Versions"
+NOTHING, NO_LOOK, LOOKED, DONE = "nothing", "announced", "looked", "recorded"
+DEATHS = {
+    f"{STEPS}:announce:before": NOTHING,
+    f"{LOG}:before": NOTHING,
+    f"{LOG}:after": NO_LOOK,
+    f"{STEPS}:announce:after": NO_LOOK,
+    f"{STEPS}:_reserve:after": NO_LOOK,
+    f"{STEPS}:keep_look:before": NO_LOOK,
+    "cryoflux.network.guest:write_atomic:after": NO_LOOK,
+    f"{STEPS}:keep_look:after": LOOKED,
+    f"{VERSIONS}.keep:after": LOOKED,
+    f"{STEPS}:record_round:before": LOOKED,
+    "cryoflux.network.recording:_take_over:after": LOOKED,
+    f"{LOG}:before:2": LOOKED,
+    f"{LOG}:after:2": DONE,
+    f"{VERSIONS}.point_head:before:2": DONE,  # the first is of the opening
+    f"{STEPS}:record_round:after": DONE,
+}
+
+
+@pytest.mark.parametrize("where", DEATHS)
+def test_a_round_that_is_killed_has_one_record_and_one_look(
+    nodes: RoundNodes, adopted: tuple[RoundNodes, Outcome], where: str
+) -> None:
+    north, due, had = nodes["north"], adopted[0]["north"], DEATHS[where]
+    north.killed(where)
+    looks = north.looks
+    assert len(looks) == (had in (LOOKED, DONE))
+    assert len(north.rounds) == (had == DONE)
+    holds(north)
+    outcome = north.round()
+    assert outcome.summary["rounds"] == (had in (NOTHING, NO_LOOK))
+    first, *others = north.rounds
+    closed = {NO_LOOK: RoundOutcome.ABORTED}.get(had, RoundOutcome.ACCEPTED)
+    assert first.outcome is closed
+    assert [one.outcome for one in others] == ([RoundOutcome.ACCEPTED] if had == NO_LOOK else [])
+    assert len(north.looks) == len(north.node.guest.looks) == 1
+    assert north.looks[: len(looks)] == looks, "what was shown is what is told"
+    assert north.rounds[-1].look.sealed == north.looks[0]["sealed"]
+    assert north.head == due.head
+    assert {one.name for one in (north.state / "models").iterdir()} == {
+        one.name for one in (due.state / "models").iterdir()
+    }
+    north.require_balance()
+    holds(north)
+
+
+def test_whoever_dies_after_a_look_that_showed_nothing_publishes_that(nodes: RoundNodes) -> None:
+    north, before = nodes["north"], nodes["north"].head
+    assert looked(north, "-2000000000!").code == -signal.SIGKILL
+    (look,) = north.looks
+    outcome = north.round()
+    assert outcome.summary["rounds"] == 0, "the same head has nothing new to consider"
+    (record,) = north.rounds
+    assert (record.outcome, record.look.sealed) == (RoundOutcome.REJECTED, look["sealed"])
+    assert north.looks == [look]
+    assert north.head == before
+    north.require_balance()
+    holds(north)
+
+
+def test_an_update_that_is_recalled_was_never_adopted(after: RoundNodes, pulled: RoundNodes) -> None:
+    north, capsule, before = after["north"], after["south"].offered, pulled["north"]
+    said = json.loads(north.ran("capsule", "recall", capsule[:12], "--reason", "poisoned", "--json").stdout)
+    assert said["same_as_before"]
+    assert (said["base_model_hash"], said["updates"]) == (before.head, 0)
+    assert north.head == before.head
+    assert shown(north.state / "models" / north.head) == shown(before.state / "models" / before.head)
+    assert "✗" not in north.verified()
+    entries = len(north.entries)
+    again = north.ran("capsule", "recall", capsule[:12], "--reason", "twice", code=2)
+    assert "0 adopted updates begin with" in again.stderr
+    assert len(north.entries) == entries
+
+
+def test_a_recall_leaves_what_came_after(after: RoundNodes) -> None:
+    """South's second update was trained on its first, which is needed to know what the second one changes."""
+    north, south = after["north"], after["south"]
+    first = south.offered
+    south.offers("#2")
+    second = south.offered
+    north.pulls(south)
+    north.round()
+    assert verdicts(north) == {second: MemberVerdict.ADOPTED}
+    adopted = north.rounds[-1].steps
+    genesis = north.told.tasks[TASK].composition.genesis
+    said = json.loads(north.ran("capsule", "recall", first, "--reason", "a test", "--json").stdout)
+    assert not said["same_as_before"]
+    composed = north.told.tasks[TASK].composition
+    assert [term.adapter for term in composed.terms] == [second]
+    (step,) = adopted
+    without = RoundNode(after.folder / "without")
+    shutil.copytree(after["north"].state, without.state, symlinks=True)
+    assert composed.terms[0].parent == list_digest(step.update.parent)
+    assert composed.genesis == genesis
+    assert north.head == said["base_model_hash"]
+    assert "✗" not in north.verified()
+
+
+def test_a_guest_holdout_that_retired_is_open_and_judges_no_more(after: RoundNodes) -> None:
+    north, south = after["north"], after["south"]
+    said = json.loads(north.ran("node", "retire", "--json").stdout)
+    assert (said["looks"], said["looks_kept"]) == (1, 1)
+    assert len(Path(said["examples"]).read_text().splitlines()) == north.node.guests[said["root"]].said.count
+    assert "opened" in north.verified()
+    refused = north.ran("node", "round", *BUDGET, code=4)
+    assert "Every guest holdout is worn out, or was opened" in refused.stderr
+    assert "cryoflux node init --guest" in refused.stderr
+    north.witnessed()
+    south.pulls(north)
+    books = json.loads(south.ran("node", "books", "--json").stdout)["nodes"]
+    (told,) = [one for one in books if one["name"] == "north"]
+    assert (told["opened"], told["reproduced"]) == (1, 1)
+
+
+def test_one_that_is_worn_out_judges_no_more(nodes: RoundNodes, pulled: RoundNodes) -> None:
+    north = nodes["north"]
+    guests = tiny.write_csv(nodes.folder / "few.csv", tiny.sentences(800, 77))
+    north.ran("node", "retire")
+    north.ran("node", "init", "--guest", guests, "--max-looks", 1)
+    assert north.round().summary["rounds_kept"] == 1
+    nodes["south"].offers("#2")
+    north.pulls(nodes["south"])
+    entries = len([entry for entry in north.entries if entry.round_intent is not None])
+    refused = north.ran("node", "round", *BUDGET, code=4)
+    assert "Every guest holdout is worn out" in refused.stderr
+    assert len([entry for entry in north.entries if entry.round_intent is not None]) == entries
+    north.require_balance()
+    assert "2 opened" not in north.verified()
+
+
+@pytest.fixture(scope="module")
+def rogue(pulled: RoundNodes, tmp_path_factory: pytest.TempPathFactory) -> RoundNode:
+    """It offers south's update under another gauge, and one with its sign turned."""
+    node = RoundNode(tmp_path_factory.mktemp("rogue") / "rogue")
+    source = pulled["south"].state / "capsules" / pulled["south"].offered
+    train = tiny.write_csv(node.state.parent / "rogue.csv", tiny.sentences(600, 99))
+    for kind in ("CopyingTask", "FlippingTask"):
+        node.ran(
+            *("run", "--task", f"{ROGUE}:{kind}", "--train", train, "--model", pulled.folder / "encoder"),
+            *(*BUDGET, "--attempts", 1),
+            DEMO_NODE_SOURCE=str(source),
+        )
+    node.joins()
+    for attempt in ("#1", "#2"):
+        node.ran("capsule", "offer", attempt)
+    node.witnessed()
+    return node
+
+
+def test_a_copy_is_a_duplicate_though_it_was_fetched_first(nodes: RoundNodes, rogue: RoundNode) -> None:
+    north, original = nodes["north"], nodes["south"].offered
+    peers = north.network.known_peers
+    south = [line for line in peers.read_text().splitlines() if "south" in line]
+    peers.write_text(peers.read_text().replace("\n".join(south), ""))
+    shutil.rmtree(north.network.incoming)
+    north.pulls(rogue)
+    north.pulls(nodes["south"])
+    north.round()
+    copy, flipped = rogue.node.offers
+    assert verdicts(north, 0) == {
+        original: MemberVerdict.ADOPTED,
+        copy: MemberVerdict.DUPLICATE,
+        flipped: MemberVerdict.SCREENED,
+    }
+    assert {one.capsule: one.of for one in north.rounds[0].members if one.of} == {copy: original}
+    holds(north)
+
+
+def test_what_does_not_help_is_not_shown_to_the_guest_holdout(after: RoundNodes, rogue: RoundNode) -> None:
+    """A copy of what was adopted, and the update with its sign turned, whose log says that it helps."""
+    north, before = after["north"], after["north"].head
+    north.pulls(rogue)
+    north.round()
+    record, (copy, flipped) = north.rounds[-1], rogue.node.offers
+    assert (record.outcome, record.look) == (RoundOutcome.UNSHOWN, None)
+    assert verdicts(north) == {copy: MemberVerdict.DUPLICATE, flipped: MemberVerdict.SCREENED}
+    assert (north.head, len(north.looks)) == (before, 1)
+    holds(north)
+
+
+def stranger(folder: Path, north: RoundNode, capsule: Path) -> tuple[RoundNode, dict[str, MemberVerdict]]:
+    """A log of somebody who offers what nobody should compose; capsule → what is to be made of it."""
+    made, config = OfferedState(folder), (capsule / "adapter_config.json").read_bytes()
+    honest, node = load_file(capsule / "adapter_model.safetensors"), north.node.node
+    assert node is not None
+    made.node.forged, made.node.forge = Node, lambda said: said.but(labels=node.labels)
+    name = next(name for name in honest if "lora_B" in name)
+    genesis, due = north.told.tasks[TASK].composition.genesis, dict[str, MemberVerdict]()
+    for verdict, changed, over in (
+        (MemberVerdict.MALFORMED, {name: np.full_like(honest[name], np.nan)}, genesis),
+        (MemberVerdict.UNSAFE, {name: honest[name] * 1000}, genesis),
+        (MemberVerdict.STALE, {name: honest[name] * 2}, digest_of("another genesis")),
+        (MemberVerdict.UNAVAILABLE, {name: honest[name] * 3}, genesis),
+    ):
+        content = save({**honest, **changed})
+        adapter = sha256_hex(content)
+        receipt = made.train(content, config, kept=False, genesis=over)
+        if not due:
+            made.node.introduce()
+        made.node.say(
+            OfferStatement,
+            UpdateOffer,
+            adapter,
+            task=TASK,
+            update=OfferedUpdate(adapter=adapter, genesis=over),
+            receipt=receipt.leaf_hash,
+            receipt_at=receipt.index,
+            config=sha256_hex(config),
+            adapter_bytes=len(content),
+            offered_at=AT,
+        )
+        due[adapter] = verdict
+    made.log.close()
+    shutil.rmtree(made.state.capsule(adapter))
+    network = NetworkFolder.of(folder)
+    network.path.mkdir()
+    network.known_peers.write_text(POLICY)
+    return RoundNode(folder), due
+
+
+def test_what_cannot_be_composed_has_its_verdict_and_the_others_go_on(after: RoundNodes) -> None:
+    north, south = after["north"], after["south"]
+    other, due = stranger(after.folder / "stranger", north, south.state / "capsules" / south.offered)
+    other.witnessed()
+    south.offers("#2")
+    north.pulls(south, other)
+    outcome = north.round()
+    assert verdicts(north) == {south.offered: MemberVerdict.ADOPTED, **due}
+    assert outcome.of("round")[-1]["verdicts"]["adopted"] == 1
+    holds(north)
+    north.require_balance()
+
+
+@pytest.mark.parametrize("adopt", ["when-it-pays", "never"])
+def test_a_run_makes_rounds_where_it_may(nodes: RoundNodes, adopt: str) -> None:
+    north = nodes["north"]
+    run = ("run", *BUDGET, "--attempts", 1, "--json")
+    outcome = north.ran(*run, CRYOFLUX_ADOPT=adopt, CRYOFLUX_MAX_STEPS="8")
+    assert len(outcome.of("round")) == outcome.summary["rounds"] == (adopt == "when-it-pays")
+    assert outcome.summary["attempts"] == 1
+    assert len(north.rounds) == outcome.summary["rounds"]
+    north.require_balance()
+    holds(north)
+
+
+def test_a_guard_set_that_gets_worse_bars_the_look(nodes: RoundNodes) -> None:
+    """Its labels are turned, so whatever learns the topics makes it worse."""
+    north, before = nodes["north"], nodes["north"].head
+    labels = sorted(tiny.TOPICS)
+    turned = {label: labels[(at + 1) % len(labels)] for at, label in enumerate(labels)}
+    rows = [(text, turned[label]) for text, label in tiny.sentences(60, 5)]
+    guard = nodes.folder / "guard.jsonl"
+    guard.write_text("".join(json.dumps({"label": label, "text": text}) + "\n" for text, label in rows))
+    north.round(CRYOFLUX_GUARDS=str(guard))
+    (record,) = north.rounds
+    assert (record.outcome, record.look, record.reason.code) == (RoundOutcome.UNSHOWN, None, "round.unsafe")
+    assert [(one.name, one.count, one.passed) for one in record.guards] == [("guard.jsonl", 60, False)]
+    assert verdicts(north) == {nodes["south"].offered: MemberVerdict.UNSAFE}
+    assert (north.head, north.looks) == (before, [])
+    holds(north)
+
+
+def test_a_round_takes_effect_only_once_witnesses_have_seen_it(nodes: RoundNodes) -> None:
+    north, before = nodes["north"], nodes["north"].head
+    policy = nodes.folder / "policy"
+    required = {"CRYOFLUX_TRUST": str(policy), "CRYOFLUX_WITNESSING": "required"}
+    with witness(nodes.folder / "witness", "--accept-new") as process:
+        policy.write_text(f"{process.policy_line('w')}\nquorum w\n")
+        north.round(**required)
+    head = (
+        (north.state / "log" / "cosigned").read_bytes()
+        if (north.state / "log" / "cosigned").exists()
+        else b""
+    )
+    assert north.head != before
+    assert head or (north.state / "log" / "heads").is_file()
+    entries = len(north.entries)
+    nodes["south"].offers("#2")
+    north.pulls(nodes["south"])
+    north.ran("node", "round", *BUDGET, code=2, **required)
+    assert len(north.entries) == entries, "nothing is announced that could not take effect"
