@@ -83,7 +83,7 @@ def test_a_round_adopts_what_helps(pulled: RoundNodes, adopted: tuple[RoundNodes
     assert north.head == record.result.digest == event["head"] != pulled["north"].head
     assert (north.state / "capsules" / capsule).is_dir(), "kept as if it had been made here"
     assert outcome.summary["rounds_kept"] == 1
-    assert "1 updates adopted" in north.verified()
+    assert "1 update adopted" in north.verified()
 
 
 def test_the_joules_of_a_round_are_on_the_books(adopted: tuple[RoundNodes, Outcome]) -> None:
