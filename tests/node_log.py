@@ -42,7 +42,7 @@ from cryoflux.receipts.network_statement import (
     UpdateOffer,
     WhyOpened,
 )
-from cryoflux.receipts.statement import CROSS_ENTROPY, Section, Sha256Digest, Subject
+from cryoflux.receipts.statement import CROSS_ENTROPY, Base, Section, Sha256Digest, Subject
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
@@ -251,11 +251,11 @@ class NodeLog:
             finished_at="2026-11-25T01:02:03Z",
         )
 
-    def recall(self, capsule: str) -> Entry:
+    def recall(self, capsule: str, result: Base | None = None) -> Entry:
         known = self.log.state.tasks[TASK]
         due = list_of(known.made, known.head.digest, never=capsule)
         assert due is not None
-        result = model(f"recalled {len(self.log.entries)}")
+        result = result or model(f"recalled {len(self.log.entries)}")
         base, self.log.heads[TASK] = known.head, result
         return self.say(
             RecallStatement,

@@ -306,7 +306,8 @@ class TaskState:
         """
         if self.head == head:
             return
-        if made is not None:
+        # A version that comes about again keeps its way: the later one may lead back to itself.
+        if made is not None and head.digest != made.genesis and list_of(self.made, head.digest) is None:
             self.made.pop(head.digest, None)
             self.made[head.digest] = made
             if len(self.made) > _MOST_MADE:

@@ -56,6 +56,24 @@ def test_a_chain_from_the_first_version_keeps_what_a_round_adopted() -> None:
     assert chain_start(FIRST, known.head, known) == known.head
 
 
+def test_a_head_that_a_recall_gave_back_is_over_the_genesis_that_it_always_was() -> None:
+    """A recall mostly gives an earlier version back, byte for byte: how it came about stays what it was."""
+    log = PlainLog()
+    made = NodeLog(log)
+    made.train()
+    made.introduce()
+    made.enter()
+    known = log.state.tasks[TASK]
+    before, composed = known.head, known.composition
+    adopted = made.candidate()
+    made.record(made.announce([adopted]))
+    made.recall(adopted.capsule, result=before)
+    assert (known.head, known.composition) == (before, composed)
+    made.record(made.announce([made.candidate()]))
+    assert known.composition.genesis == composed.genesis
+    assert len(known.composition.terms) == len(composed.terms) + 1
+
+
 def test_a_chain_does_not_bring_back_what_a_recall_took_away() -> None:
     log = PlainLog()
     made = node(log)

@@ -57,7 +57,11 @@ def lacking(folder: NetworkFolder, update: OfferedUpdate) -> str:
 def _is_here(folder: NetworkFolder, adapter: str) -> bool:
     """Whether the files of an update are here: of the node's own making, adopted, or fetched."""
     places = (StateFolder(folder.path.parent).capsule(adapter), folder.capsule(adapter))
-    return any((place / ADAPTER).is_file() and (place / ADAPTER_CONFIG).is_file() for place in places)
+    return any(_is_filled(place / ADAPTER) and _is_filled(place / ADAPTER_CONFIG) for place in places)
+
+
+def _is_filled(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 class NeededLists:

@@ -128,6 +128,10 @@ class Ration:
         self._fetcher, self._until_s = fetcher, time.monotonic() + whole_s
         self.left = most_bytes
 
+    def give_time(self, whole_s: float) -> None:
+        """Give what follows so many seconds, however long others have taken until now."""
+        self._until_s = time.monotonic() + whole_s
+
     def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
         """What lies at a URL, as long as there is something left.
 

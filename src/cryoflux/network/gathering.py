@@ -246,8 +246,9 @@ class _Gathering:
                 continue
             said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
             said += [(adapter, *made) for adapter, made in facts.made.items()]
+            withheld = record.missing  # whoever did not show the bytes when asked has no claim to them
             for adapter, config, index in said:
-                if (time_s := times.at(index)) is not None:
+                if adapter not in withheld and (time_s := times.at(index)) is not None:
                     claim = (time_s, node.origin, config)
                     found[adapter] = min(found.get(adapter, claim), claim)
         return {adapter: AdapterClaim(origin, config) for adapter, (_, origin, config) in found.items()}
@@ -257,6 +258,7 @@ class _Gathering:
     ) -> PeerGathered:
         """Fetch what a peer offers."""
         record, ration = self.record(node), self._rations[node.name]
+        ration.give_time(_WHOLE_S)
         facts, times = record.facts, record.times(self._peers.policy)
         found = replace(found, hints=hints_of(record.node), witnessed=times.size, offers=len(facts.offers))
         if found.outcome in _READ_ON:

@@ -21,14 +21,17 @@ __all__ = [
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, parse_note
+from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, cosigned_at, parse_note
 from cryoflux.witness.commitment import quorum_time
 from cryoflux.witness.policy import Policy
 
 _EMPTY_LINE = b"\n\n"
+_MOST_OF_A_KEY = 8
+"""signatures of one key under one head"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +119,16 @@ def continued(kept: Sequence[Note], came: Sequence[Note]) -> tuple[Note, ...]:
 
 
 def merged(one: Note, other: Note) -> Note:
-    """A head with the signatures of both; where a key has signed it twice, the first of them stays."""
-    lines: dict[tuple[str, bytes], NoteSignature] = {}
+    """A head with the signatures of both; of one key at most eight, the first ones.
+
+    Not one alone: somebody on the way may have brought a false one before the true one came.
+    """
+    lines: dict[tuple[str, bytes], list[NoteSignature]] = {}
     for line in (*one.signatures, *other.signatures):
-        lines.setdefault((line.name, line.key_id), line)
-    return Note(one.checkpoint, tuple(lines.values()))
+        known = lines.setdefault((line.name, line.key_id), [])
+        if line not in known and len(known) < _MOST_OF_A_KEY:
+            known.append(line)
+    return Note(one.checkpoint, tuple(line for some in lines.values() for line in some))
 
 
 def together(notes: Iterable[Note]) -> Iterator[Note]:
@@ -135,10 +143,21 @@ def together(notes: Iterable[Note]) -> Iterator[Note]:
 def reached_by(note: Note, policy: Policy) -> int | None:
     """When a quorum had seen a head, Unix seconds; none where it has not, or the policy needs nobody.
 
-    A head with a false cosignature counts for nothing.
+    A false cosignature counts for nothing, and takes nothing from those that are true.
     """
-    try:
-        reached, time_s = quorum_time(note, policy)
-    except VerificationError:
-        return None
+    reached, time_s = quorum_time(_true_lines(note, policy), policy)
     return time_s if reached else None
+
+
+def _true_lines(note: Note, policy: Policy) -> Note:
+    """A head with what its witnesses have signed, of each key the earliest."""
+    earliest: list[NoteSignature] = []
+    for witness in policy.witnesses:
+        times = []
+        for line in note.signatures:
+            if (line.name, line.key_id) == (witness.key.name, witness.key.id):
+                with suppress(VerificationError):
+                    times.append((cosigned_at(Note(note.checkpoint, (line,)), witness.key), line))
+        known = [(time_s, line) for time_s, line in times if time_s is not None]
+        earliest += [min(known, key=lambda one: one[0])[1]] if known else []
+    return Note(note.checkpoint, tuple(earliest))

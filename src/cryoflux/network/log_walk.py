@@ -129,6 +129,10 @@ class _Walk:
                 facts.made.setdefault(adapter, (config, entry.index))
         elif (said := entry.network) is not None:
             self._network(entry, said)
+        elif (contract := entry.contract) is not None:  # it may pledge a guest holdout
+            agreed = contract.predicate
+            node = self.facts.nodes.setdefault(agreed.task, NodeState())
+            node.take(agreed, entry.index, entry.leaf_hash)
 
     def _spent(self, record: Receipt | RoundResult) -> None:
         self.facts.open.discard(record.intent)

@@ -62,7 +62,12 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
     """
     facts = record.facts
     offers = ((one, times.at(one.receipt_index)) for one in facts.offers)
-    opened = {one.root: _reproduced(record, one, losses=remeasured.get(one.root)) for one in facts.openings}
+    used = {one.root for one in facts.rounds}  # one that never judged bears nothing out
+    opened = {
+        one.root: _reproduced(record, one, losses=remeasured.get(one.root))
+        for one in facts.openings
+        if one.root in used or not one.follows
+    }
     return LogTold(
         origin=record.origin,
         offers=tuple(
@@ -72,7 +77,8 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
         ),
         rounds=tuple(_round(one, times) for one in facts.rounds),
         upper_uj=facts.upper_uj,
-        unrecorded=len(facts.open),
+        # What an entry of a newer form has cost, this version cannot say.
+        unrecorded=len(facts.open) + facts.unread,
         opened={root: held for root, held in opened.items() if held is not None},
         convicted=bool(record.mirror.evidence),
         broken=facts.broken + bool(facts.fault),

@@ -142,9 +142,12 @@ def due_offers(node: NodeState, offers: Sequence[OfferHere], head: str, origin: 
     for offer in offers:
         adapter = offer.update.adapter
         if offer.origin != origin and _is_due(node, offer, head):
-            found.setdefault(adapter, offer)
+            known = found.get(adapter)  # of two who offer the same bytes, the earlier one whose are here
+            if known is None or (known.absent and not offer.absent):
+                found[adapter] = offer
     # Of what is withheld a round says so beside what it can compose, once; for that alone it is not made.
-    return list(found.values()) if any(not offer.absent for offer in found.values()) else []
+    due = sorted(found.values(), key=lambda offer: (offer.committed_s, offer.update.adapter))
+    return due if any(not offer.absent for offer in due) else []
 
 
 def _was_composable(node: NodeState, offer: OfferHere) -> bool:

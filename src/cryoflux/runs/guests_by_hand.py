@@ -18,7 +18,7 @@ from cryoflux.data.examples import Example
 from cryoflux.data.fold import fold
 from cryoflux.data.formats import read_arrived
 from cryoflux.data.near import find_near
-from cryoflux.data.prepared import PreparedData, example_line
+from cryoflux.data.prepared import PreparedData, example_line, load_examples
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import DataError, StateError, UsageError
 from cryoflux.files import storage_errors, sync_folder, write_atomic
@@ -96,7 +96,7 @@ def enter(opened: VersionsByHand, task: str, wishes: GuestWishes) -> Entered:
     """
     known = known_of(opened, task)
     data = data_of(opened, known, task)
-    lines, copies, strange = _guests(data, wishes)
+    lines, copies, strange = _guests(data, wishes, _used_before(NetworkFolder.of(opened.state.path)))
     network = NetworkFolder.of(opened.state.path)
     lines, searched = _set_aside(network, lines)
     guest = enter_guest(network, lines)
@@ -139,11 +139,17 @@ def _set_aside(network: NetworkFolder, lines: list[bytes]) -> tuple[list[bytes],
     return drawn[count:], count
 
 
-def _guests(data: PreparedData, wishes: GuestWishes) -> tuple[list[bytes], int, int]:
+def _used_before(network: NetworkFolder) -> list[str]:
+    """Texts that rounds were searched with, or that judged before: others may have seen them by now."""
+    files = [network.search, *network.guests.glob(f"*/{EXAMPLES}"), *network.openings.glob(f"*/{EXAMPLES}")]
+    return [one.text for path in files if path.is_file() for one in load_examples(path)]
+
+
+def _guests(data: PreparedData, wishes: GuestWishes, used: list[str]) -> tuple[list[bytes], int, int]:
     """The lines of a guest holdout; how many rows were like known texts, and how many of strange classes."""
     rows = [example for _, example in read_arrived(wishes.file, wishes.wishes).numbered]
     classes = set(data.labels)
-    own = [example.text for name in data.sets for example in data.examples(name)]
+    own = [*used, *(example.text for name in data.sets for example in data.examples(name))]
     taken, fresh = {fold(text) for text in own}, list[Example]()
     strange = sum(row.label not in classes for row in rows)
     for row in rows:

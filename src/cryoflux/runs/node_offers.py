@@ -15,7 +15,7 @@ from cryoflux.errors import CryoFluxError, DataError, ModelError, UsageError, Ve
 from cryoflux.log_state import LogState
 from cryoflux.network.admission import AdmissionGround, RefusedUpdate, admit
 from cryoflux.network.books import books_of
-from cryoflux.network.capsule import check_capsule, read_capsule
+from cryoflux.network.capsule import check_capsule, parse_capsule, read_capsule
 from cryoflux.network.choosing import StandingOffer, chosen_offers
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.looking import MOST_GUARDS
@@ -82,7 +82,7 @@ def waiting_offers(path: Path, task: str) -> bool:
             why="A round composes what others offer with a head that attempts have made.",
             hint=f"Say who the node is: cryoflux node init --name NAME --guest FILE{state.flag()}.",
         )
-    if node.open or memory.open:
+    if node.open or memory.open or state.session.exists():
         return True  # what a dead run left is closed first
     if node.guest is None:
         raise no_guest(state, worn=bool(node.guests))
@@ -104,8 +104,18 @@ def offers_in(network: NetworkFolder, peers: Peers) -> list[OfferHere]:
     for one in found_offers(network.path, peers):
         counted[one.origin] += 1
         name = f"{names[one.origin]}/{counted[one.origin]}"
-        found.append(OfferHere(one.update, one.origin, one.offer_leaf, one.committed_s, one.why, name))
+        absent = one.why or _of_another(network, one.capsule, one.origin)
+        found.append(OfferHere(one.update, one.origin, one.offer_leaf, one.committed_s, absent, name))
     return found
+
+
+def _of_another(network: NetworkFolder, capsule: str, origin: str) -> str:
+    """Why what is here of an update is no offer of a log: two may offer the same bytes, and one has them."""
+    try:
+        said = parse_capsule(read_capsule(network.capsule(capsule) / CAPSULE)).origin
+    except CryoFluxError as error:
+        return error.what
+    return "" if said == origin else f"what is here of it was brought by {said}"
 
 
 def _guards(said: str) -> Mapping[str, Path]:

@@ -12,6 +12,7 @@ from cryoflux.network.head_times import (
     all_heads,
     continued,
     heads_in,
+    merged,
     not_there,
     reached_by,
     together,
@@ -50,11 +51,14 @@ def test_a_quorum_has_seen_a_head_when_the_last_one_that_it_needs_had() -> None:
     assert reached_by(head(3), parse_policy(b"quorum none\n")) is None
 
 
-def test_a_head_with_a_false_cosignature_counts_for_nothing() -> None:
-    false = head(4, c=5).signatures[-1]
+def test_a_false_cosignature_counts_for_nothing_and_takes_nothing_away() -> None:
+    """Whoever stands on the way may add lines: what true ones say stays as it is, whichever came first."""
+    false, another = head(4, c=5).signatures[-1], head(4, b=5).signatures[-1]
     note = head(3, a=10, b=20)
     assert reached_by(note, POLICY) == 20
-    assert reached_by(Note(note.checkpoint, (*note.signatures, false)), POLICY) is None
+    assert reached_by(Note(note.checkpoint, (*note.signatures, false)), POLICY) == 20
+    assert reached_by(merged(Note(note.checkpoint, (another, false)), note), POLICY) == 20
+    assert reached_by(Note(note.checkpoint, (false, another)), POLICY) is None
 
 
 def test_heads_are_read_as_they_were_written() -> None:

@@ -1,11 +1,12 @@
 """The search of a round takes what helps together, and not what helps alone or what is noise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
 from cryoflux.errors import ModelError
+from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.network.proposing import search_round
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate
@@ -101,6 +102,20 @@ def test_what_cannot_be_added_up_is_passed_over() -> None:
 
     found = search_round(BASE, [offer(2), offer(1)], losses, COUNT)
     assert [step.update.adapter for step in found.steps] == [named(1)]
+
+
+def test_what_makes_losses_that_are_no_numbers_has_no_gain_and_stops_nobody() -> None:
+    world = World({1: axis(0, 1), 2: axis(2, 3)})
+    sound = world.losses
+
+    def losses(composed: Composition, count: int) -> Sequence[int]:
+        if any(term.adapter == named(2) for term in composed.terms):
+            raise EvaluationFailedError("A loss is absurd.")
+        return sound(composed, count)
+
+    found = search_round(BASE, [offer(2), offer(1)], losses, COUNT)
+    assert {one.update.adapter for one in found.steps} == {named(1)}
+    assert found.helped == (False, True)
 
 
 def test_nothing_offered_is_nothing_found() -> None:

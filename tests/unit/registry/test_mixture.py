@@ -98,3 +98,11 @@ def test_what_cannot_be_a_list_is_refused() -> None:
     heavy = Composition(genesis=GENESIS, terms=(Term(weight="9999", adapter=named(1), parent=BASE.digest),))
     with pytest.raises(ModelError, match="larger than"):
         after(heavy, [step(StepKind.REWEIGHT, 1, "2")])
+
+
+def test_what_is_left_out_comes_in_neither_by_itself_nor_with_what_was_trained_on_it() -> None:
+    parent = after(BASE, [add(1)])
+    steps = [add(1), step(StepKind.MIX, 2, "1/2", parent)]
+    left = after(BASE, steps, {named(1)})
+    assert [term.adapter for term in left.terms] == [named(2)]
+    assert named(1) in {term.adapter for term in after(BASE, steps).terms}

@@ -78,6 +78,13 @@ def test_nothing_of_a_second_one_is_searched_with(state: Path) -> None:
     assert NetworkFolder.of(state).search.read_bytes() == before
 
 
+def test_a_file_that_was_entered_before_judges_nothing_again(state: Path) -> None:
+    """Its texts were searched with, or may be known to others by now."""
+    entered(state, FRESH[:300])
+    with pytest.raises(DataError, match="that could judge"):
+        entered(state, FRESH[:300])
+
+
 def test_copies_and_near_copies_of_known_texts_are_left_out(state: Path) -> None:
     spelled = [(text.upper() + "  .", label) for text, label in KNOWN[:40]]
     longer = [(f"{text} and {text}", label) for text, label in KNOWN[40:80]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["read_logs"]
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from cryoflux.receipts.checkpoint import (
     verify_log,
 )
 from cryoflux.receipts.contract_parts import AgreedTerms
-from cryoflux.receipts.entry import parse_entry
+from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import CompactRange, leaf_hash
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED
@@ -138,6 +139,13 @@ def _timed(notes: Iterable[Note], policy: Policy) -> Iterator[HeadTold]:
             yield HeadTold(largest, seen_s)
 
 
+def _readable(contents: Sequence[bytes]) -> Iterator[Entry]:
+    """The entries of a log that this version can read: what a party signs besides settles nothing."""
+    for index, content in enumerate(contents):
+        with suppress(VerificationError):
+            yield parse_entry(index, content)
+
+
 def _told(origin: str, copies: Sequence[_Copy], terms: AgreedTerms) -> ContractTold:
     """What a log says, of all its copies together."""
     longest = max(copies, key=lambda one: (len(one.entries), one.root))
@@ -145,5 +153,5 @@ def _told(origin: str, copies: Sequence[_Copy], terms: AgreedTerms) -> ContractT
     if any(one.entries != longest.entries[: len(one.entries)] for one in copies):
         convicted = "it has told two histories"
     heads = sorted({head for one in copies for head in one.heads}, key=lambda one: (one.size, one.time_s))
-    entries = [parse_entry(index, content) for index, content in enumerate(longest.entries)]
+    entries = list(_readable(longest.entries))
     return contract_told(origin, entries, heads, terms, root=longest.root.hex(), convicted=convicted)
