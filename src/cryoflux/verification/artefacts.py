@@ -20,7 +20,6 @@ from msgspec import field
 from cryoflux.decision.evidence import Evidence
 from cryoflux.digests import Hashing, sha256_hex
 from cryoflux.log_state import LogState
-from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.lifting import SECTION
 from cryoflux.receipts.log_key import other_subjects
 from cryoflux.receipts.profiles import F32
@@ -96,12 +95,6 @@ class _Named(Tally):
     """base of the last entry, where that moved a head"""
 
 
-def _left(entry: Entry) -> Base | None:
-    """The head that a round or a recall has gone on from; none of any other entry."""
-    moved = entry.round or entry.recall
-    return moved.base if moved is not None and moved.result != moved.base else None
-
-
 class Artefacts(Fold):
     """Step 9.
 
@@ -139,7 +132,8 @@ class Artefacts(Fold):
             return
         self.tally.monitored.take(seen.entry, memory)
         if seen.entry.session is None:  # it says what a run cost, and moves no head
-            self.tally.behind = _left(seen.entry)
+            moved = seen.entry.round or seen.entry.recall
+            self.tally.behind = moved.base if moved is not None else None
         if (intent := seen.entry.intent) is not None:
             first = intent.task.name not in memory.tasks
             self._version(intent.base, needed=first)
@@ -396,8 +390,7 @@ class Artefacts(Fold):
     def _link(self, state: StateFolder, task: str, head: Base) -> Iterator[Finding]:
         link = state.head(task)
         where = link.relative_to(state.path).as_posix()
-        target = self._material.links.get(where)
-        if target == head.digest:
+        if (target := self._material.links.get(where)) == head.digest:
             return
         # The link is moved after the entry is written, so a crash in between leaves it one version behind.
         if self.tally.behind is not None and target == self.tally.behind.digest:
