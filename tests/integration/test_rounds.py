@@ -83,7 +83,7 @@ def test_a_round_adopts_what_helps(pulled: RoundNodes, adopted: tuple[RoundNodes
     assert north.head == record.result.digest == event["head"] != pulled["north"].head
     assert (north.state / "capsules" / capsule).is_dir(), "kept as if it had been made here"
     assert outcome.summary["rounds_kept"] == 1
-    assert "1 updates adopted" in north.verified()
+    assert "1 round, 1 update adopted" in north.verified()
 
 
 def test_the_joules_of_a_round_are_on_the_books(adopted: tuple[RoundNodes, Outcome]) -> None:
@@ -236,7 +236,7 @@ def test_a_round_that_is_killed_has_one_record_and_one_look(
     assert len(north.rounds) == (had == DONE)
     holds(north)
     outcome = north.round()
-    assert outcome.summary["rounds"] == (had in (NOTHING, NO_LOOK))
+    assert len(outcome.of("round")) == (had in (NOTHING, NO_LOOK))
     first, *others = north.rounds
     closed = {NO_LOOK: RoundOutcome.ABORTED}.get(had, RoundOutcome.ACCEPTED)
     assert first.outcome is closed
@@ -257,7 +257,7 @@ def test_whoever_dies_after_a_look_that_showed_nothing_publishes_that(nodes: Rou
     assert looked(north, "-2000000000!").code == -signal.SIGKILL
     (look,) = north.looks
     outcome = north.round()
-    assert outcome.summary["rounds"] == 0, "the same head has nothing new to consider"
+    assert outcome.of("round") == [], "the same head has nothing new to consider"
     (record,) = north.rounds
     assert (record.outcome, record.look.sealed) == (RoundOutcome.REJECTED, look["sealed"])
     assert north.looks == [look]

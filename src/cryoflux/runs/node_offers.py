@@ -71,10 +71,11 @@ def waiting_offers(path: Path, task: str) -> bool:
         UsageError: the state is no node's, or has entered no guest holdout.
         BudgetError: all of its guest holdouts are worn out, or opened.
     """
-    memory, state = LogState(), StateFolder(path)
+    memory, state, ended = LogState(), StateFolder(path), True
     if state.receipts.is_file():
         for entry in each_entry(path):
             memory.take(entry)
+            ended = entry.session is not None or (ended and entry.receipt is None and entry.round is None)
     node, known = memory.nodes.get(task), memory.tasks.get(task)
     if node is None or known is None:
         raise UsageError(
@@ -82,8 +83,8 @@ def waiting_offers(path: Path, task: str) -> bool:
             why="A round composes what others offer with a head that attempts have made.",
             hint=f"Say who the node is: cryoflux node init --name NAME --guest FILE{state.flag()}.",
         )
-    if node.open or memory.open:
-        return True  # what a dead run left is closed first
+    if node.open or memory.open or not ended:
+        return True  # what a dead run left is closed first, its session too
     if node.guest is None:
         raise no_guest(state, worn=bool(node.guests))
     network = NetworkFolder.of(path)
