@@ -161,7 +161,7 @@ def make_rounds(
     sourced = load_settings({"state": state, "task": task})
     if not waiting_offers(Path(sourced.settings.run.state), task):
         if as_json:
-            emit_json("node.round/1", {"offers_waiting": 0})
+            emit_json("run/1", {"event": "summary", "rounds": 0, "rounds_kept": 0, "offers_waiting": 0})
         else:
             stdout.print("Nothing that others offer waits for a round: cryoflux node pull looks for more.")
         return

@@ -10,7 +10,9 @@ of an adapter belongs to exactly one tensor. In this order:
 - every tensor is float32, which is all that ``compose/v1`` adds (F16 and BF16 would be rounded before they
   are signed for), of a name and a shape that the genesis has, finite, and trained by those settings: another
   reader of them sees the same update. Else it is *malformed*, which anybody with the bytes can see;
-- no module moves more than three times as far as the updates that were adopted; else it is *unsafe*.
+- no product moves its module more than three times as far as those of the updates in the head; else it is
+  *unsafe*. What was trained in full is bounded by what it does to losses alone: a composition whose losses
+  are no numbers, or absurd, has no gain.
 """
 
 from __future__ import annotations

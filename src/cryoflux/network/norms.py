@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NormBounds", "moved_norms", "norm_bounds", "update_norms"]
+__all__ = ["NormBounds", "norm_bounds", "update_norms"]
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cryoflux.registry.compose import F32, F64, Adapter, LowRank
+from cryoflux.registry.compose import F32, Adapter, LowRank
 from cryoflux.registry.composition import cannot_compose
 
 _FAR = 3
@@ -65,17 +65,6 @@ def update_norms(adapter: Adapter, parent: Callable[[str], F32] | None = None) -
     if parent is not None:
         norms |= {name: _difference(name, values, parent(name)) for name, values in adapter.whole.items()}
     return norms
-
-
-def moved_norms(low_rank: Mapping[str, LowRank], whole: Mapping[str, F64]) -> dict[str, float]:
-    """‖D‖ (Frobenius) of each tensor, of products and of differences in full.
-
-    Args:
-        low_rank: products by tensor.
-        whole: differences of tensors that were trained in full.
-    """
-    products = {name: _product_norm(one) for name, one in low_rank.items()}
-    return products | {name: float(np.linalg.norm(moved)) for name, moved in whole.items()}
 
 
 def _product_norm(update: LowRank) -> float:

@@ -19,7 +19,7 @@ from cryoflux.network.capsule import check_capsule, read_capsule
 from cryoflux.network.choosing import StandingOffer, chosen_offers
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.looking import MOST_GUARDS
-from cryoflux.network.norms import moved_norms, norm_bounds
+from cryoflux.network.norms import norm_bounds, update_norms
 from cryoflux.network.offers_found import found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, read_peers
@@ -28,8 +28,8 @@ from cryoflux.network.rounds import no_guest
 from cryoflux.network.telling import told_by
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.reading import each_entry
-from cryoflux.registry.mixture import OfferedUpdate
-from cryoflux.runs.adopting import Adopting, due_offers, own_updates
+from cryoflux.registry.adapters import read_adapter
+from cryoflux.runs.adopting import Adopting, due_offers
 from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import log_key_of
 
@@ -184,36 +184,17 @@ class PulledOffers:
         if (capsule.update, capsule.origin) != (offer.update, offer.origin):
             return MemberVerdict.UNAVAILABLE, "its capsule is about another update than its offer"
         found = admit(folder, capsule, self._ground, self._labels_of(offer.origin))
-        if isinstance(found, RefusedUpdate):
-            return found.verdict, found.why
-        return self._moves_too_far(offer.update)
-
-    def _moves_too_far(self, update: OfferedUpdate) -> tuple[MemberVerdict, str] | None:
-        """Whether what was trained in full moves further than it may: that takes what it was trained on."""
-        composing = self._opened.task.composing()
-        if composing is None:
-            return None
-        try:
-            norms = moved_norms(*composing.moves(update))
-        except ModelError as error:
-            return MemberVerdict.STALE, error.what
-        for name, norm in norms.items():
-            if not norm <= (bound := self._ground.bounds.of(name)):
-                return (
-                    MemberVerdict.UNSAFE,
-                    f"It moves {name} by {norm:.3g}, and what was adopted bounds that by {bound:.3g}.",
-                )
-        return None
+        return (found.verdict, found.why) if isinstance(found, RefusedUpdate) else None
 
     @cached_property
     def _ground(self) -> AdmissionGround:
         context, composed = self._context, self._opened.composition
         node = context.memory.nodes[self._opened.task.name].node
         genesis = context.versions.open(composed.genesis)
-        composing, adopted = self._opened.task.composing(), []
-        for own in own_updates(context, self._opened):
+        adopted = []
+        for term in composed.terms:
             try:
-                adopted.append(moved_norms(*composing.moves(own.update)) if composing is not None else {})
+                adopted.append(update_norms(read_adapter(context.state.capsule(term.adapter), term.adapter)))
             except ModelError:  # its files were freed: it bounds nothing
                 continue
         return AdmissionGround(
