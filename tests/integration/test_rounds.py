@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file, save
 
 import tiny
+from cryoflux.config import load_settings
 from cryoflux.digests import sha256_hex
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.publishing import Publisher, publish
@@ -22,6 +23,9 @@ from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import Node, OfferStatement, UpdateOffer
 from cryoflux.registry.composition import list_digest
 from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.registry.parent_lists import keep_lists
+from cryoflux.runs.by_hand import versions_by_hand
+from cryoflux.runs.node_by_hand import composed_draft
 from cryoflux.verification.result import Status
 from node_log import AT
 from offered import OfferedState
@@ -83,7 +87,7 @@ def test_a_round_adopts_what_helps(pulled: RoundNodes, adopted: tuple[RoundNodes
     assert north.head == record.result.digest == event["head"] != pulled["north"].head
     assert (north.state / "capsules" / capsule).is_dir(), "kept as if it had been made here"
     assert outcome.summary["rounds_kept"] == 1
-    assert "1 update adopted" in north.verified()
+    assert "1 round, 1 update adopted" in north.verified()
 
 
 def test_the_joules_of_a_round_are_on_the_books(adopted: tuple[RoundNodes, Outcome]) -> None:
@@ -236,7 +240,7 @@ def test_a_round_that_is_killed_has_one_record_and_one_look(
     assert len(north.rounds) == (had == DONE)
     holds(north)
     outcome = north.round()
-    assert outcome.summary["rounds"] == (had in (NOTHING, NO_LOOK))
+    assert len(outcome.of("round")) == (had in (NOTHING, NO_LOOK))
     first, *others = north.rounds
     closed = {NO_LOOK: RoundOutcome.ABORTED}.get(had, RoundOutcome.ACCEPTED)
     assert first.outcome is closed
@@ -257,12 +261,28 @@ def test_whoever_dies_after_a_look_that_showed_nothing_publishes_that(nodes: Rou
     assert looked(north, "-2000000000!").code == -signal.SIGKILL
     (look,) = north.looks
     outcome = north.round()
-    assert outcome.summary["rounds"] == 0, "the same head has nothing new to consider"
+    assert outcome.of("round") == [], "the same head has nothing new to consider"
     (record,) = north.rounds
     assert (record.outcome, record.look.sealed) == (RoundOutcome.REJECTED, look["sealed"])
     assert north.looks == [look]
     assert north.head == before
     north.require_balance()
+    holds(north)
+
+
+def test_what_a_dead_round_composed_is_made_again_or_nothing_is_said(nodes: RoundNodes) -> None:
+    north, adapter = nodes["north"], nodes["north"].network.capsule(nodes["south"].offered)
+    north.killed(f"{STEPS}:keep_look:after")
+    moved = adapter.rename(nodes.folder / "moved")
+    entries = len(north.entries)
+    refused = north.ran("node", "round", *BUDGET, code=2)
+    assert "adapter_config.json cannot be read" in refused.stderr
+    assert "Restore it" in refused.stderr
+    assert len(north.entries) == entries
+    moved.rename(adapter)
+    north.round()
+    assert [one.outcome for one in north.rounds] == [RoundOutcome.ACCEPTED]
+    assert len(north.looks) == 1
     holds(north)
 
 
@@ -280,8 +300,11 @@ def test_an_update_that_is_recalled_was_never_adopted(after: RoundNodes, pulled:
     assert len(north.entries) == entries
 
 
-def test_a_recall_leaves_what_came_after(after: RoundNodes) -> None:
-    """South's second update was trained on its first, which is needed to know what the second one changes."""
+def test_a_recall_leaves_what_came_after(after: RoundNodes, pulled: RoundNodes) -> None:
+    """South's second update was trained on its first, which is needed to know what the second one changes.
+
+    What is left is what a node that never adopted the first one would make of the second.
+    """
     north, south = after["north"], after["south"]
     first = south.offered
     south.offers("#2")
@@ -296,12 +319,19 @@ def test_a_recall_leaves_what_came_after(after: RoundNodes) -> None:
     composed = north.told.tasks[TASK].composition
     assert [term.adapter for term in composed.terms] == [second]
     (step,) = adopted
-    without = RoundNode(after.folder / "without")
-    shutil.copytree(after["north"].state, without.state, symlinks=True)
     assert composed.terms[0].parent == list_digest(step.update.parent)
     assert composed.genesis == genesis
     assert north.head == said["base_model_hash"]
     assert "✗" not in north.verified()
+    never = pulled.copied(after.folder / "never")["north"]
+    for adapter in (first, second):
+        shutil.copytree(
+            south.state / "capsules" / adapter, never.network.capsule(adapter), dirs_exist_ok=True
+        )
+    settings = load_settings({"state": str(never.state)}, environ={}, folder=after.folder).settings
+    keep_lists(never.state, [step.update.parent])
+    with versions_by_hand(never.state, settings, "a test") as opened:
+        assert composed_draft(opened, composed).digest == north.head
 
 
 def test_a_guest_holdout_that_retired_is_open_and_judges_no_more(after: RoundNodes) -> None:

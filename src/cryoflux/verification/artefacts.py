@@ -389,8 +389,7 @@ class Artefacts(Fold):
     def _link(self, state: StateFolder, task: str, head: Base) -> Iterator[Finding]:
         link = state.head(task)
         where = link.relative_to(state.path).as_posix()
-        target = self._material.links.get(where)
-        if target == head.digest:
+        if (target := self._material.links.get(where)) == head.digest:
             return
         # The link is moved after the entry is written, so a crash in between leaves it one version behind.
         if self.tally.behind is not None and target == self.tally.behind.digest:
