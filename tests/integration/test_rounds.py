@@ -212,20 +212,16 @@ VERSIONS = "cryoflux.registry.versions:Versions"
 NOTHING, NO_LOOK, LOOKED, DONE = "nothing", "announced", "looked", "recorded"
 DEATHS = {
     f"{STEPS}:announce:before": NOTHING,
-    f"{LOG}:before": NOTHING,
     f"{LOG}:after": NO_LOOK,
-    f"{STEPS}:announce:after": NO_LOOK,
     f"{STEPS}:_reserve:after": NO_LOOK,
     f"{STEPS}:keep_look:before": NO_LOOK,
     "cryoflux.network.guest:write_atomic:after": NO_LOOK,
     f"{STEPS}:keep_look:after": LOOKED,
     f"{VERSIONS}.keep:after": LOOKED,
-    f"{STEPS}:record_round:before": LOOKED,
     "cryoflux.network.recording:_take_over:after": LOOKED,
     f"{LOG}:before:2": LOOKED,
     f"{LOG}:after:2": DONE,
     f"{VERSIONS}.point_head:before:2": DONE,  # the first is of the opening
-    f"{STEPS}:record_round:after": DONE,
 }
 
 
