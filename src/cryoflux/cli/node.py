@@ -85,13 +85,7 @@ def init(
     settings, folder = _settings(state)
     with versions_by_hand(folder, settings, "cryoflux node init") as opened:
         known = node_of(opened, task).node
-        called = name or (known.name if known is not None else "")
-        if not called:
-            raise UsageError(
-                "The node has no name yet.",
-                why="Others see it beside what it offers.",
-                hint="Name it: cryoflux node init --name north.",
-            )
+        called = _called(name, known.name if known is not None else "")
         urls = url if url is not None else list(known.urls) if known is not None else []
         joined = join(opened, NodeWishes(called, urls, task))
         entered = None
@@ -112,6 +106,17 @@ def init(
         stdout.print(
             "         no guest holdout yet: it offers, and adopts nothing; enter one with --guest FILE"
         )
+
+
+def _called(name: str, before: str) -> str:
+    """The node's name: the one that is given, or that it had."""
+    if not (name or before):
+        raise UsageError(
+            "The node has no name yet.",
+            why="Others see it beside what it offers.",
+            hint="Name it: cryoflux node init --name north.",
+        )
+    return name or before
 
 
 def _init_document(name: str, origin: str, entered: Entered | None, *, joined: bool) -> dict[str, object]:

@@ -16,6 +16,8 @@ from cryoflux.registry.composition import cannot_compose
 _FAR = 3
 """times as far as hardly any that was adopted"""
 _HARDLY = 0.99
+_SEVERAL = 8
+"""updates of which a bound can be said"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,23 @@ class NormBounds:
 def norm_bounds(adopted: Iterable[Mapping[str, float]]) -> NormBounds:
     """Three times the 99 % quantile of what was adopted: of each tensor, and for all others of all together.
 
+    A few say nothing of how far others may go: an honest update moved a tensor 3.2 times as far as the one
+    that was there. So there is no bound before eight.
+
     Args:
         adopted: of each update that was adopted, how far it moves each tensor.
     """
-    found: dict[str, list[float]] = {}
-    for norms in adopted:
+    every, found = list(adopted), dict[str, list[float]]()
+    if len(every) < _SEVERAL:
+        return NormBounds()
+    for norms in every:
         for name, norm in norms.items():
             found.setdefault(name, []).append(norm)
-    every = [norm for norms in found.values() for norm in norms]
-    by_name = {name: _FAR * _quantile(norms) for name, norms in found.items()}
-    return NormBounds(by_name, _FAR * _quantile(every)) if every else NormBounds()
+    together = [norm for norms in found.values() for norm in norms]
+    if not together:
+        return NormBounds()
+    by_name = {name: _FAR * _quantile(norms) for name, norms in found.items() if len(norms) >= _SEVERAL}
+    return NormBounds(by_name, _FAR * _quantile(together))
 
 
 def _quantile(norms: list[float]) -> float:

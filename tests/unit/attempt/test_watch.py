@@ -60,7 +60,7 @@ def test_steps_have_the_names_that_they_have_always_had() -> None:
 def test_watching_by_itself_does_nothing_and_changes_nothing(small, tmp_path) -> None:
     assert small().attempt(BETTER).receipt.outcome is Outcome.ACCEPTED
     names = [name for name in vars(Observer) if not name.startswith("_")]
-    assert len(names) == 8
+    assert len(names) == 9
 
 
 def test_what_is_shown_of_an_evaluation_goes_up_to_the_whole_holdout(run) -> None:

@@ -46,7 +46,8 @@ def test_what_was_adopted_is_itself_within_the_bounds(adopted: list[dict[str, fl
     for norms in adopted:
         for name, norm in norms.items():
             assert norm <= bounds.of(name)
-    assert bounds.of("none of them") <= 3 * max(max(norms.values()) for norms in adopted)
+    most = 3 * max(max(norms.values()) for norms in adopted) if len(adopted) >= 8 else math.inf
+    assert bounds.of("none of them") <= most
 
 
 def test_one_far_one_of_two_hundred_does_not_stretch_the_bound() -> None:
@@ -54,6 +55,6 @@ def test_one_far_one_of_two_hundred_does_not_stretch_the_bound() -> None:
     assert norm_bounds(adopted).of("q") == 3.0
 
 
-def test_nothing_bounds_where_nothing_was_adopted() -> None:
-    assert norm_bounds([]) == NormBounds()
+def test_nothing_bounds_where_little_was_adopted() -> None:
+    assert norm_bounds([]) == norm_bounds([{"q": 1.0}] * 7) == NormBounds()
     assert NormBounds().of("q") == math.inf
