@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryoflux.errors import UsageError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.log_facts import LogFacts, receipt_key_of
-from cryoflux.network.peer_record import PeerRecord, first_configs
+from cryoflux.network.peer_record import PeerRecord, first_claims
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.telling import own_record
 from cryoflux.receipts.store import DATABASE, Row
@@ -75,7 +75,12 @@ def audit(
     if again is not None:
         records = [PeerRecord.of(network, one.key) for one in peers.nodes]
         records += [own_record(state)] if (state / DATABASE).is_file() else []
-        again = _for_peer(again, state, record, first_configs(records, peers.policy))
+        again = _for_peer(
+            again,
+            state,
+            record,
+            {adapter: config for adapter, (_, config) in first_claims(records, peers.policy).items()},
+        )
     looks, published = _Looks(), record.published
     report = verify_material(
         _material(record, node),

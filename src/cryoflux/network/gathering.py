@@ -32,6 +32,7 @@ from cryoflux.network.peer_record import (
     MOST_NODE_BYTES,
     Missing,
     PeerRecord,
+    first_claims,
 )
 from cryoflux.network.peers import PeerNode, Peers, is_url
 from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
@@ -237,21 +238,8 @@ class _Gathering:
 
     def claims(self) -> dict[str, AdapterClaim]:
         """Adapter → the log that committed to it first."""
-        found: dict[str, tuple[int, str, str]] = {}
-        for node in self._peers.nodes:
-            record = self.record(node)
-            try:
-                facts, times = record.facts, record.times(self._peers.policy)
-            except (VerificationError, OSError):  # as was said of it
-                continue
-            said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
-            said += [(adapter, *made) for adapter, made in facts.made.items()]
-            withheld = record.missing  # whoever did not show the bytes when asked has no claim to them
-            for adapter, config, index in said:
-                if adapter not in withheld and (time_s := times.at(index)) is not None:
-                    claim = (time_s, node.origin, config)
-                    found[adapter] = min(found.get(adapter, claim), claim)
-        return {adapter: AdapterClaim(origin, config) for adapter, (_, origin, config) in found.items()}
+        first = first_claims(self.records, self._peers.policy)
+        return {adapter: AdapterClaim(*claim) for adapter, claim in first.items()}
 
     def capsules(
         self, node: PeerNode, found: PeerGathered, claims: Mapping[str, AdapterClaim]

@@ -17,7 +17,7 @@ Each follows from what peers and witnesses sent: a file that is damaged or of an
 
 from __future__ import annotations
 
-__all__ = ["MOST_EXAMPLES_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord", "first_configs"]
+__all__ = ["MOST_EXAMPLES_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord", "first_claims"]
 
 import hashlib
 from collections.abc import Iterable
@@ -229,8 +229,10 @@ class PeerRecord:
         write_atomic(self.folder / _REMEASURED, msgspec.json.encode(found, order="sorted"))
 
 
-def first_configs(records: Iterable[PeerRecord], policy: Policy) -> dict[str, str]:
-    """Adapter → digest of its settings, as the log says it that committed to the adapter first.
+def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, tuple[str, str]]:
+    """Adapter → the log that committed to it first, and digest of its settings as that one says it.
+
+    Whoever did not show the bytes when asked has no claim to them, and what is damaged here says nothing.
 
     Args:
         records: of the logs.
@@ -238,11 +240,14 @@ def first_configs(records: Iterable[PeerRecord], policy: Policy) -> dict[str, st
     """
     claims: dict[str, tuple[int, str, str]] = {}
     for record in records:
-        facts, times = record.facts, record.times(policy)
+        try:
+            facts, times, withheld = record.facts, record.times(policy), record.missing
+        except (VerificationError, OSError):
+            continue
         said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
         said += [(adapter, *made) for adapter, made in facts.made.items()]
         for adapter, config, index in said:
-            if (time_s := times.at(index)) is not None:
+            if adapter not in withheld and (time_s := times.at(index)) is not None:
                 claim = (time_s, record.origin, config)
                 claims[adapter] = min(claims.get(adapter, claim), claim)
-    return {adapter: config for adapter, (_, _, config) in claims.items()}
+    return {adapter: (origin, config) for adapter, (_, origin, config) in claims.items()}
