@@ -90,7 +90,10 @@ def test_a_buyer_looks_once_at_what_was_offered_and_opens_it(tmp_path: Path, inp
     evaluate = ["contract", "evaluate", contract, *logs, "--json", "--state", buyer]
     attested = json.loads(cryoflux(*evaluate).stdout)["windows_found"][0]["clauses"]
     assert {one["known"] for one in attested} == {"attested"}
-    states.ran("node", "retire", "--state", buyer)
+    pledged = states.ran("node", "retire", "--state", buyer, code=2)
+    assert "that contracts are judged by" in pledged.stderr
+    root = pledged.stderr.partition("--root ")[2].split()[0]
+    states.ran("node", "retire", "--root", root, "--state", buyer)
     witnessed(buyer, first + 7300)
     verified = json.loads(cryoflux(*evaluate).stdout)["windows_found"][0]["clauses"]
     assert [one["known"] for one in verified] == ["verified", "attested", "verified"]

@@ -155,7 +155,8 @@ def look_at_contract(
     stdout.print(f"window {found.said.window + 1}, entry {found.entry.index}:", markup=False)
     for text, bit in bits.items():
         stdout.print(f"  {text}: {'kept' if bit else 'not kept'}", markup=False)
-    stdout.print("Δ is sealed until the guest holdout is opened (cryoflux node retire).", markup=False)
+    opens = f"cryoflux node retire --root {terms.guest_root[:16]}"
+    stdout.print(f"Δ is sealed until its guest holdout is opened: {opens}", markup=False)
 
 
 @app.command("evaluate")

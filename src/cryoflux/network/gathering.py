@@ -19,7 +19,7 @@ from itertools import repeat
 from pathlib import Path
 
 from cryoflux.digests import sha256_hex
-from cryoflux.errors import ModelError, VerificationError
+from cryoflux.errors import ModelError, StorageError, VerificationError
 from cryoflux.files import one_at_a_time
 from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource, lacking
 from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration
@@ -181,6 +181,8 @@ class _Gathering:
         record = self.record(node)
         try:
             found = self._judged(node, record)
+        except StorageError:
+            raise  # the disk is full, whoever is pulled
         except (VerificationError, OSError) as error:
             # what is here of one peer is damaged, or is another log's: the others are pulled all the same
             found = PeerGathered(node.name, node.origin, PullOutcome.NOT_SIGNED, 0)

@@ -26,7 +26,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from cryoflux.errors import VerificationError
+from cryoflux.errors import StorageError, VerificationError
 from cryoflux.files import IrregularFileError, read_regular, write_atomic
 from cryoflux.network.folder import NODE
 from cryoflux.network.head_times import HeadTimes, all_heads, heads_in, reached_by, together
@@ -232,22 +232,25 @@ class PeerRecord:
 def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, tuple[str, str]]:
     """Adapter → the log that committed to it first, and digest of its settings as that one says it.
 
-    Whoever did not show the bytes when asked has no claim to them, and what is damaged here says nothing.
+    Whoever did not show the bytes when asked stands behind those who did not withhold them, however early it
+    committed; what is damaged here says nothing.
 
     Args:
         records: of the logs.
         policy: who makes a quorum.
     """
-    claims: dict[str, tuple[int, str, str]] = {}
+    claims: dict[str, tuple[bool, int, str, str]] = {}
     for record in records:
         try:
             facts, times, withheld = record.facts, record.times(policy), record.missing
+        except StorageError:
+            raise
         except (VerificationError, OSError):
             continue
         said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
         said += [(adapter, *made) for adapter, made in facts.made.items()]
         for adapter, config, index in said:
-            if adapter not in withheld and (time_s := times.at(index)) is not None:
-                claim = (time_s, record.origin, config)
+            if (time_s := times.at(index)) is not None:
+                claim = (adapter in withheld, time_s, record.origin, config)
                 claims[adapter] = min(claims.get(adapter, claim), claim)
-    return {adapter: (origin, config) for adapter, (_, origin, config) in claims.items()}
+    return {adapter: (origin, config) for adapter, (_, _, origin, config) in claims.items()}

@@ -251,6 +251,13 @@ def _to_open(opened: VersionsByHand, node: NodeState, root: str) -> GuestTally:
             why="What was opened cannot be closed again, so one has to be meant.",
             hint="Name more of its digits: cryoflux receipts list shows them.",
         )
+    kept = [one for one, tally in node.guests.items() if one in pledged and not tally.opened]
+    if not found and kept and not root:
+        raise UsageError(
+            "Only guest holdouts that contracts are judged by are not opened yet.",
+            why="Once one is open, its contract can be judged no more.",
+            hint=f"Open it by name: cryoflux node retire --root {kept[0][:16]}{opened.state.flag()}.",
+        )
     if not found:
         raise UsageError(
             "There is no guest holdout that could be opened.",
