@@ -15,6 +15,7 @@ from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.network_parts import (
+    RULES,
     Member,
     MemberVerdict,
     OpenedRound,
@@ -182,6 +183,7 @@ class NodeLog:
             candidates=candidates,
             screened_with=512,
             seed=7,
+            rules=RULES,
             reserved_microjoules=RESERVED_UJ,
             meter="embedded",
             announced_at=AT,

@@ -126,7 +126,7 @@ class RealRounds:
             alpha_ppm=10_000,
             max_looks=40,
             source="texts of our own",
-            open_by="2027-01-01",
+            open_by="2126-01-01",
             entered_at=AT,
         )
 

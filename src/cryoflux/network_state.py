@@ -117,6 +117,14 @@ class GuestTally(Struct):
             needed_milli=self.budget.needed_milli,
         )
 
+    def is_due(self, at: str) -> bool:
+        """Whether the day has passed by which it was to be opened.
+
+        Args:
+            at: a time as an entry writes it.
+        """
+        return at[:10] > self.said.open_by
+
     @property
     def retired(self) -> bool:
         """Whether it gives no verdict any more."""

@@ -43,6 +43,11 @@ FORGED: dict[str, tuple[type, Callable, str]] = {
     "a lower bar": (RoundIntent, lambda s: s.but(guest=s.guest.but(needed_milli=1)), "or another bar"),
     "another guest holdout": (RoundIntent, lambda s: s.but(guest=s.guest.but(root=OTHER)), "or another bar"),
     "a look left out": (RoundIntent, lambda s: s.but(guest=s.guest.but(looks=7)), "or another bar"),
+    "a look after its day": (
+        RoundIntent,
+        lambda s: s.but(announced_at="2027-01-02T01:00:00Z"),
+        "was to be opened by 2027-01-01",
+    ),
     "an update considered twice": (
         RoundIntent,
         lambda s: s.but(candidates=[s.candidates[0], s.candidates[0]]),
@@ -137,3 +142,12 @@ def test_a_level_that_the_sealed_losses_do_not_certify_is_found_when_it_is_opene
         node.open()
     found = complaints(tmp_path / "s")
     assert any("its sums certify 50000000" in line for line in found), found
+
+
+def test_rules_that_this_version_does_not_know_leave_a_question_open(tmp_path: Path) -> None:
+    def later(said: RoundIntent) -> RoundIntent:
+        return said.but(rules=said.rules.but(judged="round/v9"))
+
+    checks = verify_target(written(tmp_path / "s", RoundIntent, later)).checks
+    found = [(check.status, check.detail) for check in checks if check.number == 17]
+    assert any(status is Status.UNKNOWN and "round/v9" in detail for status, detail in found), found

@@ -32,7 +32,7 @@ and the joules of reading, would be another bit.
 
 from __future__ import annotations
 
-__all__ = ["LEVELS", "ROUND_RULE", "RoundBudget", "certified_level"]
+__all__ = ["LEVELS", "RoundBudget", "certified_level"]
 
 from fractions import Fraction
 from functools import lru_cache
@@ -40,7 +40,6 @@ from functools import lru_cache
 from cryoflux.decision.budget import ErrorBudget, bar_of
 from cryoflux.decision.evidence import Evidence
 
-ROUND_RULE = "round/v1"
 LEVELS = (2_000_000, 10_000_000, 50_000_000, 250_000_000)
 """mean Δ that an acceptance can certify, billionths of a loss's unit: 0.002, 0.01, 0.05 and 0.25 nats"""
 _HALVES = 2

@@ -28,6 +28,7 @@ from cryoflux.files import copy_regular
 from cryoflux.network.round_parts import OfferHere, Screened, ShownLook
 from cryoflux.network_state import GuestTally
 from cryoflux.receipts.network_parts import (
+    RULES,
     GuardResult,
     Member,
     MemberVerdict,
@@ -44,8 +45,6 @@ from cryoflux.registry.mixture import ListStep, after
 from cryoflux.registry.parent_lists import ListOf, adapter_place, keep_lists, parent_lists
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, HEAD
-
-_SEEDS = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,7 @@ def announce(
     offers: Sequence[OfferHere],
     screened_with: int,
     reserve_uj: int,
+    seed: int,
 ) -> AnnouncedRound:
     """Write the announcement of a round before anything is tried.
 
@@ -92,9 +92,9 @@ def announce(
         offers: the candidates, in the order of their commitments.
         screened_with: training-side examples that the search has.
         reserve_uj: what it takes from the bucket, µJ.
+        seed: that the candidates were chosen by.
     """
-    composed, memory = opened.composition, context.memory
-    rounds = sum(node.rounds for node in memory.nodes.values())
+    composed = opened.composition
     intent = RoundIntent(
         sequence=context.log.size,
         prev=context.log.head_hash,
@@ -108,7 +108,8 @@ def announce(
             RoundCandidate(capsule=one.update.adapter, origin=one.origin, offer=one.offer) for one in offers
         ],
         screened_with=max(1, screened_with),
-        seed=(context.terms.seed * _SEEDS + rounds + 1) % 2**53,
+        seed=seed,
+        rules=RULES,
         reserved_microjoules=reserve_uj,
         meter=context.terms.meter,
         announced_at=context.timestamp(),

@@ -7,20 +7,18 @@ closes it (`cryoflux.network.closing`), so a run that dies cannot look twice.
 
 from __future__ import annotations
 
-__all__ = ["NodePlace", "RoundRecord", "Walls", "no_guest", "run_round"]
+__all__ = ["RoundRecord", "Walls", "run_round"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.energy.interface import Reservation
-from cryoflux.errors import BudgetError, CryoFluxError, ModelError, UsageError
-from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.guest import GuestFolder, open_guest
+from cryoflux.errors import BudgetError, ModelError, UsageError
 from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
+from cryoflux.network.node_place import NodePlace
 from cryoflux.network.proposing import FEW, PROPOSALS, FoundSteps, search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
@@ -34,14 +32,12 @@ from cryoflux.network.recording import (
 from cryoflux.network.round_parts import Considered, OfferHere, Screened, ShownLook, refused
 from cryoflux.network.screening import TEXTS, CopyScreen, Whose, find_copies
 from cryoflux.network.search_set import SearchSet
-from cryoflux.network_state import GuestTally, NodeState
 from cryoflux.quantities import format_energy
 from cryoflux.receipts.network_parts import GuardResult, Member, MemberVerdict
 from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
-from cryoflux.state import StateFolder
 from cryoflux.tasks.composing import Composing
 
 _CONTESTED_S = 600
@@ -62,50 +58,6 @@ class Walls:
     """updates of one's own, and earlier ones of others, that a copy may be of"""
 
 
-@dataclass(frozen=True, slots=True)
-class NodePlace:
-    """Where a node works."""
-
-    network: NetworkFolder
-    tally: GuestTally
-    """the guest holdout in use, as its log has it"""
-    guest: GuestFolder
-    guards: Mapping[str, Path] = field(default_factory=dict)
-    """name of a guard set → its file, one example a line"""
-
-    @classmethod
-    def of(cls, context: Context, opened: Opened, guards: Mapping[str, Path] | None = None) -> NodePlace:
-        """The one of a task in a state.
-
-        Raises:
-            UsageError: the log has entered no guest holdout.
-            BudgetError: all of them are worn out.
-            StateTamperedError: it is not what the log names.
-        """
-        node = context.memory.nodes.get(opened.task.name) or NodeState()
-        network = NetworkFolder.of(context.state.path)
-        if (tally := node.guest) is None:
-            raise no_guest(context.state, worn=bool(node.guests))
-        return cls(network, tally, open_guest(network, tally.said.root), guards or {})
-
-
-def no_guest(state: StateFolder, *, worn: bool) -> CryoFluxError:
-    """The error of a node that nothing can judge for.
-
-    Args:
-        state: of the node.
-        worn: whether it had a guest holdout.
-    """
-    kind = BudgetError if worn else UsageError
-    return kind(
-        "Every guest holdout is worn out, or was opened." if worn else "There is no guest holdout.",
-        why="One gives as many verdicts as its error budget allows, and none once others can read it."
-        if worn
-        else "What others offer is judged on examples that nobody has seen.",
-        hint=f"Enter a fresh one: cryoflux node init --guest FILE{state.flag()}.",
-    )
-
-
 def run_round(
     context: Context,
     opened: Opened,
@@ -113,6 +65,7 @@ def run_round(
     offers: Sequence[OfferHere],
     walls: Walls,
     left_uj: int | None = None,
+    seed: int = 0,
 ) -> RoundRecord:
     """Try to improve a head by what others offer, once.
 
@@ -123,6 +76,7 @@ def run_round(
         offers: candidates, in the order of their commitments; at least one.
         walls: what stands between them and the search.
         left_uj: what may still be spent, µJ; none for all that the bucket holds.
+        seed: that the candidates were chosen by.
 
     Raises:
         BudgetError: the bucket does not pay for a round; nothing was announced.
@@ -136,7 +90,7 @@ def run_round(
     search_uj = _search_uj(looking, len(search.indices), len(offers), len(walls.known))
     reserve_uj = _reserve_uj(context, looking, search_uj, left_uj)
     started_at = context.timestamp()
-    announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj)  # 1
+    announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj, seed)  # 1
     reservation = _reserve(context, opened, announced)  # 2
     considered = Considered()
     trying = _Round(context, opened, composing, looking, search, reservation)

@@ -18,7 +18,7 @@ data: 0.52, 0.63 and 0.88.
 
 from __future__ import annotations
 
-__all__ = ["COPY_RULE", "Alikeness", "Direction", "alikeness", "is_copy"]
+__all__ = ["Alikeness", "Direction", "alikeness", "is_copy"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,6 @@ import numpy as np
 
 from cryoflux.registry.compose import F64, LowRank
 
-COPY_RULE = "copy/v1"
 _WHOLE, _LOW_RANK, _FUNCTION = 0.70, 0.70, 0.96
 _NO_TEXTS = np.zeros((0, 0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "RULES",
     "GuardResult",
     "GuestInUse",
     "Member",
@@ -10,6 +11,7 @@ __all__ = [
     "OpenedRound",
     "RoundCandidate",
     "RoundOutcome",
+    "RoundRules",
     "SealedLook",
     "SealedSums",
     "Search",
@@ -75,6 +77,21 @@ class MemberVerdict(StrEnum):
     """it is of another genesis, or its list cannot be composed with the head's"""
     UNREACHED = "unreached"
     """the joules ended before it was looked at"""
+
+
+class RoundRules(Document, frozen=True):
+    """By which rules a round goes, each by its name and version."""
+
+    judged: Text
+    """what a look needs, and certifies: ``round/v1``"""
+    copies: Text
+    """what is a copy: ``copy/v1``"""
+    search: Text
+    """what is composed of what is offered: ``sure-gain/v1``"""
+
+
+RULES = RoundRules(judged="round/v1", copies="copy/v1", search="sure-gain/v1")
+"""those by which this version makes a round, and reads one"""
 
 
 class RoundCandidate(Document, frozen=True):

@@ -54,6 +54,7 @@ from cryoflux.receipts.network_parts import (
     OpenedRound,
     RoundCandidate,
     RoundOutcome,
+    RoundRules,
     SealedLook,
     Search,
 )
@@ -174,6 +175,8 @@ class RoundIntent(Document, frozen=True):
     screened_with: Positive
     """training-side examples that the search has, never trained on"""
     seed: Count
+    """of the choice among what was offered, drawn when it was made"""
+    rules: RoundRules
     reserved_microjoules: Count
     meter: Literal["embedded", "daemon"]
     announced_at: Timestamp

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=1c4889ac1c47431de19193fa187126da34ffdad3fc910eb79e681031f62358eb
+schema_digest=5867e50631cb08296fb7432dec20646f122d609122921c94eafea9d9a9c90a38
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -540,6 +540,8 @@ def round_intent($log; $known; $node):
             == ($guest | [.count, .alphaPpm, .looks, .kept]))
         and all($node.guests[:$at][]; .opened or .pledged or (.looks | length) > 0);
       "names another guest holdout than the log gives, or counts its looks otherwise"),
+    need($found == null or .announcedAt[:10] <= $found.due;
+      "looks at a guest holdout that was to be opened by \($found.due)"),
     need($guest.neededMilli > ([$found.looks[]?.needed] | max // 0);
       "has a bar that did not rise with the look before"),
     need(.candidates | map(.capsule) | length == (unique | length); "considers an update twice"),
@@ -704,7 +706,8 @@ def took_network($p; $type; $leaf; $n):
   | if $type == "node" then .nodes[$task].leaf = $leaf
     elif $type == "guest-holdout" then .guests += [$p.root]
       | .nodes[$task].guests |= (if any(.[]; .root == $p.root) then . else
-          . + [{root: $p.root, count: $p.count, alpha: $p.alphaPpm, max: $p.maxLooks, looks: [], opened: false}] end)
+          . + [{root: $p.root, count: $p.count, alpha: $p.alphaPpm, max: $p.maxLooks, due: $p.openBy, looks: [],
+              opened: false}] end)
     elif $type == "round-intent" then .nodes[$task].open = {$leaf, said: $p}
     elif $type == "opening" then .nodes[$task].guests |= map(if .root == $p.root then .opened = true else . end)
     elif $type == "offer" then .
@@ -1015,5 +1018,6 @@ echo "of arms; sentences of the first form; losses against the model; the digest
 echo "what a fork says of the log before it; what the meter signed; cosignatures of witnesses; joules; contracts."
 [ "$rounds" = 0 ] || {
   echo "Nor, of rounds: how high their bars have to be, and so when a guest holdout is worn out; that lists of updates"
-  echo "follow from their steps, and what a recall leaves; sums that are still sealed; those opened against the losses."
+  echo "follow from their steps, and what a recall leaves; sums that are still sealed; those opened against the losses;"
+  echo "whether the rules that they name are these."
 }

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 __all__ = ["Adopting", "OwnUpdate", "due_offers", "own_updates"]
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,10 @@ from pathlib import Path
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import next_arm
 from cryoflux.errors import ModelError
+from cryoflux.network.node_place import NodePlace, no_guest
 from cryoflux.network.recording import RoundRecord
 from cryoflux.network.round_parts import OfferHere
-from cryoflux.network.rounds import Admission, NodePlace, Walls, no_guest, run_round
+from cryoflux.network.rounds import Admission, Walls, run_round
 from cryoflux.network.screening import Whose
 from cryoflux.network_state import NodeState, RoundGain
 from cryoflux.receipts.network_parts import MemberVerdict
@@ -90,7 +92,7 @@ class Adopting:
             UsageError: only rounds are made, and no guest holdout was entered.
         """
         node = self._node
-        if node.guest is None:
+        if node.guest is None or (beside_attempts and node.guest.is_due(self._context.timestamp())):
             if beside_attempts:
                 return None
             raise no_guest(self._context.state, worn=bool(node.guests))
@@ -99,7 +101,8 @@ class Adopting:
         if not due or (beside_attempts and not self._worth_more(left_uj)):
             return None
         place = NodePlace.of(self._context, self._opened, self._guards)
-        chosen = self._choose(due, self._context.terms.seed + node.rounds)
+        seed = secrets.randbelow(2**53)  # nobody can offer by it who does not know it
+        chosen = self._choose(due, seed)
         origins = {offer.update.adapter: offer.origin for offer in reversed(offers)}
         own = own_updates(self._context, self._opened, origins)
         mine, here = ({one.update.adapter for one in some} for some in (own, chosen))
@@ -109,7 +112,7 @@ class Adopting:
         if not fresh:
             return None
         walls = Walls(self._admit, known)
-        return run_round(self._context, self._opened, place, fresh, walls, left_uj)
+        return run_round(self._context, self._opened, place, fresh, walls, left_uj, seed)
 
     def _worth_more(self, left_uj: int) -> bool:
         gains = self._node.gains

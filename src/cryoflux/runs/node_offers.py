@@ -6,6 +6,7 @@ __all__ = ["PulledOffers", "adopting_of", "waiting_offers"]
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -19,12 +20,12 @@ from cryoflux.network.capsule import check_capsule, parse_capsule, read_capsule
 from cryoflux.network.choosing import StandingOffer, chosen_offers
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.looking import MOST_GUARDS
+from cryoflux.network.node_place import no_guest, overdue
 from cryoflux.network.norms import norm_bounds, update_norms
 from cryoflux.network.offers_found import found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, read_peers
 from cryoflux.network.round_parts import OfferHere
-from cryoflux.network.rounds import no_guest
 from cryoflux.network.telling import told_by
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.reading import each_entry
@@ -86,6 +87,8 @@ def waiting_offers(path: Path, task: str) -> bool:
         return True  # what a dead run left is closed first
     if node.guest is None:
         raise no_guest(state, worn=bool(node.guests))
+    if node.guest.is_due(datetime.now(UTC).isoformat()):
+        raise overdue(state, node.guest)
     network = NetworkFolder.of(path)
     offers = offers_in(network, read_peers(network.known_peers))
     return bool(due_offers(node, offers, known.head.digest, log_key_of(path).name))

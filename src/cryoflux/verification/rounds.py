@@ -20,7 +20,7 @@ from cryoflux.network_state import GuestLook, NodeState
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log_key import other_subjects
-from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome, SealedSums
+from cryoflux.receipts.network_parts import RULES, MemberVerdict, RoundOutcome, SealedSums
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
     GuestOpening,
@@ -129,6 +129,11 @@ class Rounds(Fold):
         guest = node.guest
         if guest is None or guest.in_use != said.guest:
             yield "names another guest holdout than the log gives, or another bar"
+        elif guest.is_due(said.announced_at):
+            yield f"looks at a guest holdout that was to be opened by {guest.said.open_by}"
+        if said.rules != RULES:
+            named = f"{said.rules.judged}, {said.rules.copies} and {said.rules.search}"
+            self.findings.add(unknown(said.id, f"goes by {named}, which this version does not know"))
         if len({one.capsule for one in said.candidates}) < len(said.candidates):
             yield "considers an update twice"
         if any(one.capsule in node.adopted for one in said.candidates):
