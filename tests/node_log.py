@@ -69,6 +69,9 @@ class NodeLog:
     log: PlainLog
     forged: type | None = None
     forge: Forge = as_it_is
+    lines: list[bytes] = field(default_factory=lambda: GUESTS)
+    """of its guest holdout"""
+    open_by: str = "2027-01-01"
     sums: dict[str, SealedSums] = field(default_factory=dict)
     """announcement of a round → what is sealed of its look"""
     number: int = 0
@@ -129,18 +132,18 @@ class NodeLog:
         )
 
     def enter(self, key: bytes = GUEST_KEY, *, alpha_ppm: int = 10_000, max_looks: int = 40) -> Entry:
-        root = guest_root(GUESTS, key)
+        root = guest_root(self.lines, key)
         return self.say(
             GuestHoldoutStatement,
             GuestHoldout,
             root,
             task=TASK,
             root=root,
-            count=len(GUESTS),
+            count=len(self.lines),
             alpha_ppm=alpha_ppm,
             max_looks=max_looks,
             source="texts of our own",
-            open_by="2027-01-01",
+            open_by=self.open_by,
             entered_at=AT,
         )
 
@@ -199,20 +202,34 @@ class NodeLog:
         intent = announced.round_intent
         assert intent is not None
         known = self.log.state.tasks[TASK]
-        first, *others = intent.candidates
-        update = OfferedUpdate(adapter=first.capsule, genesis=known.composition.genesis)
+        update = OfferedUpdate(adapter=intent.candidates[0].capsule, genesis=known.composition.genesis)
         steps = [ListStep(kind=StepKind.ADD, update=update, amount=str(Fraction(1, 2)))]
-        count, candidate = intent.guest.count, model(f"round {announced.index}")
+        count = intent.guest.count
         sums = SealedSums(
             base=known.head,
-            candidate=candidate,
+            candidate=model(f"round {announced.index}"),
             profile="f64-nanonat/v1",
             base_loss_sum=count * 10**9,
             new_loss_sum=count * (10**9 - gain),
             delta_squared_sum=str(count * gain**2),
         )
+        return self.conclude(announced, steps, sums, digest_of("losses"))
+
+    def conclude(self, announced: Entry, steps: list[ListStep], sums: SealedSums, losses_root: str) -> Entry:
+        """What a round's look leaves: its first candidate is what was composed, the others are refused.
+
+        Args:
+            announced: the round.
+            steps: from the head's list.
+            sums: of its look.
+            losses_root: over the losses of its look.
+        """
+        intent = announced.round_intent
+        assert intent is not None
         self.sums[announced.leaf_hash] = sums
-        level = certified_level(sums.evidence(count), intent.guest.needed_milli)
+        known, candidate = self.log.state.tasks[TASK], sums.candidate
+        first, *others = intent.candidates
+        level = certified_level(sums.evidence(intent.guest.count), intent.guest.needed_milli)
         kept = level > 0
         composed = after(known.composition, steps) if kept else known.composition
         tried = MemberVerdict.ADOPTED if kept else MemberVerdict.NOT_CHOSEN
@@ -243,7 +260,7 @@ class NodeLog:
             ),
             look=SealedLook(
                 sealed=sums.seal(GUEST_KEY, announced.leaf_hash),
-                losses_root=digest_of("losses"),
+                losses_root=losses_root,
                 profile="f64-nanonat/v1",
                 level=level,
             ),
@@ -253,7 +270,7 @@ class NodeLog:
             finished_at="2026-11-25T01:02:03Z",
         )
 
-    def recall(self, capsule: str, result: Base | None = None) -> Entry:
+    def recall(self, capsule: str, result: Base | None = None, at: str = AT) -> Entry:
         known = self.log.state.tasks[TASK]
         due = list_of(known.made, known.head.digest, never=capsule)
         assert due is not None
@@ -269,24 +286,24 @@ class NodeLog:
             result=result,
             composed=due.digest,
             reason="it was poisoned",
-            recalled_at=AT,
+            recalled_at=at,
         )
 
-    def open(self) -> Entry:
-        root = guest_root(GUESTS, GUEST_KEY)
+    def open(self, examples: str = digest_of("examples"), at: str = AT) -> Entry:
+        root = guest_root(self.lines, GUEST_KEY)
         tally = self.log.state.nodes[TASK].guests[root]
         return self.say(
             OpeningStatement,
             GuestOpening,
-            digest_of("examples"),
+            examples,
             task=TASK,
             root=root,
             key=GUEST_KEY.hex(),
-            examples=digest_of("examples"),
-            count=len(GUESTS),
+            examples=examples,
+            count=len(self.lines),
             why=WhyOpened.ASKED,
             rounds=[OpenedRound(intent=look.intent, sums=self.sums[look.intent]) for look in tally.looks],
-            opened_at=AT,
+            opened_at=at,
         )
 
 

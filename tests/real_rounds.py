@@ -12,32 +12,13 @@ import tiny
 from cryoflux.data.examples import Example
 from cryoflux.data.prepared import example_line
 from cryoflux.decision.evidence import pair_losses
-from cryoflux.decision.levels import certified_level
-from cryoflux.decision.reason import Reason
 from cryoflux.digests import sha256_hex, write_checksums
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.guest_tree import guest_root, sealed_losses_root
+from cryoflux.receipts.guest_tree import sealed_losses_root
 from cryoflux.receipts.losses_tree import loss_leaves
 from cryoflux.receipts.network_parts import (
-    Member,
-    MemberVerdict,
-    OpenedRound,
     RoundCandidate,
-    RoundOutcome,
-    SealedLook,
     SealedSums,
-    Search,
-)
-from cryoflux.receipts.network_statement import (
-    GuestHoldout,
-    GuestHoldoutStatement,
-    GuestOpening,
-    OpeningStatement,
-    Recall,
-    RecallStatement,
-    RoundResult,
-    RoundStatement,
-    WhyOpened,
 )
 from cryoflux.receipts.statement import Base
 from cryoflux.registry.adapters import read_adapter
@@ -51,9 +32,9 @@ from cryoflux.registry.versions import Versions
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.verification.loss_comparison import Found
 from cryoflux.verification.weights import version_digest
-from node_log import AT, GUEST_KEY, TASK, NodeLog
+from node_log import GUEST_KEY, TASK, NodeLog
 from plain_log import StoredLog
-from synthetic_parts import digest_of, figure
+from synthetic_parts import digest_of
 
 CUT = 32
 """tokens of a text that the attempts of `plain_log` read"""
@@ -103,7 +84,6 @@ class RealRounds:
     log: StoredLog = field(init=False)
     node: NodeLog = field(init=False)
     genesis: Base = field(init=False)
-    sums: dict[str, SealedSums] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.path.mkdir()
@@ -112,23 +92,10 @@ class RealRounds:
         self.lines = [example_line(Example(text, label)) for text, label in rows]
         self.log = StoredLog(self.path)
         self.log.heads[TASK] = self.genesis
-        self.node = NodeLog(self.log)
+        self.node = NodeLog(self.log, lines=list(self.lines), open_by="2126-01-01")
         self.log.abort(self.log.announce())
         self.node.introduce()
-        root = guest_root(self.lines, GUEST_KEY)
-        self.node.say(
-            GuestHoldoutStatement,
-            GuestHoldout,
-            root,
-            task=TASK,
-            root=root,
-            count=GUESTS,
-            alpha_ppm=10_000,
-            max_looks=40,
-            source="texts of our own",
-            open_by="2126-01-01",
-            entered_at=AT,
-        )
+        self.node.enter()
 
     @property
     def head(self) -> Base:
@@ -241,64 +208,16 @@ class RealRounds:
                 delta_squared_sum=str(found.delta_squared),
             )
         )
-        self.sums[announced.leaf_hash] = sums
-        level = certified_level(sums.evidence(GUESTS), intent.guest.needed_milli)
         leaves = loss_leaves(range(GUESTS), told[0][0], told[1][0], told[0][1], told[1][1])
-        result = candidate if level else head
-        self.log.heads[TASK] = result
-        verdict = MemberVerdict.ADOPTED if level else MemberVerdict.NOT_CHOSEN
-        return self.node.say(
-            RoundStatement,
-            RoundResult,
-            result.files,
-            intent=announced.leaf_hash,
-            id=intent.id,
-            task=TASK,
-            outcome=RoundOutcome.ACCEPTED if level else RoundOutcome.REJECTED,
-            reason=Reason(code="round.kept" if level else "round.missed"),
-            base=head,
-            result=result,
-            composed=(composed if level else known.composition).digest,
-            members=[Member(capsule=adapter, verdict=verdict)],
-            steps=steps,
-            search=Search(
-                tried=6,
-                count=512,
-                base_loss_sum=512 * 10**9,
-                new_loss_sum=460 * 10**9,
-                delta_squared_sum=str(10**21),
-            ),
-            look=SealedLook(
-                sealed=sums.seal(GUEST_KEY, announced.leaf_hash),
-                losses_root=sealed_losses_root(leaves, GUEST_KEY, announced.leaf_hash),
-                profile="f64-nanonat/v1",
-                level=level,
-            ),
-            energy=figure(),
-            software={"cryoflux": "0.2.0"},
-            started_at="2026-11-25T01:00:01Z",
-            finished_at="2026-11-25T01:02:03Z",
-        )
+        root = sealed_losses_root(leaves, GUEST_KEY, announced.leaf_hash)
+        return self.node.conclude(announced, steps, sums, root)
 
     def recall(self, adapter: str, result: Base | None = None) -> Entry:
         """Take an update out; ``result`` is a version that is said to be left."""
         known = self.log.state.tasks[TASK]
         due = list_of(known.made, known.head.digest, never=adapter)
         assert due is not None
-        left, base = result or self.version(due), known.head
-        self.log.heads[TASK] = left
-        return self.node.say(
-            RecallStatement,
-            Recall,
-            left.files,
-            task=TASK,
-            capsule=adapter,
-            base=base,
-            result=left,
-            composed=due.digest,
-            reason="it was poisoned",
-            recalled_at=LATER_AT,
-        )
+        return self.node.recall(adapter, result or self.version(due), LATER_AT)
 
     def point_head(self) -> Path:
         """The link to the head follows the log; the state."""
@@ -311,20 +230,7 @@ class RealRounds:
         """Retire the guest holdout; the file of its examples, whatever they are by now."""
         (root,) = self.log.state.nodes[TASK].guests
         content = b"".join(line + b"\n" for line in self.lines)
-        tally = self.log.state.nodes[TASK].guests[root]
-        self.node.say(
-            OpeningStatement,
-            GuestOpening,
-            sha256_hex(content),
-            task=TASK,
-            root=root,
-            key=GUEST_KEY.hex(),
-            examples=sha256_hex(content),
-            count=GUESTS,
-            why=WhyOpened.ASKED,
-            rounds=[OpenedRound(intent=look.intent, sums=self.sums[look.intent]) for look in tally.looks],
-            opened_at=LATER_AT,
-        )
+        self.node.open(sha256_hex(content), LATER_AT)
         folder = self.path / "network" / "openings" / root
         folder.mkdir(parents=True)
         (folder / "examples.jsonl").write_bytes(content)

@@ -15,23 +15,13 @@ from public_node import PublicNode, capsule_json, parent_of, rule, shown
 from running import python
 
 PUBLISH = """
-import os, signal, sys
+import sys
 from pathlib import Path
+from dying import die_at
 from public_node import capsule_json, rule
 from cryoflux.network.publishing import Publisher
-left = int(sys.argv[1])
-def deadly(function):
-    def call(*given, **named):
-        global left
-        left -= 1
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*given, **named)
-    return call
 publisher = Publisher(Path(sys.argv[2]), capsule_json)
-for name in ("link", "fsync", "unlink", "mkdir"):
-    setattr(os, name, deadly(getattr(os, name)))
-Path.replace = deadly(Path.replace)
+die_at(int(sys.argv[1]), "link", "fsync", "unlink", "mkdir")
 publisher.publish(rule())
 """
 

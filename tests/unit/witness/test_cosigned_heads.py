@@ -17,6 +17,7 @@ from running import python
 from signed_log import OpenWitness, SignedLog
 
 LOG = SignedLog()
+TESTS = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -131,21 +132,11 @@ def test_no_heads_are_no_bytes() -> None:
 
 
 KILLED = """
-import os, signal, sys
+import sys
 from pathlib import Path
 from cryoflux.witness.cosigned import keep_cosigned
-left = int(sys.argv[1])
-def deadly(function):
-    def call(*given, **named):
-        global left
-        left -= 1
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*given, **named)
-    return call
-for name in ("open", "fsync", "write", "replace"):
-    setattr(os, name, deadly(getattr(os, name)))
-Path.replace = deadly(Path.replace)
+from dying import die_at
+die_at(int(sys.argv[1]), "open", "fsync", "write", "replace")
 keep_cosigned(Path(sys.argv[2]), Path(sys.argv[3]).read_bytes())
 """
 
@@ -158,7 +149,7 @@ def test_a_crash_leaves_the_heads_of_before_or_of_after(tmp_path: Path, watched:
     while True:
         folder = tmp_path / f"log-{died}"
         keep_cosigned(folder, first)
-        process = python("-c", KILLED, died + 1, folder, note, light=True)
+        process = python("-c", KILLED, died + 1, folder, note, light=True, cwd=TESTS)
         process.communicate()
         assert kept(folder) in ([5], [5, 9])
         if process.returncode != -signal.SIGKILL:
