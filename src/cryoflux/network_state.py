@@ -49,8 +49,6 @@ class OpenRound(Struct, frozen=True):
 
     intent: RoundIntent
     leaf_hash: str
-    index: int
-    """position in the log"""
 
 
 class GuestLook(Struct, frozen=True):
@@ -135,8 +133,6 @@ class ContractTally(Struct):
     """What a log says of a contract of its owner."""
 
     terms: AgreedTerms
-    index: int
-    """position of the entry that proposed or accepted it"""
     looks: list[ContractLook] = msgspec.field(default_factory=list)
     """in order, the first of each window: no other counts"""
     results: dict[int, ContractResult] = msgspec.field(default_factory=dict)
@@ -175,8 +171,6 @@ class NodeState:
     """leaf hash of the announcement → what was announced"""
     contracts: dict[str, ContractTally] = field(default_factory=dict)
     """digest of a contract → what it was used for"""
-    rounds: int = 0
-    """announced ones"""
     considered: dict[str, Consideration] = field(default_factory=dict)
     """capsule → what rounds have said of it"""
     gains: list[RoundGain] = field(default_factory=list)
@@ -198,7 +192,7 @@ class NodeState:
             case UpdateOffer():
                 self.offers.setdefault(said.update.adapter, index)
             case RoundIntent():
-                self.announce(said, leaf_hash, index)
+                self.announce(said, leaf_hash)
             case RoundResult():
                 self.close(said)
             case Recall():
@@ -206,7 +200,7 @@ class NodeState:
             case GuestOpening():
                 self.retire(said)
             case _:
-                self.take_contract(said, index)
+                self.take_contract(said)
 
     def take_node(self, node: Node, leaf_hash: str) -> None:
         """Go on with who the node says it is."""
@@ -216,10 +210,9 @@ class NodeState:
         """Go on by a guest holdout; one that is there already stays what it was."""
         self.guests.setdefault(guest.root, GuestTally(guest, index))
 
-    def announce(self, intent: RoundIntent, leaf_hash: str, index: int) -> None:
+    def announce(self, intent: RoundIntent, leaf_hash: str) -> None:
         """Go on by an announced round. One at a time: the one before can get no record any more."""
-        self.open = {leaf_hash: OpenRound(intent, leaf_hash, index)}
-        self.rounds += 1
+        self.open = {leaf_hash: OpenRound(intent, leaf_hash)}
 
     def close(self, record: RoundResult) -> OpenRound | None:
         """Go on by the record of a round; the announcement that it closes."""
@@ -249,10 +242,10 @@ class NodeState:
         self.adopted.pop(recall.capsule, None)
         self.recalled.add(recall.capsule)
 
-    def take_contract(self, said: ContractSaid, index: int) -> None:
+    def take_contract(self, said: ContractSaid) -> None:
         """Go on by a contract, which stays what it was where it is there already, or by what it came to."""
         if isinstance(said, ProposedContract | AcceptedContract):
-            self.contracts.setdefault(said.terms.digest, ContractTally(said.terms, index))
+            self.contracts.setdefault(said.terms.digest, ContractTally(said.terms))
         elif (tally := self.contracts.get(said.contract)) is not None:
             tally.take(said)
 
@@ -262,9 +255,14 @@ class NodeState:
         return [(tally.terms, look) for tally in tallies for look in tally.looks if look.sealed]
 
     @property
+    def pledged(self) -> frozenset[str]:
+        """Roots of the guest holdouts that contracts are judged by."""
+        return frozenset(tally.terms.guest_root for tally in self.contracts.values())
+
+    @property
     def guest(self) -> GuestTally | None:
         """The guest holdout that the next round looks at: the first that neither retired nor is pledged."""
-        pledged = {tally.terms.guest_root for tally in self.contracts.values()}
+        pledged = self.pledged
         free = (tally for root, tally in self.guests.items() if root not in pledged)
         return next((tally for tally in free if not tally.retired), None)
 

@@ -25,7 +25,7 @@ from cryoflux.network.capsule import (
 from cryoflux.network.fetching import Fetches, PeerUnreachableError
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.log_facts import OfferFact
-from cryoflux.registry.composition import MOST_DEPTH, MOST_TERMS, Term, list_digest, parse_list
+from cryoflux.registry.composition import MOST_DEPTH, MOST_TERMS, Term, beginnings, parse_list
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.envelope import decode_base64
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
@@ -79,8 +79,7 @@ class NeededLists:
         self._know(parent)
 
     def _know(self, terms: tuple[Term, ...]) -> None:
-        for count in range(len(terms) + 1):
-            self._known.setdefault(list_digest(terms[:count]), terms[:count])
+        self._known |= beginnings(terms)
 
     def adapters(self) -> Iterator[str]:
         """The adapters of all its lists.

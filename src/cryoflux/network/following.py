@@ -55,7 +55,7 @@ def follow(record: PeerRecord, receipt_key: bytes, heads: Sequence[Note] = ()) -
     sizes = frozenset(note.checkpoint.size for note in heads)
     roots: dict[int, bytes] = {}
     if receipt_key and not facts.fault and size > before:
-        facts, roots = _read_on(record, receipt_key, sizes)
+        facts, roots = _read_on(record, facts, receipt_key, sizes)
         record.keep_facts(facts)
     roots |= _roots(mirror, sizes - roots.keys())
     for note in heads:
@@ -66,15 +66,15 @@ def follow(record: PeerRecord, receipt_key: bytes, heads: Sequence[Note] = ()) -
 
 
 def _read_on(
-    record: PeerRecord, receipt_key: bytes, wanted: frozenset[int]
+    record: PeerRecord, facts: LogFacts, receipt_key: bytes, wanted: frozenset[int]
 ) -> tuple[LogFacts, dict[int, bytes]]:
     """What the entries of a mirror come to, and the roots of the wanted sizes that were passed."""
-    mirror, facts = record.mirror, record.facts
+    mirror = record.mirror
     before, count = facts.size, mirror.size - facts.size
     entries = mirror.entries(before)
     roots, bad = walk(facts, mirror.key, receipt_key, entries, mirror.entry, count=count, wanted=wanted)
     if bad is not None:
-        facts = record.facts
+        facts = record.facts  # as they were: what was read has changed the others
         entries = islice(mirror.entries(before), bad - before)
         walk(facts, mirror.key, receipt_key, entries, mirror.entry, count=count)
         facts.fault = f"entry {bad}: {BAD_SIGNATURE}"

@@ -328,9 +328,10 @@ def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
     # Sizes rise, so what the mirror has got to is a beginning of what is published.
     heads = tuple(note for note in every if note.checkpoint.size <= size)
     etag = came.etag if len(heads) == len(every) else ""
-    if (gone := not_there(record.published, heads)) is not None:
+    before = record.published
+    if (gone := not_there(before, heads)) is not None:
         return _Heads(gone=gone)
-    return _Heads(signed_heads(record, heads), continued(record.published, heads), etag)
+    return _Heads(signed_heads(record, heads), continued(before, heads), etag)
 
 
 def _two_histories(mirror: MirrorFolder) -> str:

@@ -119,9 +119,8 @@ def enter_guest(network: NetworkFolder, examples: Sequence[bytes]) -> GuestFolde
         StorageError: the disk is full, read-only, or refuses.
     """
     key = secrets.token_bytes(KEY_BYTES)
-    guest = GuestFolder(
-        network.guest(guest_root(examples, key)), guest_root(examples, key), key, tuple(examples)
-    )
+    root = guest_root(examples, key)
+    guest = GuestFolder(network.guest(root), root, key, tuple(examples))
     draft = guest.path.with_name(f".draft-{guest.root[:16]}")
     with storage_errors(draft):
         draft.mkdir(parents=True, mode=0o700)

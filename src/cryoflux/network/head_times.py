@@ -12,7 +12,6 @@ __all__ = [
     "HeadTimes",
     "all_heads",
     "continued",
-    "heads_in",
     "merged",
     "not_there",
     "reached_by",
@@ -25,11 +24,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, cosigned_at, parse_note
+from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, cosigned_at
 from cryoflux.witness.commitment import quorum_time
 from cryoflux.witness.policy import Policy
 
-_EMPTY_LINE = b"\n\n"
 _MOST_OF_A_KEY = 8
 """signatures of one key under one head"""
 
@@ -72,22 +70,6 @@ class HeadTimes:
     def size(self) -> int:
         """Entries that a quorum has seen."""
         return self.sizes[-1] if self.sizes else 0
-
-
-def heads_in(content: bytes) -> tuple[Note, ...]:
-    """The heads in a file of them: notes with an empty line between two. No signature is verified.
-
-    Raises:
-        VerificationError: it is no such file.
-    """
-    parts = content.split(_EMPTY_LINE) if content else []
-    if len(parts) % 2:
-        raise VerificationError("This is no file of signed heads with an empty line between two.")
-    last = len(parts) - 2
-    return tuple(
-        parse_note(parts[at] + _EMPTY_LINE + parts[at + 1] + (b"\n" if at < last else b""))
-        for at in range(0, len(parts), 2)
-    )
 
 
 def all_heads(notes: Iterable[Note]) -> bytes:

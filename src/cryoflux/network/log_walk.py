@@ -24,11 +24,8 @@ from cryoflux.receipts.log_key import vouched_log_key
 from cryoflux.receipts.merkle import CompactRange, leaf_hash
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import (
-    GuestHoldout,
     GuestOpening,
     NetworkStatement,
-    Node,
-    Recall,
     RoundIntent,
     RoundResult,
     UpdateOffer,
@@ -143,24 +140,20 @@ class _Walk:
         said = statement.predicate
         node = self.facts.nodes.setdefault(said.task, NodeState())
         match said:
-            case Node():
-                node.take_node(said, entry.leaf_hash)
-            case GuestHoldout():
-                node.enter(said, entry.index)
             case RoundIntent():
                 guest = node.guest
                 self.facts.broken += guest is None or guest.in_use != said.guest
                 self.facts.open.add(entry.leaf_hash)
-                node.announce(said, entry.leaf_hash, entry.index)
+                node.take(said, entry.index, entry.leaf_hash)
             case RoundResult():
                 self._spent(said)
                 self._round(entry, said, node)
             case GuestOpening():
                 self._opened(said, node)
-            case Recall():
-                node.recall(said)
-            case _:
+            case UpdateOffer():
                 self._offered(entry, said, node)
+            case _:
+                node.take(said, entry.index, entry.leaf_hash)
 
     def _round(self, entry: Entry, said: RoundResult, node: NodeState) -> None:
         opened = node.close(said)

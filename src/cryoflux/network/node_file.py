@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NodeFile", "node_file", "opening_file"]
+__all__ = ["NodeFile", "node_file", "opening_file", "proven_entry"]
 
 import base64
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[str]) -> by
     Raises:
         StateTamperedError: the published log is damaged.
     """
-    shown = _proven(state, entry, note)
+    shown = proven_entry(state, entry, note)
     first = raw_public_key(load_first_public(state / KEYS_FOLDER, create=False))
     key = base64.b64encode(first).decode()
     hints = list(peers[:_MOST_PEERS])
@@ -71,10 +71,20 @@ def opening_file(state: Path, entry: Entry, note: Note) -> bytes:
     Raises:
         StateTamperedError: the published log is damaged.
     """
-    return canonical_bytes(_proven(state, entry, note))
+    return canonical_bytes(proven_entry(state, entry, note))
 
 
-def _proven(state: Path, entry: Entry, note: Note) -> ProvenEntry:
+def proven_entry(state: Path, entry: Entry, note: Note) -> ProvenEntry:
+    """An entry of a log, and the proof of its place under a head.
+
+    Args:
+        state: whose log the entry is in.
+        entry: it.
+        note: a head of that log that covers it.
+
+    Raises:
+        StateTamperedError: the published log is damaged.
+    """
     proof = prove(state, entry.index, note.content)
     shown = format_proof(Proof(proof.index, proof.hashes, proof.checkpoint, b""))
     return ProvenEntry(entry=base64.b64encode(entry.envelope).decode(), proof=shown.decode())

@@ -25,11 +25,11 @@ from cryoflux.network.capsule import (
     ProvenEntry,
 )
 from cryoflux.network.folder import CAPSULE
+from cryoflux.network.node_file import proven_entry
 from cryoflux.receipts.checkpoint import Note, VerifierKey
 from cryoflux.receipts.composed_by import composed_by
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import UpdateOffer
-from cryoflux.receipts.proof import Proof, format_proof, prove
 from cryoflux.receipts.reading import find_entry
 from cryoflux.receipts.statement import ReceiptStatement
 from cryoflux.registry.mixture import OfferedUpdate
@@ -168,9 +168,7 @@ class _Proving:
         committed = commitment_of(entry.index, self._heads, self._key, self._policy)
         if committed is None:
             return None
-        proof = prove(self._state.path, entry.index, committed.note.content)
-        shown = format_proof(Proof(proof.index, proof.hashes, proof.checkpoint, b""))
-        return ProvenEntry(entry=base64.b64encode(entry.envelope).decode(), proof=shown.decode())
+        return proven_entry(self._state.path, entry, committed.note)
 
 
 def write_capsule(state: StateFolder, offer: UpdateOffer, content: bytes, into: Path) -> None:
@@ -187,10 +185,8 @@ def write_capsule(state: StateFolder, offer: UpdateOffer, content: bytes, into: 
         StorageError: it cannot be written.
     """
     adapter = offer.update.adapter
-    write_atomic(into / ADAPTER, _kept(state, adapter, ADAPTER, MOST_ADAPTER_BYTES, adapter))
-    write_atomic(
-        into / ADAPTER_CONFIG, _kept(state, adapter, ADAPTER_CONFIG, MOST_CONFIG_BYTES, offer.config)
-    )
+    for name, kept in zip((ADAPTER, ADAPTER_CONFIG), kept_files(state, adapter, offer.config), strict=True):
+        write_atomic(into / name, kept)
     write_atomic(into / CAPSULE, content)
 
 

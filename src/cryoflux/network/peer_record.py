@@ -19,21 +19,21 @@ from __future__ import annotations
 
 __all__ = ["MOST_EXAMPLES_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord", "first_claims"]
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from cryoflux.digests import sha256_hex
 from cryoflux.errors import StorageError, VerificationError
 from cryoflux.files import IrregularFileError, read_regular, write_atomic
 from cryoflux.network.folder import NODE
-from cryoflux.network.head_times import HeadTimes, all_heads, heads_in, reached_by, together
+from cryoflux.network.head_times import HeadTimes, all_heads, reached_by, together
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.pulling import MirrorFolder
 from cryoflux.receipts.checkpoint import Note, VerifierKey
-from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, heads_in
 from cryoflux.witness.policy import Policy
 
 _MOST_FACTS_BYTES = 2**30
@@ -60,7 +60,7 @@ class _Times(Struct):
 
 def _digest(policy: Policy) -> str:
     """By which times that a policy gave are known: its logs have no part in them."""
-    return hashlib.sha256(repr((policy.witnesses, policy.groups, policy.quorum)).encode()).hexdigest()
+    return sha256_hex(repr((policy.witnesses, policy.groups, policy.quorum)).encode())
 
 
 class PeerRecord:
@@ -166,7 +166,7 @@ class PeerRecord:
         kept = self._kept_times(digest)
         size, found = self.mirror.size, dict[str, tuple[int, int | None]]()
         for note in together((*self.published, *self.seen)):
-            name = hashlib.sha256(note.content).hexdigest()
+            name = sha256_hex(note.content)
             if note.checkpoint.size <= size:
                 found[name] = kept.get(name) or (note.checkpoint.size, reached_by(note, policy))
         if found.keys() != kept.keys():

@@ -20,14 +20,13 @@ from cryoflux.network.pulling import unbundled
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint, Note, parse_checkpoint, parse_note
 from cryoflux.receipts.merkle import leaf_hash, root_hash
 from cryoflux.receipts.tile_reader import TileReader
-from cryoflux.receipts.tiles import TILE_WIDTH, Tile, bundle, tiles_of
+from cryoflux.receipts.tiles import MOST_TILE_BYTES, TILE_WIDTH, Tile, bundle, tiles_of
 from cryoflux.signing.keys import LOG_KEY, load_public_key
 from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import MOST_HEADS_BYTES, parse_heads, with_head
 
 _HEAD, _HEADS = "log/checkpoint", "log/heads"
 _HASH_BYTES = 32
-_MOST_BUNDLE_BYTES = TILE_WIDTH * 65_537
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,7 @@ def _content(log: Path, tile: Tile) -> bytes:
     for width in range(tile.width, TILE_WIDTH + 1):
         wider = Tile(tile.level, tile.index, width)
         try:
-            content = read_regular(log / wider.path, _MOST_BUNDLE_BYTES)
+            content = read_regular(log / wider.path, MOST_TILE_BYTES)
         except FileNotFoundError:
             continue
         if tile.level is None:

@@ -23,6 +23,7 @@ __all__ = ["Publication", "Publisher", "publish"]
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,11 +39,11 @@ from cryoflux.network.public_tree import PublicTree
 from cryoflux.network.revealing import Commitments, OwnOffer, RevealRule
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.reading import each_entry
-from cryoflux.registry.composition import Term, list_digest, parse_list
+from cryoflux.registry.composition import Term
+from cryoflux.registry.parent_lists import parent_lists
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 
 OPENING = "opening.json"
-_MOST_LIST_BYTES = 65_536
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -247,14 +248,10 @@ class _Revealing:
             self.problems.append(f"The files of the update {adapter[:16]}… are not here as they were signed.")
 
     def _lists_of_others(self) -> dict[str, tuple[Term, ...]]:
-        found = {}
+        found, list_of = {}, parent_lists(self.state.path)
         for path in _named_by_digest(self.folder.lists):
-            try:
-                terms = parse_list(_read(path, _MOST_LIST_BYTES))
-            except ModelError:
-                continue
-            if list_digest(terms) == path.name:
-                found[path.name] = terms
+            with suppress(ModelError):
+                found[path.name] = list_of(path.name)
         return found
 
 

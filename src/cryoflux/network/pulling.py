@@ -18,21 +18,20 @@ from __future__ import annotations
 
 __all__ = ["EVIDENCE", "PEERS", "MirrorFolder", "PullOutcome", "Pulled", "pull"]
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from cryoflux.digests import sha256_hex
 from cryoflux.errors import VerificationError
-from cryoflux.files import read_regular, storage_errors, write_atomic
+from cryoflux.files import read_regular, write_atomic
 from cryoflux.network.fetching import Fetches, PeerUnreachableError
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, VerifierKey, parse_note, verify_log
 from cryoflux.receipts.merkle import CompactRange, consistency_proof, leaf_hash, root_hash
-from cryoflux.receipts.tiles import TILE_WIDTH, Tile
+from cryoflux.receipts.tiles import MOST_TILE_BYTES, TILE_WIDTH, Tile, remove_superseded
 from cryoflux.witness.evidence import Equivocation
 
-_MOST_BUNDLE_BYTES = TILE_WIDTH * 65_537
 _MOST_NEW = 1_000_000
 """entries that one pull takes"""
 EVIDENCE, PEERS = "equivocation", "peers"
@@ -81,7 +80,7 @@ class MirrorFolder:
             network: folder of the node's network.
             key: of the peer's log.
         """
-        return cls(network / PEERS / hashlib.sha256(key.name.encode()).hexdigest(), key)
+        return cls(network / PEERS / sha256_hex(key.name.encode()), key)
 
     @property
     def note(self) -> Note | None:
@@ -123,7 +122,7 @@ class MirrorFolder:
         size = self.size
         for index in range(start // TILE_WIDTH, -(-size // TILE_WIDTH)):
             tile = Tile(None, index, min(TILE_WIDTH, size - index * TILE_WIDTH))
-            found = unbundled(read_regular(self.path / tile.path, _MOST_BUNDLE_BYTES), tile)
+            found = unbundled(read_regular(self.path / tile.path, MOST_TILE_BYTES), tile)
             yield from found[max(0, start - index * TILE_WIDTH) :]
 
     def entry(self, index: int) -> bytes:
@@ -154,7 +153,7 @@ class MirrorFolder:
         width = min(tile.width, self.size - tile.index * TILE_WIDTH)
         if width <= 0:
             return b""
-        return read_regular(self.path / Tile(None, tile.index, width).path, _MOST_BUNDLE_BYTES)
+        return read_regular(self.path / Tile(None, tile.index, width).path, MOST_TILE_BYTES)
 
     def keep(self, bundles: list[tuple[Tile, bytes]], tree: CompactRange, note: Note, etag: str) -> None:
         """Go on by what continues the log; the head last, so that a crash leaves the mirror as it was.
@@ -167,12 +166,7 @@ class MirrorFolder:
         write_atomic(self.path / _PEAKS, b"".join(tree.peaks))
         write_atomic(self.path / _HEAD, note.content)
         write_atomic(self.path / _TAG, etag.encode())
-        for tile, _ in bundles:
-            place = self.path / tile.path.partition(".p/")[0]
-            with storage_errors(place):
-                for old in place.with_name(f"{place.name}.p").glob("*"):
-                    if old != self.path / tile.path:
-                        old.unlink()
+        remove_superseded(self.path, (tile for tile, _ in bundles))
 
     def convict(self, evidence: bytes) -> None:
         """Keep the proof that the peer told two histories; it is marked for ever."""
@@ -286,7 +280,7 @@ class _Pull:
         found = []
         for index in range(start // TILE_WIDTH, -(-size // TILE_WIDTH)):
             tile = Tile(None, index, min(TILE_WIDTH, size - index * TILE_WIDTH))
-            came = self._fetcher.fetch(f"{self._url}/{tile.path}", _MOST_BUNDLE_BYTES)
+            came = self._fetcher.fetch(f"{self._url}/{tile.path}", MOST_TILE_BYTES)
             self._received += len(came.content)
             unbundled(came.content, tile)
             found.append((tile, came.content))

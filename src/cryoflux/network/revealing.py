@@ -20,7 +20,7 @@ from cryoflux.receipts.checkpoint import Note
 from cryoflux.receipts.entry import Entry, Kind
 from cryoflux.receipts.network_statement import GuestOpening, UpdateOffer
 from cryoflux.receipts.statement import ReceiptStatement
-from cryoflux.registry.composition import Term, list_digest
+from cryoflux.registry.composition import Term, beginnings, list_digest
 from cryoflux.registry.made import lists_on_the_way
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.witness.commitment import quorum_time
@@ -145,7 +145,7 @@ class Commitments:
         for head in heads:
             known |= lists_on_the_way(head.made, head.head.digest)
         for terms in parents:
-            known |= {list_digest(terms[:count]): terms[:count] for count in range(len(terms) + 1)}
+            known |= beginnings(terms)
         return _closure([*(head.composition.terms for head in heads), *parents], known)
 
 

@@ -19,6 +19,7 @@ from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
 from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
 from cryoflux.network.node_place import NodePlace
+from cryoflux.network.offers_found import CONTESTED_S
 from cryoflux.network.proposing import FEW, PROPOSALS, FoundSteps, search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
@@ -40,8 +41,6 @@ from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
 from cryoflux.tasks.composing import Composing
 
-_CONTESTED_S = 600
-"""two commitments that are less apart are told so: whose is the original is not sure"""
 _LOOKS_ASIDE = 3
 """looks at the guest holdout that a reservation holds at least, in what one costs"""
 Admission = Callable[[OfferHere], tuple[MemberVerdict, str] | None]
@@ -315,7 +314,7 @@ def _copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:
     if original is None:
         return f"a copy of {of[:16]}…, which is in our head or was offered before"
     later_s = copy.committed_s - original.committed_s
-    contested = ", contested" if later_s < _CONTESTED_S else ""
+    contested = ", contested" if later_s < CONTESTED_S else ""
     return f"a copy of {original.name or of[:16] + '…'}, committed {later_s:,} s after it{contested}"
 
 

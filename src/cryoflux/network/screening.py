@@ -61,7 +61,7 @@ class CopyScreen:
         self._composing, self._kept, self._part = composing, kept, part
         self._indices = list(indices[:TEXTS])
         self._named = f"{digest}/{self._indices}"
-        self._logits_of = cache(self._logits)
+        self._logits_of, self._direction_of = cache(self._logits), cache(self._direction)
 
     def direction(self, update: OfferedUpdate) -> Direction:
         """Where an update moves the genesis.
@@ -69,6 +69,9 @@ class CopyScreen:
         Raises:
             ModelError: it cannot be added up.
         """
+        return self._direction_of(update)
+
+    def _direction(self, update: OfferedUpdate) -> Direction:
         low_rank, whole = self._composing.moves(update)
         with_it = Composition(genesis=update.genesis, terms=(update.term,))
         change = self._logits_of(with_it) - self._logits_of(Composition(genesis=update.genesis))

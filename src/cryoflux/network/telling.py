@@ -20,7 +20,7 @@ from cryoflux.files import read_regular
 from cryoflux.network.books import CapsuleTold, LogTold, RoundTold
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.following import follow, signed_heads
-from cryoflux.network.head_times import HeadTimes, heads_in, together
+from cryoflux.network.head_times import HeadTimes, together
 from cryoflux.network.log_facts import OpeningFact, RoundFact
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
@@ -28,7 +28,7 @@ from cryoflux.network.pulling import MirrorFolder
 from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.log import LOG_FOLDER
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
-from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED, log_key_of
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED, heads_in, log_key_of
 
 LATER = 2**62
 """Unix seconds: later than every time of a witness"""

@@ -16,10 +16,10 @@ from cryoflux.digests import sha256_hex
 from cryoflux.errors import VerificationError
 from cryoflux.files import read_regular, write_atomic
 from cryoflux.network.fetching import Fetches, PeerUnreachableError
-from cryoflux.network.head_times import heads_in
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
 from cryoflux.receipts.checkpoint import Note, cosigned_at, verify_log
+from cryoflux.witness.cosigned import heads_in
 from cryoflux.witness.policy import WitnessLine
 
 _MOST_ANSWER_BYTES = 2 * 2**20

@@ -20,11 +20,7 @@ from cryoflux.receipts.contract_statement import (
     CONTRACT_LOOK_TYPE,
     CONTRACT_RESULT_TYPE,
     CONTRACT_TYPE,
-    AcceptedContractStatement,
-    ContractLookStatement,
-    ContractResultStatement,
     ContractStatement,
-    ProposedContractStatement,
 )
 from cryoflux.receipts.key_statement import (
     REVOCATION_TYPE,
@@ -44,14 +40,7 @@ from cryoflux.receipts.network_statement import (
     RECALL_TYPE,
     ROUND_INTENT_TYPE,
     ROUND_TYPE,
-    GuestHoldoutStatement,
     NetworkStatement,
-    NodeStatement,
-    OfferStatement,
-    OpeningStatement,
-    RecallStatement,
-    RoundIntentStatement,
-    RoundStatement,
 )
 from cryoflux.receipts.session import SESSION_TYPE, SessionStatement
 from cryoflux.receipts.statement import (
@@ -87,17 +76,8 @@ _DECODER = msgspec.json.Decoder(
     | KeyRevocationStatement
     | ForkStatement
     | JudgementStatement
-    | NodeStatement
-    | GuestHoldoutStatement
-    | OfferStatement
-    | RoundIntentStatement
-    | RoundStatement
-    | OpeningStatement
-    | RecallStatement
-    | ProposedContractStatement
-    | AcceptedContractStatement
-    | ContractLookStatement
-    | ContractResultStatement
+    | NetworkStatement
+    | ContractStatement
     | v1.IntentStatementV1
     | v1.ReceiptStatementV1
 )

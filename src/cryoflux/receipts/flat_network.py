@@ -22,7 +22,7 @@ from cryoflux.receipts.network_statement import (
     RoundResult,
     UpdateOffer,
 )
-from cryoflux.receipts.sums import search_evidence
+from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
 
 
@@ -141,7 +141,7 @@ def _search(search: Search | None) -> dict[str, Any]:
     names = ("screen_delta", "screen_delta_lo_95", "screen_delta_hi_95", "screen_examples", "tried")
     if search is None:
         return dict.fromkeys(names)
-    found = search_evidence(search)
+    found = evidence_of(search)
     values = (found.delta_mean, *fixed_interval(found), search.count, search.tried)
     return dict(zip(names, values, strict=True))
 

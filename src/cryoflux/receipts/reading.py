@@ -14,7 +14,7 @@ from cryoflux.receipts.decoding import NewerFormatError
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.numbering import number_entries
 from cryoflux.receipts.revocation import Authority
-from cryoflux.receipts.store import DATABASE, Row, StoredRows
+from cryoflux.receipts.store import DATABASE, Row, StoredRows, columns_of
 from cryoflux.signing.keys import KEYS_FOLDER, RECEIPT_KEY, load_public_key
 
 _SHORTEST_PREFIX = 4
@@ -106,7 +106,7 @@ def find_entry(entries: Sequence[Entry], text: str) -> Entry:
         numbered = [entry for entry in entries if entry.index == int(text)]
         if numbered:
             return numbered[0]
-    named = [entry for entry in entries if text in {_task_id(entry), _round_id(entry)} - {""}]
+    named = [entry for entry in entries if text and columns_of(entry.statement).task_id == text]
     receipts = [entry for entry in named if entry.receipt is not None or entry.round is not None]
     if found := receipts[-1:] or named[-1:]:
         return found[0]
@@ -120,16 +120,6 @@ def find_entry(entries: Sequence[Entry], text: str) -> Entry:
         hint="Give an attempt as '#3', an index, a task id, or the first digits of a receipt hash; see "
         "cryoflux receipts list.",
     )
-
-
-def _task_id(entry: Entry) -> str:
-    said = entry.intent or entry.receipt
-    return said.task.id if said is not None else ""
-
-
-def _round_id(entry: Entry) -> str:
-    said = entry.round_intent or entry.round
-    return said.id if said is not None else ""
 
 
 def _attempt(entries: Sequence[Entry], text: str) -> Entry:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -56,17 +56,8 @@ _STATEMENTS = (
     key_statement.KeyRevocationStatement,
     statement.ForkStatement,
     statement.JudgementStatement,
-    network_statement.NodeStatement,
-    network_statement.GuestHoldoutStatement,
-    network_statement.OfferStatement,
-    network_statement.RoundIntentStatement,
-    network_statement.RoundStatement,
-    network_statement.OpeningStatement,
-    network_statement.RecallStatement,
-    contract_statement.ProposedContractStatement,
-    contract_statement.AcceptedContractStatement,
-    contract_statement.ContractLookStatement,
-    contract_statement.ContractResultStatement,
+    *get_args(network_statement.NetworkStatement),
+    *get_args(contract_statement.ContractStatement),
     statement_v1.IntentStatementV1,
     statement_v1.ReceiptStatementV1,
 )

@@ -68,11 +68,11 @@ class Columns(Struct, frozen=True):
     """What the table says beside an envelope; only an index."""
 
     kind: str
-    """``intent``, ``receipt``, ``head``, ``session``, ``key``, ``fork`` or ``judgement``"""
+    """what it is, as `Kind` names it"""
     task_id: str
-    """empty for anything else than an attempt"""
+    """of an attempt or a round; empty for anything else"""
     outcome: str
-    """of a receipt or a judgement; empty for anything else"""
+    """of a receipt, a judgement, a round or what came of a contract; empty for anything else"""
 
 
 class Row(Struct, frozen=True):

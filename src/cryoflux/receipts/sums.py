@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Sums", "anytime_ends", "evidence_of", "search_evidence", "sums_of"]
+__all__ = ["Sums", "anytime_ends", "evidence_of", "sums_of"]
 
 import math
 from typing import TypedDict
@@ -41,9 +41,9 @@ def sums_of(evidence: Evidence) -> Sums:
     )
 
 
-def evidence_of(said: Evaluation | Screen | Measurement) -> Evidence:
+def evidence_of(said: Evaluation | Screen | Measurement | Search) -> Evidence:
     """The evidence in the form that the rules judge."""
-    hits = said.hits
+    hits = None if isinstance(said, Search) else said.hits
     return Evidence(
         count=said.read if isinstance(said, Evaluation) else said.count,
         base_loss=said.base_loss_sum,
@@ -55,12 +55,6 @@ def evidence_of(said: Evaluation | Screen | Measurement) -> Evidence:
         lost=hits.lost if hits else 0,
         hits=hits is not None,
     )
-
-
-def search_evidence(search: Search) -> Evidence:
-    """What a round found on its node's own training side, in the same form."""
-    sums = (search.base_loss_sum, search.new_loss_sum, int(search.delta_squared_sum))
-    return Evidence(search.count, *sums, 0, 0, 0, 0, hits=False)
 
 
 def anytime_ends(receipt: Receipt) -> tuple[float | None, float | None]:

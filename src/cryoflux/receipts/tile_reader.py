@@ -13,11 +13,10 @@ from pathlib import Path
 from cryoflux.errors import StateTamperedError
 from cryoflux.files import read_regular
 from cryoflux.receipts.merkle import consistency_ranges, inclusion_ranges, node_hash, root_hash
-from cryoflux.receipts.tiles import TILE_WIDTH, Tile
+from cryoflux.receipts.tiles import MOST_TILE_BYTES, TILE_WIDTH, Tile
 
 _HASH_BYTES = 32
 _LEVEL_BITS = 8
-_MAX_TILE_BYTES = TILE_WIDTH * 65_537
 
 
 def _unreadable(tile: Tile, why: str) -> StateTamperedError:
@@ -48,7 +47,7 @@ class TileReader:
         for width in range(tile.width, TILE_WIDTH + 1):
             path = self._folder / Tile(tile.level, tile.index, width).path
             try:
-                return read_regular(path, _MAX_TILE_BYTES)
+                return read_regular(path, MOST_TILE_BYTES)
             except FileNotFoundError:
                 continue
             except OSError as error:

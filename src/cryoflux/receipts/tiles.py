@@ -9,6 +9,7 @@ written again, and one that does not follow from the entries does not belong her
 from __future__ import annotations
 
 __all__ = [
+    "MOST_TILE_BYTES",
     "TILE_WIDTH",
     "Edge",
     "Tile",
@@ -30,6 +31,8 @@ from cryoflux.files import storage_errors, write_atomic
 from cryoflux.receipts.merkle import CompactRange, fold_peaks, leaf_hash, root_hash
 
 TILE_WIDTH = 256
+MOST_TILE_BYTES = TILE_WIDTH * 65_537
+"""that a tile or a bundle of entries has: each at most 65,535 bytes, and two of its length"""
 ENTRIES = "entries"
 _MAX_ITEM_BYTES = 0xFFFF
 _PATH = re.compile(

@@ -16,6 +16,7 @@ __all__ = [
     "MOST_TERMS",
     "Composition",
     "Term",
+    "beginnings",
     "cannot_compose",
     "list_digest",
     "parse_list",
@@ -120,6 +121,11 @@ class Composition(Document, frozen=True):
 def list_digest(terms: Sequence[Term]) -> str:
     """The digest that names a list."""
     return sha256_hex("".join(term.line for term in terms).encode())
+
+
+def beginnings(terms: tuple[Term, ...]) -> dict[str, tuple[Term, ...]]:
+    """Every beginning of a list by its digest, from the empty one to the whole."""
+    return {list_digest(terms[:count]): terms[:count] for count in range(len(terms) + 1)}
 
 
 def parse_list(content: bytes) -> tuple[Term, ...]:

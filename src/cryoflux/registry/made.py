@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from cryoflux.registry.composition import Composition, Term, list_digest
+from cryoflux.registry.composition import Composition, Term, beginnings, list_digest
 from cryoflux.registry.mixture import ListStep, after
 
 _MOST = 1024
@@ -61,8 +61,7 @@ def lists_on_the_way(made: Mapping[str, MadeVersion], version: str) -> dict[str,
         composed = _folded(way[:end], "")
         found[composed.digest] = composed.terms
         for step in way[end - 1].steps:
-            parent = step.update.parent
-            found |= {list_digest(parent[:count]): parent[:count] for count in range(len(parent) + 1)}
+            found |= beginnings(step.update.parent)
     return found
 
 

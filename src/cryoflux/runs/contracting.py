@@ -204,7 +204,7 @@ def _refuse(memory: LogState, terms: AgreedTerms, origin: str, now: datetime) ->
 
 def _refuse_holdout(node: NodeState, terms: AgreedTerms) -> None:
     guest = node.guests.get(terms.guest_root)
-    pledged = any(tally.terms.guest_root == terms.guest_root for tally in node.contracts.values())
+    pledged = terms.guest_root in node.pledged
     if guest is None or guest.said.count != terms.count or guest.looks or guest.retired or pledged:
         raise UsageError(
             f"The guest holdout {terms.guest_root[:16]}… cannot judge this contract.",

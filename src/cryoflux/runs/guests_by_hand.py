@@ -238,7 +238,7 @@ def _sums(guest: GuestFolder, name: str, *, of_contract: bool) -> SealedSums:
 
 
 def _to_open(opened: VersionsByHand, node: NodeState, root: str) -> GuestTally:
-    pledged = {tally.terms.guest_root for tally in node.contracts.values()}
+    pledged = node.pledged
     closed = [
         tally
         for tally in node.guests.values()

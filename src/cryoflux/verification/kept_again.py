@@ -80,13 +80,23 @@ def version_again(state: StateFolder, version: Base, recomputer: Recomputer, cop
     return copy
 
 
-def losses_again(recomputer: Recomputer, model: Path, examples: Path, profile: str, count: int) -> Found:
+def losses_again(
+    recomputer: Recomputer, model: Path, examples: Path, profile: str, count: int, *, other: str = ""
+) -> Found:
     """Losses of a model on all examples, and which it gets right.
+
+    Args:
+        recomputer: computes them.
+        model: folder of the model.
+        examples: their file.
+        profile: arithmetic.
+        count: examples that were said.
+        other: what to say where they are not as many; that those of a monitor are others, where it is empty.
 
     Raises:
         VerificationError: they are not as many as was said.
     """
     losses, right = recomputer.evaluate_some(model, examples, None, profile)
     if {len(losses), len(right)} != {count}:
-        raise VerificationError(f"the monitor here has not the {count} examples recorded")
+        raise VerificationError(other or f"the monitor here has not the {count} examples recorded")
     return losses, right

@@ -23,15 +23,15 @@ from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.store import DATABASE, Row, StoredRows
+from cryoflux.receipts.tiles import MOST_TILE_BYTES
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES
 from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, METER_KEY, RECEIPT_KEY, load_public_key
 from cryoflux.state import StateFolder
 
 ACCOUNT = "account.db"
-_MAX_TILE_BYTES = 256 * 65_537
 _DEEPEST_TILE = 12
 """folders within each other; no index of a tile has more parts"""
-_MOST_HELD_BYTES = 4 * _MAX_TILE_BYTES
+_MOST_HELD_BYTES = 4 * MOST_TILE_BYTES
 _SHORTEST_ENTRY = 200
 """bytes of an envelope; a shorter line is none"""
 _MOST_SHORT = 64
@@ -130,14 +130,14 @@ class StoredTiles(Mapping[str, bytes]):
         room = _MOST_HELD_BYTES
         for path in sorted(_tile_files(str(log))):
             partial = ".p/" in path and room > 0
-            held = _bytes_or_none(log / path, _MAX_TILE_BYTES) if partial else None
+            held = _bytes_or_none(log / path, MOST_TILE_BYTES) if partial else None
             if not partial or held is not None:
                 self._held[path] = held
                 room -= len(held or b"")
 
     def __getitem__(self, path: str) -> bytes:
         held = self._held[path]
-        return held if held is not None else _bytes_or_none(self._log / path, _MAX_TILE_BYTES) or b""
+        return held if held is not None else _bytes_or_none(self._log / path, MOST_TILE_BYTES) or b""
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._held)

@@ -22,7 +22,7 @@ from cryoflux.digests import (
 )
 from cryoflux.errors import CryoFluxError, ModelError, VerificationError
 from cryoflux.receipts.parts import Base
-from cryoflux.registry.composition import Composition, Term, list_digest
+from cryoflux.registry.composition import Composition, Term, beginnings
 from cryoflux.registry.kept_lists import is_whole, weight_files
 from cryoflux.registry.made import MadeVersion, lists_on_the_way
 from cryoflux.registry.mixture import ListStep
@@ -52,8 +52,8 @@ class ListedVersion:
     def lists(self) -> dict[str, tuple[Term, ...]]:
         """The lists that its updates may name as their parents, as far as the log has them."""
         found = lists_on_the_way(self.made, self.on)
-        for parent in (step.update.parent for step in self.steps):
-            found |= {list_digest(parent[:count]): parent[:count] for count in range(len(parent) + 1)}
+        for step in self.steps:
+            found |= beginnings(step.update.parent)
         return found
 
 

@@ -25,9 +25,8 @@ from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.store import DATABASE, StoredRows
 from cryoflux.receipts.tile_reader import TileReader
-from cryoflux.receipts.tiles import TILE_WIDTH, Tile
+from cryoflux.receipts.tiles import MOST_TILE_BYTES, TILE_WIDTH, Tile
 
-_MOST_TILE_BYTES = 256 * 65_537
 _TIMEOUT_S = 20.0
 """for the next byte, and for all of the head"""
 _LONGEST_S = 300.0
@@ -87,7 +86,7 @@ class _Served:
         for index in range(-(-size // TILE_WIDTH)):
             tile = Tile(None, index, min(TILE_WIDTH, size - index * TILE_WIDTH))
             yield from _entries(
-                _fetched(f"{self.name}/{tile.path}", _MOST_TILE_BYTES, self.until_s), tile.path
+                _fetched(f"{self.name}/{tile.path}", MOST_TILE_BYTES, self.until_s), tile.path
             )
 
 

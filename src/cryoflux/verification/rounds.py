@@ -32,7 +32,7 @@ from cryoflux.receipts.network_statement import (
     UpdateOffer,
 )
 from cryoflux.receipts.offering import offer_complaints
-from cryoflux.receipts.sums import search_evidence
+from cryoflux.receipts.sums import evidence_of
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import StepKind, after
@@ -291,7 +291,7 @@ def _searched(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
         return
     if search.count != intent.screened_with:
         yield f"searched with {search.count} examples, and announced {intent.screened_with}"
-    if said.steps and search_evidence(search).delta <= 0:
+    if said.steps and evidence_of(search).delta <= 0:
         yield "composed what did not help on the node's own training side"
 
 
@@ -320,7 +320,7 @@ def _opened(said: GuestOpening, sums: SealedSums, look: GuestLook) -> Iterator[s
     found = sums.evidence(said.count)
     if found.count * found.delta_squared < found.delta**2:
         yield f"opens the look of {look.intent[:16]}… to sums that no losses have"
-    level = certified_level(sums.evidence(said.count), look.needed_milli)
+    level = certified_level(found, look.needed_milli)
     if level != look.level:
         yield f"published a level of {look.level} for {look.intent[:16]}…, and its sums certify {level}"
     if sums.base != look.base:

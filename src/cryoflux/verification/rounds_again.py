@@ -27,9 +27,8 @@ from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.registry.kept_lists import is_whole
 from cryoflux.verification.folders import compare_folder
-from cryoflux.verification.kept_again import refuse_too_much
+from cryoflux.verification.kept_again import losses_again, refuse_too_much
 from cryoflux.verification.levels import Word
-from cryoflux.verification.loss_comparison import Found
 from cryoflux.verification.model_sources import ListedVersion, ModelSources, composed_in
 from cryoflux.verification.open_question import OpenQuestion
 from cryoflux.verification.opened_looks import HeldLook, hold_look
@@ -157,9 +156,13 @@ class _Again:
     def _held(look: OpenedLook, recomputer: Recomputer, models: Sequence[Path], examples: Path) -> HeldLook:
         """What came of the comparison; in float64 where float32 differs too much."""
         opened, profile = look.opened, look.opened.sums.profile
+        other = f"its examples are not the {opened.count} that were opened"
         held = HeldLook(Word.OPEN, "")
         for arithmetic in dict.fromkeys((profile, PROFILE)):
-            base, new = (_losses(recomputer, one, examples, arithmetic, opened.count) for one in models)
+            base, new = (
+                losses_again(recomputer, one, examples, arithmetic, opened.count, other=other)
+                for one in models
+            )
             held = hold_look(opened, base, new, profile)
             if held.word is not Word.REFUTED:
                 break
@@ -197,10 +200,3 @@ class _Again:
         if len(lines) != look.opened.count or guest_root(lines, look.opened.key) != look.root:
             raise VerificationError("the examples that were opened are not those whose root was entered")
         return copy
-
-
-def _losses(recomputer: Recomputer, model: Path, examples: Path, profile: str, count: int) -> Found:
-    losses, right = recomputer.evaluate_some(model, examples, None, profile)
-    if {len(losses), len(right)} != {count}:
-        raise VerificationError(f"its examples are not the {count} that were opened")
-    return losses, right

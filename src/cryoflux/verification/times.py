@@ -15,26 +15,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from cryoflux.receipts.contract_statement import (
-    AcceptedContract,
-    ContractLook,
-    ContractResult,
-    ContractStatement,
-    ProposedContract,
-)
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation
-from cryoflux.receipts.network_statement import (
-    GuestHoldout,
-    GuestOpening,
-    NetworkStatement,
-    Node,
-    Recall,
-    RoundIntent,
-    RoundResult,
-    UpdateOffer,
-)
-from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Receipt
+from cryoflux.receipts.statement import Intent, Receipt
 
 _TOLERATED_S = 60.0
 """that an entry may say to be older than one before it: attempts at once, and clocks that are set"""
@@ -115,48 +97,13 @@ def begun_before_announced(intent: Intent, receipt: Receipt) -> Iterator[str]:
 
 def _said(entry: Entry) -> tuple[str, str]:
     """When what an entry is about began, empty where it does not say that, and when it was written."""
-    if (intent := entry.intent) is not None:
-        return "", intent.announced_at
     if (receipt := entry.receipt) is not None:
         return receipt.started_at, receipt.finished_at
     if (session := entry.session) is not None:
         return session.began_at, session.ended_at
     if (record := entry.round) is not None:
         return record.started_at, record.finished_at
-    if (statement := entry.network or entry.contract) is not None:
-        return "", _of_a_node(statement)
-    return "", _at(entry)
-
-
-def _of_a_node(statement: NetworkStatement | ContractStatement) -> str:
-    """When a node, or a party of a contract, wrote something."""
-    match statement.predicate:
-        case Node(stated_at=at) | GuestHoldout(entered_at=at) | UpdateOffer(offered_at=at):
-            return at
-        case RoundIntent(announced_at=at) | RoundResult(finished_at=at):
-            return at
-        case GuestOpening(opened_at=at) | Recall(recalled_at=at):
-            return at
-        case ProposedContract(proposed_at=at) | AcceptedContract(accepted_at=at):
-            return at
-        case ContractLook(looked_at=at) | ContractResult(evaluated_at=at):
-            return at
-
-
-def _at(entry: Entry) -> str:
-    """When something was written that did not last."""
-    said = entry.statement.predicate
-    if isinstance(said, HeadMove):
-        return said.moved_at
-    if isinstance(said, Fork):
-        return said.forked_at
-    if isinstance(said, Judgement):
-        return said.judged_at
-    if isinstance(said, KeyRoot):
-        return said.enrolled_at
-    if isinstance(said, KeyRotation):
-        return said.rotated_at
-    return said.revoked_at if isinstance(said, KeyRevocation) else ""
+    return "", entry.at
 
 
 def _moment(timestamp: str) -> float | None:

@@ -14,13 +14,13 @@ __all__ = [
     "HEADS",
     "MOST_HEADS_BYTES",
     "WITNESSED",
+    "heads_in",
     "keep_cosigned",
     "log_key_of",
     "parse_heads",
     "with_head",
 ]
 
-from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def parse_heads(content: bytes) -> tuple[Note, ...]:
     """
     if len(content) > MOST_HEADS_BYTES:
         raise VerificationError(f"Cosigned heads of a log have at most {MOST_HEADS_BYTES:,} bytes.")
-    notes = tuple(_each_note(content))
+    notes = heads_in(content)
     for older, newer in pairwise(note.checkpoint for note in notes):
         if newer.origin != older.origin or newer.size <= older.size:
             raise VerificationError(
@@ -66,11 +66,15 @@ def parse_heads(content: bytes) -> tuple[Note, ...]:
     return notes
 
 
-def _each_note(content: bytes) -> Iterator[Note]:
+def heads_in(content: bytes) -> tuple[Note, ...]:
+    """The heads in a file of them: notes with an empty line between two. No signature or order is checked.
+
+    Raises:
+        VerificationError: it is no such file.
+    """
     *before, last = content.split(_EMPTY_LINE)
     parts = [*(part + b"\n" for part in before), last] if content else []
-    for at in range(0, len(parts), 2):
-        yield parse_note(b"\n".join(parts[at : at + 2]))
+    return tuple(parse_note(b"\n".join(parts[at : at + 2])) for at in range(0, len(parts), 2))
 
 
 def with_head(content: bytes, new: Note) -> bytes:

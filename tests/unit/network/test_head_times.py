@@ -11,13 +11,13 @@ from cryoflux.network.head_times import (
     HeadTimes,
     all_heads,
     continued,
-    heads_in,
     merged,
     not_there,
     reached_by,
     together,
 )
 from cryoflux.receipts.checkpoint import Note, parse_note
+from cryoflux.witness.cosigned import heads_in
 from cryoflux.witness.policy import parse_policy
 from node_tree import CosigningWitness
 from signed_log import SignedLog

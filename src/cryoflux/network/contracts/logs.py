@@ -18,7 +18,7 @@ from cryoflux.errors import UsageError, VerificationError
 from cryoflux.files import read_regular
 from cryoflux.network.contracts.document import policy_of
 from cryoflux.network.contracts.told import ContractTold, HeadTold, contract_told
-from cryoflux.network.head_times import heads_in, reached_by
+from cryoflux.network.head_times import reached_by
 from cryoflux.network.pulling import MirrorFolder
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
@@ -30,7 +30,7 @@ from cryoflux.receipts.contract_parts import AgreedTerms
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log import CHECKPOINT, LOG_FOLDER
 from cryoflux.receipts.merkle import CompactRange, leaf_hash
-from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED
+from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED, heads_in
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from cryoflux.witness.policy import Policy
 
