@@ -14,6 +14,7 @@ import typer
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import ExitCode
+from cryoflux.report.layout import counted
 
 if TYPE_CHECKING:
     from cryoflux.network.folder import NetworkFolder
@@ -120,8 +121,8 @@ def _lines(found: Gathered, folder: NetworkFolder) -> list[str]:
         return [f"{folder.known_peers} names no node: cryoflux node peers add NAME VKEY URL"]
     lines = []
     if found.witnesses:
-        witnesses = _count(found.witnesses, "witness", "witnesses")
-        lines.append(f"{witnesses} brought {_count(found.heads, 'head', 'heads')}")
+        witnesses = counted(found.witnesses, "witness", "witnesses")
+        lines.append(f"{witnesses} brought {counted(found.heads, 'head', 'heads')}")
     width = max(len(one.name) for one in found.peers)
     for one in found.peers:
         lines.append(f"{one.name.ljust(width)}  {_said(one)}")
@@ -129,7 +130,7 @@ def _lines(found: Gathered, folder: NetworkFolder) -> list[str]:
             lines.append(f"{' ' * width}  evidence: {shlex.quote(str(evidence))}")
         missing = sorted(one.unavailable.items())
         lines += [
-            f"{' ' * width}  unavailable: {capsule[:16]}… ({_count(said.tries, 'try', 'tries')}): {said.why}"
+            f"{' ' * width}  unavailable: {capsule[:16]}… ({counted(said.tries, 'try', 'tries')}): {said.why}"
             for capsule, said in missing[:_SHOWN]
         ]
         if len(missing) > _SHOWN:
@@ -144,17 +145,13 @@ def _said(one: PeerGathered) -> str:
     if one.outcome not in {PullOutcome.NEW, PullOutcome.SAME}:
         known = " (known before)" if one.known else ""
         parts.append(f"{one.outcome}{known}: {one.why}")
-    parts.append(f"{_count(one.size, 'entry', 'entries')}, {one.came:,} new")
+    parts.append(f"{counted(one.size, 'entry', 'entries')}, {one.came:,} new")
     parts.append(f"{one.witnessed:,} witnessed" if one.witnessed else "not witnessed")
     if one.offers:
         waits = f", {one.waiting} not witnessed" if one.waiting else ""
-        parts.append(f"{_count(one.offers, 'offer', 'offers')}, {one.fetched} fetched{waits}")
+        parts.append(f"{counted(one.offers, 'offer', 'offers')}, {one.fetched} fetched{waits}")
     parts.append(f"{one.received:,} bytes")
     return " · ".join(parts)
-
-
-def _count(number: int, one: str, more: str) -> str:
-    return f"{number:,} {one if number == 1 else more}"
 
 
 @peers_app.callback()
@@ -200,7 +197,7 @@ def show_peers(
     for node, record in records:
         is_verifier = ", verifier" if node.origin in peers.verifier_origins else ""
         void = ", has told two histories" if record.mirror.evidence else ""
-        entries = _count(record.mirror.size, "entry", "entries")
+        entries = counted(record.mirror.size, "entry", "entries")
         stdout.print(f"{node.name}  {node.origin}  {node.url}  {entries} here{is_verifier}{void}")
         for url in hints[node.name]:
             stdout.print(f"  names {url}: a hint, nobody is pulled by it")

@@ -18,7 +18,8 @@ from cryoflux.errors import CryoFluxError, UsageError, VerificationError
 from cryoflux.files import read_regular
 from cryoflux.network.capsule import CheckedCapsule, check_capsule, parse_capsule, read_capsule
 from cryoflux.network.folder import CAPSULE, NetworkFolder
-from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, parse_note
+from cryoflux.network.head_times import HeadTimes
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, VerifierKey, parse_note, verify_log
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.network_statement import UpdateOffer
@@ -28,7 +29,7 @@ from cryoflux.receipts.statement import Receipt
 from cryoflux.receipts.sums import evidence_of
 from cryoflux.signing.envelope import decode_base64
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
-from cryoflux.witness.commitment import committed_at
+from cryoflux.witness.commitment import quorum_time
 from cryoflux.witness.cosigned import MOST_HEADS_BYTES, log_key_of, parse_heads
 from cryoflux.witness.policy import Policy
 
@@ -191,7 +192,8 @@ def _own(
     used: Mapping[str, tuple[CapsuleUse, ...]],
     policy: Policy | None,
 ) -> Iterator[CapsuleView]:
-    key, heads = log_key_of(state.path), _heads(state) if policy is not None else []
+    key = log_key_of(state.path)
+    times = _times(_heads(state), key, policy) if policy is not None else HeadTimes()
     for entry in entries:
         said = entry.statement.predicate
         if not isinstance(said, UpdateOffer) or said.receipt_at >= entry.index:
@@ -208,11 +210,23 @@ def _own(
             offer_at=entry.index,
             receipt=receipt.receipt,
             receipt_hash=receipt.leaf_hash,
-            committed_s=committed_at(receipt.index, heads, key, policy) if policy is not None else None,
+            committed_s=times.at(receipt.index),
             checked=True,
             here=_here(state.capsule(capsule)),
             used=used.get(capsule, ()),
         )
+
+
+def _times(heads: Sequence[Note], key: VerifierKey, policy: Policy) -> HeadTimes:
+    """Since when a quorum had seen how much of a log; a head with a false signature hides no other."""
+    seen: list[tuple[int, int]] = []
+    for note in heads:
+        with suppress(VerificationError):
+            verify_log(note, key)
+            _, time_s = quorum_time(note, policy)
+            if time_s is not None:
+                seen.append((note.checkpoint.size, time_s))
+    return HeadTimes.of(seen)
 
 
 def _heads(state: StateFolder) -> list[Note]:
@@ -243,8 +257,9 @@ def _fetched(
 
 def _checked(folder: Path, policy: Policy | None) -> CapsuleView | None:
     """A capsule whose proofs hold by a policy; none where they do not."""
+    if policy is None:
+        return None
     try:
-        content = read_capsule(folder / CAPSULE)
-        return None if policy is None else view_of_checked(check_capsule(content, policy), folder)
+        return view_of_checked(check_capsule(read_capsule(folder / CAPSULE), policy), folder)
     except CryoFluxError:
         return None

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from cryoflux.quantities import NANO
+from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.network_parts import Member, MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.registry.mixture import ListStep, StepKind
@@ -95,8 +95,8 @@ def round_document(record: RoundResult, leaf_hash: str) -> dict[str, Any]:
             for one in record.steps
         ],
         "certified_delta_nats": record.look.level / NANO if record.look is not None else None,
-        "joules": energy.microjoules / 1e6,
-        "joules_lo": energy.lo_microjoules / 1e6,
-        "joules_hi": energy.hi_microjoules / 1e6,
+        "joules": energy.microjoules / MICRO,
+        "joules_lo": energy.lo_microjoules / MICRO,
+        "joules_hi": energy.hi_microjoules / MICRO,
         "tier": energy.tier.value,
     }

@@ -24,8 +24,6 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import Search
 from cryoflux.registry.composition import Term
 
-_NOT_MADE = "Nothing was written."
-
 
 @dataclass(frozen=True, slots=True)
 class TermsAsked:
