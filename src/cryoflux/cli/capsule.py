@@ -11,6 +11,7 @@ import typer
 
 from cryoflux.cli.capsule_policy import PolicyOption, named_policy, policy_of
 from cryoflux.cli.capsule_recall import recall
+from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import ModelError, UsageError, VerificationError
@@ -36,13 +37,6 @@ _NOT_CHECKED = (
 )
 
 
-def _settings(state: str | None) -> tuple[Settings, Path]:
-    from cryoflux.config import load_settings
-
-    settings = load_settings({"state": state}).settings
-    return settings, Path(settings.run.state)
-
-
 @app.command("offer")
 def offer(
     update: Annotated[
@@ -58,7 +52,7 @@ def offer(
     """Offer an update that was judged to others, by a signed entry of the log."""
     from cryoflux.runs.offering import offer_update
 
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     made = offer_update(folder, settings, update, _said(terms))
     said = made.offer
     if as_json:
@@ -141,7 +135,7 @@ def show(
     from cryoflux.queries.capsules import capsules_here, fetched_capsule, find_capsule, view_of_checked
     from cryoflux.state import StateFolder
 
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     chosen, path = policy_of(settings, policy), Path(target)
     if path.exists():
         file = _file(path)
@@ -331,7 +325,7 @@ def list_capsules(
     from cryoflux.report.version_words import byte_text
     from cryoflux.state import StateFolder
 
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     found = capsules_here(StateFolder(folder), policy_of(settings, policy))
     if as_json:
         emit_json("capsule.list/1", {"capsules": [_document(one) for one in found]})

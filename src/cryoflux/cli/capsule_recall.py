@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 
 
@@ -26,14 +27,12 @@ def recall(
     as_json: JsonOption = False,
 ) -> None:
     """Take an adopted update out of the head, which is then the one that never adopted it."""
-    from cryoflux.config import load_settings
     from cryoflux.digests import file_digest
     from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.node_by_hand import adopted_named
     from cryoflux.runs.node_by_hand import recall as take_out
 
-    settings = load_settings({"state": state}).settings
-    folder = Path(settings.run.state)
+    settings, folder = settings_of(state)
     shown = file_digest(evidence) if evidence is not None else ""
     with versions_by_hand(folder, settings, "cryoflux capsule recall") as opened:
         found = take_out(opened, adopted_named(opened, sha, task), task, reason, shown)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.contract_new import new_contract
 from cryoflux.cli.contract_options import (
@@ -29,7 +30,6 @@ from cryoflux.cli.contract_options import (
     evaluator_of,
     joules_of,
     say_signed,
-    settings_of,
     signing,
 )
 from cryoflux.cli.contract_words import (
@@ -140,7 +140,7 @@ def look_at_contract(
     from cryoflux.runs.contract_look import look_at_window
     from cryoflux.runs.contracting import contract_at, folders_of, refuse_stranger
 
-    _, path = settings_of(state)
+    path = state_of(state)
     terms = contract_at(path, contract)
     logs = ContractLogs(terms, read_logs(terms, log or folders_of(path), strict=bool(log)))
     with signing(state) as (hand, origin):
@@ -237,7 +237,7 @@ def _evaluated(
     from cryoflux.network.contracts.logs import read_logs
     from cryoflux.runs.contracting import contract_at, folders_of
 
-    _, path = settings_of(state)
+    path = state_of(state)
     terms = contract_at(path, contract)
     told = read_logs(terms, log or folders_of(path), strict=bool(log))
     return terms, evaluate(terms, told), told

@@ -19,7 +19,6 @@ __all__ = [
     "evaluator_of",
     "joules_of",
     "say_signed",
-    "settings_of",
     "signing",
 ]
 
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import emit_json, stdout
 from cryoflux.cli.contract_words import NO_MONEY
 from cryoflux.errors import UsageError
@@ -36,7 +36,6 @@ from cryoflux.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cryoflux.config import Settings
     from cryoflux.receipts.contract_parts import AgreedTerms, CountedJoules
     from cryoflux.receipts.entry import Entry
     from cryoflux.runs.by_hand import VersionsByHand
@@ -73,14 +72,6 @@ LogOption = Annotated[
         "--log", metavar="DIR", help="State, public tree or mirror; repeatable.", show_default="own, peers"
     ),
 ]
-
-
-def settings_of(state: str | None) -> tuple[Settings, Path]:
-    """The settings, and the state that they name."""
-    from cryoflux.config import load_settings
-
-    settings = load_settings({"state": state}).settings
-    return settings, Path(settings.run.state)
 
 
 @contextmanager

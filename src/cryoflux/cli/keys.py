@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import UsageError
@@ -30,12 +31,6 @@ RootOption = Annotated[
     Path, typer.Option("--root", metavar="FILE", help="The root key; keep it outside the state.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it goes into the log.")]
-
-
-def _state(flag: str | None) -> Path:
-    from cryoflux.config import load_settings
-
-    return Path(load_settings({"state": flag}).settings.run.state)
 
 
 def _now() -> str:
@@ -113,7 +108,7 @@ def init(root: RootOption, state: StateOption = None, as_json: JsonOption = Fals
     from cryoflux.receipts.rotation import enrol_root
     from cryoflux.signing.keys import load_root
 
-    folder = _state(state)
+    folder = state_of(state)
     _refuse_inside(folder, root)
     with _opened(folder) as log:
         known = root.exists()
@@ -128,7 +123,7 @@ def show(state: StateOption = None, as_json: JsonOption = False) -> None:
     """Show which key signed which entries; read from the log, without changing it."""
     from cryoflux.receipts.reading import read_authority
 
-    authority, entries = read_authority(_state(state))
+    authority, entries = read_authority(state_of(state))
     view = _view(authority, entries)
     if as_json:
         emit_json("keys/1", view)
@@ -144,7 +139,7 @@ def rotate(
     from cryoflux.receipts.rotation import rotate_key
     from cryoflux.signing.keys import load_root
 
-    folder = _state(state)
+    folder = state_of(state)
     with _opened(folder) as log:
         entry = rotate_key(log, folder, load_root(root, create=False), reason, _now())
         keyid = log.authority.reigns[-1].keyid
@@ -163,7 +158,7 @@ def revoke(
     from cryoflux.receipts.rotation import revoke_key
     from cryoflux.signing.keys import load_root
 
-    with _opened(_state(state)) as log:
+    with _opened(state_of(state)) as log:
         entry = revoke_key(log, load_root(root, create=False), keyid, reason, _now())
         done = "Revoked; name a new key: cryoflux keys rotate --root FILE"
         _done("revoked", done, log, entry.index, as_json=as_json)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
-    from cryoflux.config import Settings
     from cryoflux.runs.by_hand import VersionsByHand
     from cryoflux.runs.catalogue import CataloguedVersion
     from cryoflux.runs.pruning import PrunePlan
@@ -33,13 +33,6 @@ NamedArgument = Annotated[
 
 
 _CHOSEN = "somebody chose it."
-
-
-def _settings(state: str | None) -> tuple[Settings, Path]:
-    from cryoflux.config import load_settings
-
-    settings = load_settings({"state": state}).settings
-    return settings, Path(settings.run.state)
 
 
 def _agreed(question: str, what: str, command: str, *, yes: bool, as_json: bool) -> bool:
@@ -147,7 +140,7 @@ def promote(
     from cryoflux.runs.version_names import find_version
 
     why = _said(reason)
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     with versions_by_hand(folder, settings, "cryoflux models promote") as opened:
         to = find_version(opened.catalogue, version, task)
         command = _command(["promote", version], folder, task, reason)
@@ -169,7 +162,7 @@ def rollback(
     from cryoflux.runs.version_names import find_version, task_of
 
     why = _said(reason)
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     with versions_by_hand(folder, settings, "cryoflux models rollback") as opened:
         to = find_version(opened.catalogue, version or "head~1", task)
         of = opened.catalogue.tasks[task_of(opened.catalogue, to.task or task)]
@@ -205,7 +198,7 @@ def alias(
             why="Either the name leads to a version from now on, or it is forgotten.",
             hint="Type cryoflux models alias production head, or cryoflux models alias production --remove.",
         )
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     check_alias(name)
     with versions_by_hand(folder, settings, "cryoflux models alias") as opened:
         if remove:
@@ -242,7 +235,7 @@ def prune(
     from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.pruning import plan_prune
 
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     most = settings.models.keep if keep is None else keep
     with versions_by_hand(folder, settings, "cryoflux models prune") as opened:
         plan = plan_prune(opened.catalogue, most)
@@ -308,7 +301,7 @@ def rebuild(
     from cryoflux.runs.version_names import find_version
     from cryoflux.state import StateFolder
 
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     if into is not None:
         catalogue = read_catalogue(StateFolder(folder))
         made = rebuild_into(catalogue, find_version(catalogue, version, task), into)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.node_audit import audit_peer
@@ -22,7 +23,6 @@ from cryoflux.errors import UsageError
 from cryoflux.quantities import MICRO, parse_energy
 
 if TYPE_CHECKING:
-    from cryoflux.config import Settings
     from cryoflux.runs.guests_by_hand import Entered
 
 app = typer.Typer(
@@ -40,13 +40,6 @@ app.command("demo")(demonstrate)
 NodeTaskOption = Annotated[str, typer.Option("--task", metavar="NAME", help="Whose head is composed.")]
 _TASK = "lora_delta"
 _MOST_URLS = 4
-
-
-def _settings(state: str | None) -> tuple[Settings, Path]:
-    from cryoflux.config import load_settings
-
-    settings = load_settings({"state": state}).settings
-    return settings, Path(settings.run.state)
 
 
 @app.command("init")
@@ -82,7 +75,7 @@ def init(
 
     if len(url or []) > _MOST_URLS:
         raise UsageError(f"A node has at most {_MOST_URLS} URLs.", hint="Leave some of them out.")
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     with versions_by_hand(folder, settings, "cryoflux node init") as opened:
         known = node_of(opened, task).node
         called = _called(name, known.name if known is not None else "")
@@ -205,7 +198,7 @@ def retire_guest(
     from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.guests_by_hand import retire
 
-    settings, folder = _settings(state)
+    settings, folder = settings_of(state)
     with versions_by_hand(folder, settings, "cryoflux node retire") as opened:
         found = retire(opened, task, root)
     if as_json:

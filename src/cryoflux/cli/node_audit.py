@@ -5,11 +5,11 @@ from __future__ import annotations
 __all__ = ["audit_peer"]
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import ExitCode
 
@@ -35,13 +35,12 @@ def audit_peer(
     as_json: JsonOption = False,
 ) -> None:
     """Verify a peer by what was pulled of it; exit 1 if something that it says is refuted."""
-    from cryoflux.config import load_settings
     from cryoflux.log_check import asked_again, sections_of
     from cryoflux.network.auditing import audit
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.peers import read_peers
 
-    path = Path(load_settings({"state": state}).settings.run.state)
+    path = state_of(state)
     peers = read_peers(NetworkFolder.of(path).known_peers)
     again = asked_again(recompute, 0, 1, 0)
     found = audit(path, peers, name, again, sections_of(()), int(time.time()))

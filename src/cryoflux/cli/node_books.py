@@ -7,11 +7,11 @@ __all__ = ["share_words", "show_books"]
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import UsageError
 from cryoflux.quantities import MICRO, NANO, efficiency, format_energy, format_nats
@@ -36,7 +36,7 @@ def show_books(
     from cryoflux.network.peers import read_peers
     from cryoflux.network.telling import own_record, told_by
 
-    path, asked = _state(state), _eta(least)
+    path, asked = state_of(state), _eta(least)
     folder = NetworkFolder.of(path)
     peers = read_peers(folder.known_peers)
     own = [own_record(path)] if (path / "receipts.db").is_file() else []
@@ -54,12 +54,6 @@ def show_books(
         stdout.print(f"{names[origin]}  {origin}")
         for line in _lines(book, asked):
             stdout.print(f"  {line}", indent=4)
-
-
-def _state(flag: str | None) -> Path:
-    from cryoflux.config import load_settings
-
-    return Path(load_settings({"state": flag}).settings.run.state)
 
 
 def _eta(text: str) -> Fraction:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import ExitCode
@@ -32,12 +33,6 @@ _SHOWN = 3
 """offers that are not available, of one peer"""
 
 
-def _state(flag: str | None) -> Path:
-    from cryoflux.config import load_settings
-
-    return Path(load_settings({"state": flag}).settings.run.state)
-
-
 def pull_peers(
     from_witnesses: Annotated[
         bool,
@@ -56,7 +51,7 @@ def pull_peers(
     from cryoflux.network.gathering import gather
     from cryoflux.network.peers import read_peers
 
-    folder = NetworkFolder.of(_state(state))
+    folder = NetworkFolder.of(state_of(state))
     peers = read_peers(folder.known_peers)
     found = gather(
         folder.path,
@@ -168,7 +163,7 @@ def show_peers(
     from cryoflux.network.peer_record import PeerRecord
     from cryoflux.network.peers import read_peers
 
-    folder = NetworkFolder.of(_state(state))
+    folder = NetworkFolder.of(state_of(state))
     peers = read_peers(folder.known_peers)
     records = [(node, PeerRecord.of(folder.path, node.key)) for node in peers.nodes]
     known = {node.url for node in peers.nodes}
@@ -264,7 +259,7 @@ def _replace(
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.peers import read_peers
 
-    path = NetworkFolder.of(_state(state)).known_peers
+    path = NetworkFolder.of(state_of(state)).known_peers
     with one_at_a_time(path.with_name("peers.lock")):
         write_atomic(path, change(path))
     if as_json:

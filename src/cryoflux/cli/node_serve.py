@@ -6,11 +6,11 @@ __all__ = ["serve_node"]
 
 import shlex
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def serve_node(
     from cryoflux.serving.listening import bind, url_of
     from cryoflux.serving.server import serve
 
-    path = _state(state)
+    path = state_of(state)
     folder, publisher = NetworkFolder.of(path), Publisher(path)
     with closing(bind(host, port)) as listener:
         first = publish(publisher)
@@ -54,12 +54,6 @@ def serve_node(
             only_loopback=is_loopback(host),
         )
         serve(app, listener, stopping)
-
-
-def _state(flag: str | None) -> Path:
-    from cryoflux.config import load_settings
-
-    return Path(load_settings({"state": flag}).settings.run.state)
 
 
 def _announce(url: str, folder: NetworkFolder, first: Publication, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.outputs import require_output
@@ -28,12 +29,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-def _state(flag: str | None) -> Path:
-    from cryoflux.config import load_settings
-
-    return Path(load_settings({"state": flag}).settings.run.state)
 
 
 def _signed(entry: Entry) -> dict[str, Any]:
@@ -119,7 +114,7 @@ def list_receipts(
     """List the receipts of a state, oldest first."""
     from cryoflux.receipts.reading import read_entries
 
-    entries = read_entries(_state(state))
+    entries = read_entries(state_of(state))
     shown = [
         (e, view)
         for e, view in zip(entries, _views(entries), strict=True)
@@ -149,7 +144,7 @@ def show_receipt(
     from cryoflux.receipts.reading import find_entry, read_entries
     from cryoflux.report.attempt_words import phases_text
 
-    entries = read_entries(_state(state))
+    entries = read_entries(state_of(state))
     entry = find_entry(entries, entry_id)
     view = _views(entries)[entry.index]
     if as_json:
@@ -183,7 +178,7 @@ def export_receipts(
     from cryoflux.files import write_atomic
     from cryoflux.receipts.reading import read_entries
 
-    entries = read_entries(_state(state))
+    entries = read_entries(state_of(state))
     content = b"".join(entry.envelope + b"\n" for entry in entries)
     if output == "-":
         sys.stdout.buffer.write(content)
@@ -240,7 +235,7 @@ def proof(
     from cryoflux.files import write_atomic
     from cryoflux.receipts.proof import format_proof, prove
 
-    folder = _state(state)
+    folder = state_of(state)
     found = prove(folder, _index(folder, entry_id))
     target = output or Path(f"receipt-{found.index}.tlog-proof")
     require_output(target)
@@ -332,7 +327,7 @@ def bundle(
     """Write all that a stranger needs to check the log without CryoFlux: see its README.txt and verify.sh."""
     from cryoflux.receipts.bundle import Extras, write_bundle
 
-    made = write_bundle(_state(state), output, Extras(adapters=adapters, models=models, holdout=holdout))
+    made = write_bundle(state_of(state), output, Extras(adapters=adapters, models=models, holdout=holdout))
     if as_json:
         emit_json(
             "receipts.bundle/1",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.witness_words import witness_document, witness_line
@@ -132,17 +133,11 @@ def show_key(state: StateOption = None, as_json: JsonOption = False) -> None:
     """Print the key of a state's log, as witnesses and policies name it."""
     from cryoflux.witness.cosigned import log_key_of
 
-    key = log_key_of(_state(state))
+    key = log_key_of(state_of(state))
     if as_json:
         emit_json("witness.key/1", {"key": str(key)})
     else:
         stdout.print(str(key), markup=False)
-
-
-def _state(flag: str | None) -> Path:
-    from cryoflux.config import load_settings
-
-    return Path(load_settings({"state": flag}).settings.run.state)
 
 
 @app.command("submit")
@@ -159,7 +154,7 @@ def submit_head(
     from cryoflux.witness.policy import read_policy
     from cryoflux.witness.witnessing import open_witnessing
 
-    chosen, folder = read_policy(policy), _state(state)
+    chosen, folder = read_policy(policy), state_of(state)
     with (
         closing(open_witnessing(folder, chosen, timeout_s=timeout)) as witnessing,
         lock_exclusively(folder / "lock", holder="cryoflux witness submit"),
