@@ -180,11 +180,18 @@ def _forget(fd: object) -> None:
     """Wait for no disk."""
 
 
+def _whole_parts(found: list[Found]) -> list[Found]:
+    """Without the last part, in which a run may have been stopped."""
+    return [one for one in found if (one.seed, one.part) != (found[-1].seed, found[-1].part)]
+
+
 def play(seeds: Sequence[int], lives: int, adaptive: int, out: Path | None) -> list[Found]:
     """Run worlds one after the other, and say how far it is."""
     torch.set_num_threads(1)
     os.fsync = _forget  # processes may die here, machines do not: nobody waits for the disk
-    done = read_found(out) if out is not None and out.is_file() else []
+    done = _whole_parts(read_found(out)) if out is not None and out.is_file() else []
+    if out is not None:
+        out.write_text("".join(one.line for one in done), encoding="utf-8")
     known = {(one.seed, one.part) for one in done}
     for seed in seeds:
         parts = [part for part in PARTS if part != ADAPTIVE_PART or seed < adaptive]
