@@ -24,7 +24,7 @@ from __future__ import annotations
 __all__ = ["FEW", "PROPOSALS", "FoundSteps", "ScreenLosses", "search_round"]
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from cryoflux.decision.evidence import Evidence, pair_losses
@@ -71,6 +71,7 @@ class _Search:
     losses: ScreenLosses
     count: int
     goes_on: Callable[[], bool]
+    refused: Collection[str]
     known: dict[str, list[int]] = field(default_factory=dict)
     """list → losses on the examples that were read for it, from the first on"""
     tried: int = 0
@@ -96,6 +97,8 @@ class _Search:
         """
         try:
             composed = after(head, [step])
+            if composed.digest in self.refused:
+                return None
             new = self.of(composed, count)
         except (ModelError, EvaluationFailedError):  # it cannot be added up, or what it makes is broken
             return None
@@ -112,6 +115,7 @@ def search_round(
     *,
     most: int = 16,
     goes_on: Callable[[], bool] = lambda: True,
+    refused: Collection[str] = frozenset(),
 ) -> FoundSteps:
     """Search for what to compose of the head and what is offered.
 
@@ -122,8 +126,10 @@ def search_round(
         count: examples of the screen.
         most: steps.
         goes_on: asked before each offer is tried; where it is false, what was found until then counts.
+        refused: digests of lists that the guest holdout has refused to put in this head's place: showing it
+            one of them again would be a look for nothing.
     """
-    search, at, steps = _Search(losses, count, goes_on), head, list[ListStep]()
+    search, at, steps = _Search(losses, count, goes_on, refused), head, list[ListStep]()
     waiting = [(math.inf, number, _proposals(offer)) for number, offer in enumerate(offers)]
     own = {term.adapter for term in head.terms}
     waiting += [

@@ -81,6 +81,7 @@ def run_round(
     Raises:
         BudgetError: the bucket does not pay for a round; nothing was announced.
         UsageError: the task's versions are no lists of updates.
+        StateTamperedError: what is kept of an earlier look cannot be read.
         AgentError: the agent went away; the next run closes the round.
         StorageError: the disk is full, read-only, or refuses; the same.
     """
@@ -89,11 +90,12 @@ def run_round(
     search = SearchSet.of(opened, composing, place.network)
     search_uj = _search_uj(looking, len(search.indices), len(offers), len(walls.known))
     reserve_uj = _reserve_uj(context, looking, search_uj, left_uj)
+    missed = place.refused(opened.base, opened.composition)
     started_at = context.timestamp()
     announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj, seed)  # 1
     reservation = _reserve(context, opened, announced)  # 2
     considered = Considered()
-    trying = _Round(context, opened, composing, looking, search, reservation)
+    trying = _Round(context, opened, composing, looking, search, reservation, missed)
     try:
         considered = trying.consider(offers, walls)  # 3 admission and copies
         screened = trying.search(offers, considered)  # 4 compose, and guards
@@ -196,6 +198,8 @@ class _Round:
     looking: Looking
     search_set: SearchSet
     reservation: Reservation
+    refused: frozenset[str] = frozenset()
+    """lists that the guest holdout has refused already"""
 
     def spent_uj(self) -> int:
         """What it has cost so far, µJ."""
@@ -316,7 +320,8 @@ class _Round:
         def losses(composed: Composition, count: int) -> Sequence[int]:
             return self.composing.losses(composed, texts.part, texts.indices[:count], composing)
 
-        found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search)
+        goes_on, count = self.affords_search, len(texts.indices)
+        found = search_round(head, left, losses, count, goes_on=goes_on, refused=self.refused)
         guards = self._guards(found.composed) if found.steps else ()
         members = _members(offers, considered, left, found, safe=all(guard.passed for guard in guards))
         return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
