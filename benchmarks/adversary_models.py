@@ -32,7 +32,7 @@ from exact_binomial import lower_bound, upper_bound
 from strategies.measuring import SPREAD_BY_ROOT
 from strategies.model_backdoors import BACKDOORS, Survey
 from strategies.model_lives import Counted
-from strategies.model_measuring import ADAPTIVE_PART, PARTS, Found, Power, found_in, read_found
+from strategies.model_measuring import LONG_PARTS, PARTS, Found, Power, found_in, read_found
 from strategies.model_world import ModelWorld
 
 _Kind = TypeVar("_Kind", Counted, Survey, Power)
@@ -58,7 +58,8 @@ def strategies(found: Sequence[Found]) -> Iterator[str]:
     counts = ("lives", "looks", "accepted", "harmful", "at most", "cheats in the head")
     yield from _header("family", "strategy", "cheats, by their first verdict", numbers=counts)
     rows = _of(found, "alone", Counted)
-    rows |= {f"adaptive/{name}": one for name, one in _of(found, ADAPTIVE_PART, Counted).items()}
+    for part in ("adaptive", "beyond"):
+        rows |= {f"{part}/{name}": one for name, one in _of(found, part, Counted).items()}
     for name, one in {**rows, "/all of them": sum(rows.values(), Counted())}.items():
         family, _, strategy = name.partition("/")
         verdicts = ", ".join(f"{verdict} {many}" for verdict, many in sorted(one.verdicts.items()))
@@ -114,9 +115,9 @@ _ROUND_ROWS: list[tuple[str, Callable[[Counted], str]]] = [
 
 
 def backdoors(found: Sequence[Found]) -> Iterator[str]:
-    """What became of each backdoor, with guard sets that hold its words and without."""
+    """What became of each backdoor beside two honest offers, with guard sets of its words and without."""
     obeyed = ("obeyed by the head", "by the genesis", "after recall")
-    counts = ("lives", "alone", "together", "stopped by a guard", "in the head", *obeyed, "norm")
+    counts = ("lives", "alone", "together", "unsafe", "in the head", *obeyed, "honest in use", "norm")
     yield from _header("backdoor", "guard set with its words", numbers=counts)
     sums = _of(found, "backdoor", Survey)
     for name in BACKDOORS:
@@ -125,9 +126,11 @@ def backdoors(found: Sequence[Found]) -> Iterator[str]:
                 continue
             shares = (one.alone, one.joint, one.after, one.before, one.recalled)
             alone, joint, after, before, recalled = (_mean(values) for values in shares)
-            became = f"{one.unsafe} | {one.adopted} | {after} | {before} | {recalled}"
+            unsafe, counted = one.counted.verdicts.get("unsafe", 0), one.counted
+            became = f"{unsafe} | {one.adopted} | {after} | {before} | {recalled}"
             known, norm = "yes" if kind == "guarded" else "no", float(np.median(one.norms))
-            yield f"| {name} | {known} | {one.counted.lives} | {alone} | {joint} | {became} | {norm:.1f} |"
+            used = f"{counted.used} of {counted.detectable} | {norm:.1f}"
+            yield f"| {name} | {known} | {counted.lives} | {alone} | {joint} | {became} | {used} |"
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -194,7 +197,7 @@ def play(seeds: Sequence[int], lives: int, adaptive: int, out: Path | None) -> l
         out.write_text("".join(one.line for one in done), encoding="utf-8")
     known = {(one.seed, one.part) for one in done}
     for seed in seeds:
-        parts = [part for part in PARTS if part != ADAPTIVE_PART or seed < adaptive]
+        parts = [part for part in PARTS if part not in LONG_PARTS or seed < adaptive]
         if not (parts := [part for part in parts if (seed, part) not in known]):
             continue
         folder = Path(tempfile.mkdtemp(prefix="models-"))

@@ -8,7 +8,7 @@ node's search finds worthless is never looked at.
 
 from __future__ import annotations
 
-__all__ = ["ADAPTIVE", "ROUNDS", "forty_rounds"]
+__all__ = ["ADAPTIVE", "ROUNDS", "SEARCHERS", "forty_rounds"]
 
 import time
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 
 from copy_roc import Update
+from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.registry.mixture import ListStep, StepKind, after
 from strategies.model_lives import Counted, Living, living
 from strategies.model_node import Offered
@@ -28,8 +29,8 @@ ROUNDS = 40
 _CLEAN = ("own 6", "own 7", "own 8")
 _SIZE, _RANK = 0.3, 1
 """norm of a probe, in that of honest work, and ranks of each of its products"""
-_PROBES, _BLIND = 8, 16
-"""that are bought, and that are not"""
+_PROBES, _SEARCHED, _BLIND = 8, 14, 16
+"""that are bought for a verdict, that are bought for what the search says, and that are not bought"""
 _AMOUNTS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 """of honest work that a probe may take with it"""
 _COMMITTED_S = 1_764_100_000
@@ -46,6 +47,8 @@ class Told:
     cpu_s: float
     """that it took, so about its joules"""
     wall_s: float
+    search: float | None
+    """mean Δ on the node's own training side, nats; none where nothing was composed"""
 
 
 @dataclass
@@ -57,6 +60,8 @@ class Seat:
     rng: np.random.Generator
     told: list[Told] = field(default_factory=list)
     probes: list[Update] = field(default_factory=list)
+    worth: list[float] = field(default_factory=list)
+    """true Δ of what was bought, nats"""
 
     @property
     def work(self) -> Update:
@@ -81,6 +86,7 @@ class Seat:
             mean = float(gained.mean())
             if mean > 0 and 512 * mean**2 / float((gained**2).mean()) >= needed:
                 break
+        self.worth.append(mean + over)
         return found
 
     def lucky(self, lean: Callable[[Told], float], count: int) -> Update:
@@ -132,9 +138,23 @@ ADAPTIVE: dict[str, tuple[Strategy, int]] = {
 """name → what proposes, and under how many keys"""
 
 
+def _by_search(seat: Seat) -> Update:
+    """Each probe the way that the search set leaned, as records say it: more than it was worth, or less."""
+    if len(seat.told) < _SEARCHED:
+        return seat.bought()
+    shown = [told.search for told in seat.told[:_SEARCHED]]
+    leans = [0.0 if one is None else one - worth for one, worth in zip(shown, seat.worth, strict=True)]
+    signs = [float(np.sign(lean)) for lean in leans]
+    return times(together(seat.probes[:_SEARCHED], signs), float(seat.rng.uniform(0.3, 1.5)))
+
+
+SEARCHERS: dict[str, tuple[Strategy, int]] = {"published search sums": (_by_search, 1)}
+"""beyond the 56: what records say of the search is no secret"""
+
+
 def forty_rounds(stall: Stall, name: str, rng: np.random.Generator) -> Counted:
     """One life in which nobody else offers, until the guest holdout retires."""
-    (strategy, keys), counted = ADAPTIVE[name], Counted()
+    (strategy, keys), counted = {**ADAPTIVE, **SEARCHERS}[name], Counted()
     with living(stall.world, counted, rng) as life:
         seat = Seat(stall, life, rng)
         for number in range(ROUNDS):
@@ -152,4 +172,11 @@ def _told(life: Living, offer: Offered) -> Told:
     ended = time.process_time(), time.perf_counter()
     life.judge(record)
     level = record.look.level if record.look is not None else 0
-    return Told(level > 0, level, ended[0] - begun[0], ended[1] - begun[1])
+    return Told(level > 0, level, ended[0] - begun[0], ended[1] - begun[1], _searched(record))
+
+
+def _searched(record: RoundResult) -> float | None:
+    """Mean Δ of what was composed on the search set, nats."""
+    if record.search is None or not record.steps:
+        return None
+    return (record.search.base_loss_sum - record.search.new_loss_sum) / record.search.count / 1e9

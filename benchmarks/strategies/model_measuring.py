@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ADAPTIVE_PART", "PARTS", "Found", "Power", "found_in", "read_found"]
+__all__ = ["LONG_PARTS", "PARTS", "Found", "Power", "found_in", "read_found"]
 
 import json
 import math
@@ -19,7 +19,7 @@ from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import ListStep, StepKind, after
 from strategies.looks import levels_of
 from strategies.measuring import SPREAD_BY_ROOT
-from strategies.model_adaptive import ADAPTIVE, forty_rounds
+from strategies.model_adaptive import ADAPTIVE, SEARCHERS, forty_rounds
 from strategies.model_backdoors import BACKDOORS, Survey, survey
 from strategies.model_lives import GUESTS, Counted, living, two_rounds
 from strategies.model_node import ALPHA_PPM
@@ -27,7 +27,8 @@ from strategies.model_offers import CHEATS, FOUR, HONEST_UPDATES, Stall, honest_
 from strategies.model_world import ModelWorld
 from strategies.world import Array
 
-ADAPTIVE_PART = "adaptive"
+LONG_PARTS = frozenset({"adaptive", "beyond"})
+"""those with lives of forty rounds"""
 _DRAWS, _NULL_DRAWS = 400, 4000
 _SMALLER = ("1", "1/2", "1/4", "1/10", "1/20")
 """weights at which an honest update is worth more or less"""
@@ -160,6 +161,11 @@ def _adaptive(stall: Stall, _lives: int) -> Iterator[tuple[str, Counted]]:
         yield name, forty_rounds(stall, name, _rng(stall, name))
 
 
+def _beyond(stall: Stall, _lives: int) -> Iterator[tuple[str, Counted]]:
+    for name in SEARCHERS:
+        yield name, forty_rounds(stall, name, _rng(stall, name))
+
+
 def _power(stall: Stall, _lives: int) -> Iterator[tuple[str, Power]]:
     """Honest updates on many guest holdouts of the population."""
     world, found, rng = stall.world, Power(), _rng(stall, "power")
@@ -212,6 +218,7 @@ _PARTS: dict[str, _Part] = {
     "backdoor": _backdoors,
     "leak": _leaked,
     "power": _power,
-    ADAPTIVE_PART: _adaptive,
+    "adaptive": _adaptive,
+    "beyond": _beyond,
 }
 PARTS = list(_PARTS)
