@@ -59,7 +59,7 @@ def strategies(found: Sequence[Found]) -> Iterator[str]:
     counts = ("lives", "looks", "accepted", "harmful", "at most", "cheats in the head")
     yield from _header("family", "strategy", "cheats, by their first verdict", numbers=counts)
     rows = _of(found, "alone", Counted)
-    for part in ("adaptive", "beyond"):
+    for part in ("adaptive", "beyond", "spoiling"):
         rows |= {f"{part}/{name}": one for name, one in _of(found, part, Counted).items()}
     for name, one in {**rows, "/all of them": sum(rows.values(), Counted())}.items():
         family, _, strategy = name.partition("/")
