@@ -128,7 +128,8 @@ def backdoors(found: Sequence[Found]) -> Iterator[str]:
             shares = (one.alone, one.joint, one.after, one.before, one.recalled)
             alone, joint, after, before, recalled = (_mean(values) for values in shares)
             unsafe, counted = one.counted.verdicts.get("unsafe", 0), one.counted
-            became = f"{unsafe} | {one.adopted} | {after} | {before} | {recalled}"
+            most = f" (at most {100 * max(one.after):.0f} %)" if one.after else ""
+            became = f"{unsafe} | {one.adopted} | {after}{most} | {before} | {recalled}"
             known, norm = "yes" if kind == "guarded" else "no", float(np.median(one.norms))
             used = f"{counted.used} of {counted.detectable} | {norm:.1f}"
             yield f"| {name} | {known} | {counted.lives} | {alone} | {joint} | {became} | {used} |"
