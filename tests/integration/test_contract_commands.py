@@ -176,7 +176,7 @@ def test_two_results_that_differ_show_the_first_evidence_that_does(deal: Deal, s
 
 
 def test_mirrors_of_a_state_are_read_without_being_named(deal: Deal, said: Said) -> None:
-    from cryoflux.network.pulling import MirrorFolder
+    from cryoflux.network.mirror import MirrorFolder
 
     terms = done(deal, said)
     mirror = MirrorFolder.of(deal.seller.path / "network", log_key_of(deal.buyer.path))

@@ -491,6 +491,20 @@ def test_without_witnesses_what_came_first_counts(tmp_path: Path, north: TreeNod
     ]
 
 
+def test_without_witnesses_a_clock_that_was_set_back_makes_nothing_earlier(
+    tmp_path: Path, north: TreeNode, south: TreeNode
+) -> None:
+    network = tmp_path / "mine"
+    with serving_tree(north.tree) as one, serving_tree(south.tree) as other:
+        gather(network, peers_of({south: other}, quorum="none"), now=lambda: T)
+        peers = peers_of({north: one, south: other}, quorum="none")
+        gather(network, peers, now=lambda: T - 86_400)
+    assert [(found.origin, found.committed_s) for found in found_offers(network, peers)] == [
+        (south.origin, T),
+        (north.origin, T + 1),
+    ]
+
+
 def test_what_a_node_publishes_is_what_a_pull_reads(tmp_path: Path) -> None:
     """The tree as it is published, `capsule.json` and ``node.json`` too, and not one made for a test."""
     node = public_node.PublicNode(tmp_path / "state")
@@ -571,7 +585,7 @@ def test_a_pull_that_is_broken_off_at_any_write_goes_on_to_the_same_end(
             raise StorageError("The disk is full.")
         write_atomic(path, content)
 
-    for module in ("pulling", "peer_record", "collecting", "witnessed_heads"):
+    for module in ("mirror", "peer_record", "collecting", "witnessed_heads"):
         monkeypatch.setattr(f"cryoflux.network.{module}.write_atomic", write)
     with serving_tree(north.tree) as url:
         peers = peers_of({north: url})

@@ -14,7 +14,8 @@ import pytest
 from cryoflux.network.capsule import check_capsule, check_capsule_files
 from cryoflux.network.fetching import Fetcher
 from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
+from cryoflux.network.mirror import MirrorFolder
+from cryoflux.network.pulling import PullOutcome, pull
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.witness.cosigned import keep_cosigned, log_key_of, parse_heads
 from json_rule import complaints

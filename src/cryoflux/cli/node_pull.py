@@ -72,7 +72,7 @@ def pull_peers(
 def _evidence(one: PeerGathered, folder: NetworkFolder) -> Path | None:
     """Where the proof lies that a peer told two histories; none where it is not known to."""
     from cryoflux.digests import sha256_hex
-    from cryoflux.network.pulling import EVIDENCE, PEERS
+    from cryoflux.network.mirror import EVIDENCE, PEERS
 
     path: Path = folder.path / PEERS / sha256_hex(one.origin.encode()) / EVIDENCE
     return path if path.is_file() else None

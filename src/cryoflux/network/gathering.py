@@ -27,6 +27,7 @@ from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
 from cryoflux.network.following import follow, signed_heads
 from cryoflux.network.head_times import continued, not_there
 from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
+from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.peer_record import (
     MOST_EXAMPLES_BYTES,
     MOST_NODE_BYTES,
@@ -35,9 +36,9 @@ from cryoflux.network.peer_record import (
     first_claims,
 )
 from cryoflux.network.peers import PeerNode, Peers, is_url
-from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
+from cryoflux.network.pulling import PullOutcome, pull
 from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
-from cryoflux.receipts.checkpoint import Note
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, parse_heads
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 
@@ -45,6 +46,8 @@ MOST_BYTES = 256 * 2**20
 """that one peer may bring in one pull"""
 _WHOLE_S = 300.0
 _AT_ONCE = 8
+_MORE_HEADS = 8
+"""that may have come while a log was pulled"""
 _OTHERS = 4
 """peers that are asked for what an offer needs, beside the one that offers it"""
 _MOST_HINTS = 16
@@ -153,10 +156,13 @@ class _Gathering:
         now_s: int,
         said: Callable[[str], None],
     ) -> None:
-        self._folder, self._peers, self._now_s, self._said = folder, peers, now_s, said
+        self._folder, self._peers, self._said = folder, peers, said
         self._most = most_bytes
         self._rations = {node.name: Ration(fetcher, most_bytes, _WHOLE_S) for node in peers.nodes}
         self._records = {node.name: PeerRecord.of(folder.path, node.key) for node in peers.nodes}
+        # Where no witness says when, the order of pulls does: a clock set back makes nothing earlier.
+        arrived_s = max((record.arrived_s for record in self._records.values()), default=0)
+        self._now_s = now_s if now_s >= arrived_s else arrived_s + 1
         self._grown: frozenset[str] | None = None
         self._new: Mapping[str, tuple[Note, ...]] = {}
         self._done = 0
@@ -321,10 +327,12 @@ def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
         PeerUnreachableError: it publishes none.
         VerificationError: they are not what its log signed.
     """
-    came = fetcher.fetch(f"{node.url}/log/{HEADS}", MOST_HEADS_BYTES, etag=record.heads_tag)
+    size = record.mirror.size
+    most = min(MOST_HEADS_BYTES, (size + _MORE_HEADS) * MAX_NOTE_BYTES)  # no two are of one size
+    came = fetcher.fetch(f"{node.url}/log/{HEADS}", most, etag=record.heads_tag)
     if came.same:
         return _Heads()
-    size, every = record.mirror.size, parse_heads(came.content)
+    every = parse_heads(came.content)
     # Sizes rise, so what the mirror has got to is a beginning of what is published.
     heads = tuple(note for note in every if note.checkpoint.size <= size)
     etag = came.etag if len(heads) == len(every) else ""

@@ -31,7 +31,7 @@ from cryoflux.files import IrregularFileError, read_regular, write_atomic
 from cryoflux.network.folder import NODE
 from cryoflux.network.head_times import HeadTimes, all_heads, reached_by, together
 from cryoflux.network.log_facts import LogFacts
-from cryoflux.network.pulling import MirrorFolder
+from cryoflux.network.mirror import MirrorFolder
 from cryoflux.receipts.checkpoint import Note, VerifierKey
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, heads_in
 from cryoflux.witness.policy import Policy
@@ -182,7 +182,15 @@ class PeerRecord:
 
     def _arrivals(self) -> list[tuple[int, int]]:
         pairs = (line.split() for line in self._read(_ARRIVED, MOST_HEADS_BYTES).splitlines())
-        return [(int(size), int(time_s)) for size, time_s in pairs]
+        try:
+            return [(int(size), int(time_s)) for size, time_s in pairs]
+        except ValueError:  # damaged: what is here has arrived by now
+            return []
+
+    @property
+    def arrived_s(self) -> int:
+        """When the newest of its entries were here first, Unix seconds; 0 where none are."""
+        return max((time_s for _, time_s in self._arrivals()), default=0)
 
     def arrive(self, now_s: int) -> None:
         """Remember since when as many entries of it are here as there are, if that is not known."""

@@ -20,8 +20,8 @@ from pathlib import Path
 from cryoflux.errors import StateTamperedError, UsageError, VerificationError
 from cryoflux.files import read_regular, storage_errors
 from cryoflux.network.head_times import all_heads
+from cryoflux.network.mirror import unbundled
 from cryoflux.network.public_tree import PublicTree
-from cryoflux.network.pulling import unbundled
 from cryoflux.network.revealing import RevealRule
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint, Note, parse_checkpoint, parse_note
 from cryoflux.receipts.merkle import leaf_hash, root_hash

@@ -22,9 +22,9 @@ from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.following import follow, signed_heads
 from cryoflux.network.head_times import HeadTimes, together
 from cryoflux.network.log_facts import OpeningFact, RoundFact
+from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
-from cryoflux.network.pulling import MirrorFolder
 from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.log import LOG_FOLDER
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key

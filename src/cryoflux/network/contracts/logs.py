@@ -19,7 +19,7 @@ from cryoflux.files import read_regular
 from cryoflux.network.contracts.document import policy_of
 from cryoflux.network.contracts.told import ContractTold, HeadTold, contract_told
 from cryoflux.network.head_times import reached_by
-from cryoflux.network.pulling import MirrorFolder
+from cryoflux.network.mirror import MirrorFolder
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
     Note,
