@@ -254,9 +254,8 @@ class NodeLog:
             search=Search(
                 tried=6,
                 count=512,
-                base_loss_sum=512 * 10**9,
-                new_loss_sum=460 * 10**9,
-                delta_squared_sum=str(10**21),
+                delta_nano_nat=3 << 25,
+                spread_nano_nat=1 << 30,
             ),
             look=SealedLook(
                 sealed=sums.seal(GUEST_KEY, announced.leaf_hash),

@@ -276,7 +276,6 @@ def _brought(step: ListStep) -> Iterator[str]:
 
 
 def _gain_of(record: RoundResult) -> RoundGain:
-    search = record.search
-    gained = record.outcome is RoundOutcome.ACCEPTED and search is not None
-    delta_nano = (search.base_loss_sum - search.new_loss_sum) // search.count if gained and search else 0
-    return RoundGain(max(0, delta_nano), max(1, record.energy.hi_microjoules))
+    gained = record.search if record.outcome is RoundOutcome.ACCEPTED else None
+    delta_nano = gained.delta_nano_nat if gained is not None else 0
+    return RoundGain(delta_nano, max(1, record.energy.hi_microjoules))

@@ -72,15 +72,7 @@ class Screened:
     @property
     def search(self) -> Search | None:
         """As the record has it."""
-        if self.evidence is None:
-            return None
-        return Search(
-            tried=self.tried,
-            count=self.evidence.count,
-            base_loss_sum=self.evidence.base_loss,
-            new_loss_sum=self.evidence.new_loss,
-            delta_squared_sum=str(self.evidence.delta_squared),
-        )
+        return Search.of(self.evidence, self.tried) if self.evidence is not None else None
 
 
 class ShownLook(Document, frozen=True):

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=5867e50631cb08296fb7432dec20646f122d609122921c94eafea9d9a9c90a38
+schema_digest=a2b3a91a5ef4aacd643e1ba0c1aba831f2dc0497d368a5ca7c18dd2bfa1ab7d4
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -577,7 +577,7 @@ def round($log; $known; $node):
     need(.look == null or all(.guards[]?; .passed); "was shown to the guest holdout though it made a guard set worse"),
     need($kept or $known.list == null or .composed == $known.list.digest; "names another list than its steps make"),
     (if .search == null then need(.steps == []; "has steps, and no search that found them")
-      else need(.steps == [] or .search.baseLossSum > .search.newLossSum;
+      else need(.steps == [] or .search.deltaNanoNat > 0;
         "composed what did not help on the node’s own training side") end),
     (if $node.open == null or $node.open.leaf != .intent then
         "records a round that was not announced, or that has a record"

@@ -32,7 +32,6 @@ from cryoflux.receipts.network_statement import (
     UpdateOffer,
 )
 from cryoflux.receipts.offering import offer_complaints
-from cryoflux.receipts.sums import evidence_of
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import StepKind, after
@@ -291,7 +290,7 @@ def _searched(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
         return
     if search.count != intent.screened_with:
         yield f"searched with {search.count} examples, and announced {intent.screened_with}"
-    if said.steps and evidence_of(search).delta <= 0:
+    if said.steps and search.delta_nano_nat == 0:
         yield "composed what did not help on the node's own training side"
 
 
