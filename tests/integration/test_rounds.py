@@ -136,7 +136,7 @@ def test_nothing_that_others_see_tells_what_a_look_has_found(
     seen = [*shown(north.network.public).values(), *envelopes, (events.stdout + events.stderr).encode()]
     told = {name for name, secret in secrets(north).items() if any(secret in one for one in seen)}
     assert told == set()
-    assert any(str(north.rounds[0].search.new_loss_sum).encode() in one for one in envelopes), (
+    assert any(str(north.rounds[0].search.spread_nano_nat).encode() in one for one in envelopes), (
         "found if there"
     )
     guest = north.node.guest.said.root
