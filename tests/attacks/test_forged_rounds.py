@@ -89,7 +89,7 @@ FORGED: dict[str, tuple[type, Callable, str]] = {
     "steps without a search": (RoundResult, lambda s: s.but(search=None), "no search"),
     "a search that found nothing": (
         RoundResult,
-        lambda s: s.but(search=s.search.but(new_loss_sum=s.search.base_loss_sum)),
+        lambda s: s.but(search=s.search.but(delta_nano_nat=0)),
         "did not help",
     ),
     "other sums opened": (
