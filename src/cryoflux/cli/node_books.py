@@ -75,7 +75,9 @@ def _lines(book: NodeBook, asked: Fraction) -> list[str]:
     standing = [one.standing for one in book.capsules]
     open_ = standing.count(Confirmation.OPEN)
     bound = ShareBound(book.decided, book.confirmed, book.holds_ppm)
-    lines.append(f"updates: {share_words(bound)}; {open_} of {len(standing)} open")
+    recalled = sum(one.recalled_by > 0 for one in book.capsules)
+    taken_back = f", {recalled} recalled by who had adopted it" if recalled else ""
+    lines.append(f"updates: {share_words(bound)}; {open_} of {len(standing)} open{taken_back}")
     if asked:
         lines.append(f"above {float(asked):g} nats/J: {share_words(book.paying(asked))}")
     lines.append(_efficiency(book))
@@ -136,6 +138,7 @@ def _node(book: NodeBook, name: str, asked: Fraction) -> dict[str, Any]:
                 "confirmed_by": one.confirmed_by,
                 "refuted_by": one.refuted_by,
                 "used_by": one.used_by,
+                "recalled_by": one.recalled_by,
                 "certified_nats": one.level / NANO,
                 "upper_joules": one.upper_uj / MICRO,
                 "counted": one.counted,
