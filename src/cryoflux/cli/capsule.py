@@ -17,6 +17,8 @@ from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import ModelError, UsageError, VerificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryoflux.config import Settings
     from cryoflux.network.capsule import CheckedCapsule
     from cryoflux.queries.capsules import CapsuleView
@@ -132,11 +134,14 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show who offers an update, since when, what it was trained on, and what rounds here found."""
+    from cryoflux.cli.capsule_words import descendant_document, descendant_lines
     from cryoflux.queries.capsules import capsules_here, fetched_capsule, find_capsule, view_of_checked
+    from cryoflux.queries.descendants import Descendant, descendants_of, memory_here
     from cryoflux.state import StateFolder
 
     settings, folder = settings_of(state)
     chosen, path = policy_of(settings, policy), Path(target)
+    below: list[Descendant] = []
     if path.exists():
         file = _file(path)
         view = (
@@ -144,12 +149,17 @@ def show(
         )
     else:
         here = StateFolder(folder)
-        view = find_capsule(capsules_here(here, chosen), target, here)
+        every = capsules_here(here, chosen)
+        view = find_capsule(every, target, here)
+        below = descendants_of(view.capsule, every, memory_here(here), here)
     if as_json:
-        emit_json("capsule.show/1", _document(view))
+        descendants = [descendant_document(one) for one in below]
+        emit_json("capsule.show/1", {**_document(view), "descendants": descendants})
         return
     for name, value in _shown(view).items():
         stdout.print(f"{name:<12} {value}", indent=13)
+    for line in descendant_lines(below):
+        stdout.print(line)
 
 
 def _file(target: Path) -> Path:
@@ -189,6 +199,7 @@ def _document(view: CapsuleView) -> dict[str, Any]:
         "joules_spent": view.receipt.energy.microjoules / MICRO,
         "tier": view.receipt.energy.tier.value,
         "terms": view.offer.terms,
+        "recalled_below": list(view.recalled),
         "used": [
             {"entry": one.entry, "verdict": one.verdict.value, "certified_delta": one.level / NANO}
             for one in view.used
@@ -215,8 +226,13 @@ def _shown(view: CapsuleView) -> dict[str, str]:
         "paid": f"{format_energy(energy.microjoules)}, {energy.tier.value}",
         "adapter": f"{byte_text(offer.adapter_bytes)}, {'here' if view.here else 'not here'}",
         "certified": _certified(view),
+        **({"rests on": f"recalled here: {_named(view.recalled)}"} if view.recalled else {}),
         "terms": offer.terms or "none stated",
     }
+
+
+def _named(capsules: Sequence[str]) -> str:
+    return ", ".join(f"{one[:16]}…" for one in capsules)
 
 
 def _committed(view: CapsuleView) -> str:
@@ -344,5 +360,10 @@ def list_capsules(
         for one in found
     ]
     stdout.table([_HEADING, *rows], _RIGHT)
+    for one in found:
+        if one.recalled:
+            whose = "offered by this log" if one.own else f"offered by {one.origin}"
+            said = f"{one.capsule[:12]}, {whose}, was trained on top of what was recalled here"
+            stdout.print(f"note: {said}: {_named(one.recalled)}")
     if not found:
         stdout.print("Nothing is offered here yet: cryoflux capsule offer ID offers an update.")
