@@ -69,8 +69,8 @@ def recall(
     updates = f"{found.updates} update{'' if found.updates == 1 else 's'}"
     same = ": the version from before it was adopted, byte for byte" if found.same_as_before else ""
     stdout.print(f"recalled {capsule[:16]}…; the head is {found.head.digest[:16]}…, of {updates}{same}")
-    for one in also:
-        stdout.print(f"recalled {one[:16]}… too, which was trained on top of it")
+    for other in also:
+        stdout.print(f"recalled {other[:16]}… too, which was trained on top of it")
     for line in descendant_lines(below):
         stdout.print(line)
 
