@@ -20,6 +20,7 @@ from cryoflux.receipts.contract_statement import (
     ContractLook,
     ContractResult,
     ProposedContract,
+    last_kept,
 )
 from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import (
@@ -138,9 +139,14 @@ class ContractTally(Struct):
     """window → what it came to, by the newest entry"""
 
     @property
-    def base(self) -> str:
-        """Digest of the list that the next window is compared with."""
-        return next((one.result for one in reversed(self.looks) if all(one.kept)), self.terms.start)
+    def bases(self) -> frozenset[str]:
+        """Digests of the lists that the next window may be compared with.
+
+        A look that witnesses saw too late counts nothing, and which those are no log says of itself. So each
+        beginning of the looks may be all that counts; both logs decide (`network.contracts.due`).
+        """
+        last = (last_kept(self.looks[:end]) for end in range(len(self.looks) + 1))
+        return frozenset(look.result if look is not None else self.terms.start for look in last)
 
     def take(self, said: ContractLook | ContractResult) -> None:
         """Go on by a look or a result; a second look at a window is none."""

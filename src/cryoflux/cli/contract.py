@@ -211,6 +211,7 @@ def sign_result(
                 "number": one.window + 1,
                 "origin": one.origin,
                 "standing": one.standing.value,
+                "clause": one.clause.clause if one.clause is not None else None,
                 "mine": evidence_document(one.mine) if one.mine is not None else None,
                 "theirs": evidence_document(one.theirs) if one.theirs is not None else None,
             }

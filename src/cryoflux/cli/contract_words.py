@@ -142,10 +142,16 @@ def print_differences(found: Sequence[ResultsApart]) -> None:
         mine = in_words(one.mine) if one.mine is not None else "nothing"
         theirs = in_words(one.theirs) if one.theirs is not None else "nothing"
         stdout.print(
-            f"✗ window {one.window + 1}: {one.origin} signed {one.standing.value}. "
+            f"✗ window {one.window + 1}: {one.origin} signed {_signed(one)}. "
             f"First evidence that differs: {mine} here, {theirs} there.",
             markup=False,
         )
+
+
+def _signed(one: ResultsApart) -> str:
+    if one.clause is None:
+        return one.standing.value
+    return f"{one.standing.value}, and that {one.clause.clause} is {one.clause.standing.value}"
 
 
 def _time(time_s: int) -> str:
