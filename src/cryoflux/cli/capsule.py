@@ -299,13 +299,14 @@ def _check_files(folder: Path, found: CheckedCapsule) -> None:
 
 
 def _done(found: CheckedCapsule, *, whole: bool) -> list[str]:
+    from cryoflux.quantities import utc_label
     from cryoflux.report.version_words import byte_text
 
     offer = found.offer
     when = (
         "no witness is needed by this policy"
         if found.committed_s is None
-        else f"a quorum of its witnesses had seen the receipt at {_label(found.committed_s)}"
+        else f"a quorum of its witnesses had seen the receipt at {utc_label(found.committed_s)}"
     )
     both = f"entries {offer.sequence} (offer) and {offer.receipt_at} (receipt)"
     trained = _trained_on(len(found.update.parent), found.update.genesis)
@@ -318,12 +319,6 @@ def _done(found: CheckedCapsule, *, whole: bool) -> list[str]:
         size = byte_text(offer.adapter_bytes)
         lines.append(f"adapter ({size}) and settings are the bytes that were signed: a plain LoRA, finite")
     return lines
-
-
-def _label(time_s: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _HEADING = ("capsule", "from", "task", "Δ", "size", "offered", "committed", "here")

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["share_words", "show_books"]
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ import typer
 from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import UsageError
-from cryoflux.quantities import MICRO, NANO, efficiency, format_energy, format_nats
+from cryoflux.quantities import MICRO, NANO, efficiency, format_energy, format_nats, utc_label
 
 if TYPE_CHECKING:
     from cryoflux.network.books import NodeBook, ShareBound
@@ -111,7 +110,7 @@ def _document(
     found: Mapping[str, NodeBook], names: Mapping[str, str], asked: Fraction, quorum: int, now_s: int
 ) -> dict[str, Any]:
     nodes = [_node(found[origin], names[origin], asked) for origin in sorted(found)]
-    until = datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if now_s else None
+    until = utc_label(now_s) if now_s else None
     return {"nodes": nodes, "quorum": quorum, "until_at": until, "eta_asked_nats_per_joule": float(asked)}
 
 

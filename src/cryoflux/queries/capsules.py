@@ -19,7 +19,6 @@ __all__ = [
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryoflux.errors import CryoFluxError, UsageError, VerificationError
@@ -28,6 +27,7 @@ from cryoflux.log_state import LogState
 from cryoflux.network.capsule import CheckedCapsule, check_capsule, parse_capsule, read_capsule
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.head_times import HeadTimes
+from cryoflux.quantities import utc_label
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, VerifierKey, parse_note, verify_log
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.network_parts import MemberVerdict
@@ -103,9 +103,7 @@ class CapsuleView:
     @property
     def committed_at(self) -> str | None:
         """The commitment as a label."""
-        if self.committed_s is None:
-            return None
-        return datetime.fromtimestamp(self.committed_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return utc_label(self.committed_s) if self.committed_s is not None else None
 
 
 def capsules_here(state: StateFolder, policy: Policy | None = None) -> list[CapsuleView]:
