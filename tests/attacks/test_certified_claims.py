@@ -93,7 +93,7 @@ def test_nats_are_certified_with_what_stands_behind_them(tmp_path: Path) -> None
     assert report.to_json()["claim"]["backing"] == {
         "certified_nats": 0.05,
         "rounds": 1,
-        "guests": [{"root": guest_root(GUESTS, GUEST_KEY), "was_opened": False}],
+        "guests": [{"root": guest_root(GUESTS, GUEST_KEY), "was_opened": False, "was_compared": False}],
         "list_before": announced.round_intent.composed,
         "list_after": record.round.composed,
         "upper_joules": 330.0,
@@ -186,6 +186,8 @@ def test_guests_lists_and_joules_of_others_stand_behind_nothing(tmp_path: Path) 
     honest = make_claim(state, LEVEL).content
     assert complaints(honest, state) == ""
     assert "opened: yes, its sums give the levels" in checked(honest, state).sentence
+    part = make_claim(state, LEVEL, ClaimScope(first=4)).content
+    assert "entered before this range, so that its sums are not compared" in checked(part, state).sentence
     backing = parse_claim(honest).predicate.backing
     for other in (
         backing.but(guests=[digest_of("other")]),

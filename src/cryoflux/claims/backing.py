@@ -17,7 +17,13 @@ from typing import Annotated
 from cryoflux.quantities import Tier
 from cryoflux.receipts.certified import CertifiedLevels
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_statement import GuestOpening, Recall, RoundIntent, RoundResult
+from cryoflux.receipts.network_statement import (
+    GuestHoldout,
+    GuestOpening,
+    Recall,
+    RoundIntent,
+    RoundResult,
+)
 from cryoflux.receipts.profiles import F32, PROFILE
 from cryoflux.signing.fields import Count, Document, Sha256, at_most
 
@@ -49,8 +55,9 @@ class BackedRounds:
     """Σ of what counts, nano-nats"""
     rounds: int
     """that count"""
-    opened: tuple[str, ...]
-    """of the guest holdouts those that the range opens"""
+    opened: Mapping[str, bool]
+    """root of a guest holdout that the range opens → whether it enters it too: then all its looks are here,
+    and have to be what was opened"""
 
 
 def certified_in(
@@ -96,15 +103,18 @@ def backing_of(
     """
     announced: dict[str, RoundIntent] = {}
     counted: list[tuple[RoundIntent, RoundResult]] = []
-    opened: list[str] = []
+    entered: set[str] = set()
+    opened: dict[str, bool] = {}
     for entry in entries:
-        if entry.round_intent is not None:
-            announced[entry.leaf_hash] = entry.round_intent
-        elif (record := entry.round) is not None and record.sequence in certified:
-            if (intent := announced.get(record.intent)) is not None:
-                counted.append((intent, record))
-        elif entry.network is not None and isinstance(said := entry.network.predicate, GuestOpening):
-            opened.append(said.root)
+        match entry.statement.predicate:
+            case RoundIntent() as intent:
+                announced[entry.leaf_hash] = intent
+            case RoundResult() as record if record.sequence in certified and record.intent in announced:
+                counted.append((announced[record.intent], record))
+            case GuestHoldout(root=root):
+                entered.add(root)
+            case GuestOpening(root=root):
+                opened[root] = root in entered
     if not counted:
         return None
     backing = CertifiedBacking(
@@ -114,5 +124,5 @@ def backing_of(
         upper_microjoules=max(0, hi_uj),
         tier=tier,
     )
-    known = tuple(root for root in backing.guests if root in opened)
+    known = {root: opened[root] for root in backing.guests if root in opened}
     return BackedRounds(backing, sum(certified.values()), len(counted), known)

@@ -90,7 +90,14 @@ def _backing(backed: BackedRounds | None) -> dict[str, Any] | None:
     return {
         "certified_nats": backed.nano / NANO,
         "rounds": backed.rounds,
-        "guests": [{"root": root, "was_opened": root in backed.opened} for root in said.guests],
+        "guests": [
+            {
+                "root": root,
+                "was_opened": root in backed.opened,
+                "was_compared": backed.opened.get(root, False),
+            }
+            for root in said.guests
+        ],
         "list_before": said.list_before,
         "list_after": said.list_after,
         "upper_joules": said.upper_microjoules / MICRO,

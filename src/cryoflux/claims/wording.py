@@ -80,7 +80,7 @@ def backed_in_words(backed: BackedRounds) -> str:
     """How nats were certified: by whose holdouts, opened or not, of which lists; and who did it again."""
     said = backed.backing
     guests = f"{len(said.guests)} guest holdout{'' if len(said.guests) == 1 else 's'} of the node's own"
-    roots = ", ".join(f"{root[:16]}… ({_opened(root in backed.opened)})" for root in said.guests)
+    roots = ", ".join(f"{root[:16]}… ({_opened(backed.opened.get(root))})" for root in said.guests)
     counted = f"{backed.rounds} round{'' if backed.rounds == 1 else 's'}"
     return (
         f"certified by {counted}, each by one sealed look at {guests}: {roots}; from the list "
@@ -88,5 +88,9 @@ def backed_in_words(backed: BackedRounds) -> str:
     )
 
 
-def _opened(opened: bool) -> str:  # noqa: FBT001 - it is all that there is
-    return "opened: yes, its sums give the levels" if opened else "opened: no, the bits are its word"
+def _opened(compared: bool | None) -> str:  # noqa: FBT001 - it is all that there is
+    if compared is None:
+        return "opened: no, the bits are its word"
+    if compared:
+        return "opened: yes, its sums give the levels"
+    return "opened: yes, but entered before this range, so that its sums are not compared"
