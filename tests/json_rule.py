@@ -34,7 +34,7 @@ rows distinct_texts unbalanced holdout_examples holdout_needed texts_needed lack
 groups cut_documents
 capsules covered_entries
 offers fetched waiting tries witnesses head_count witnessed_entries
-held decided opened reproduced confirmed_by refuted_by used_by quorum
+held decided opened reproduced confirmed_by refuted_by used_by recalled_by quorum
 examples_needed windows
 members guest_holdouts_left looks_most looks_before kept_before candidates parent_updates tried
 rounds rounds_kept offers_waiting rounds_open accepted considered adopted recalled

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 __all__ = ["Consideration", "ContractTally", "GuestLook", "GuestTally", "NodeState", "OpenRound", "RoundGain"]
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import Struct
 
 from cryoflux.decision.levels import RoundBudget
+from cryoflux.receipts.certified import CertifiedLevels, brought_by
 from cryoflux.receipts.contract_parts import AgreedTerms
 from cryoflux.receipts.contract_statement import (
     AcceptedContract,
     ContractLook,
     ContractResult,
     ProposedContract,
+    last_kept,
 )
 from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import (
@@ -32,7 +33,6 @@ from cryoflux.receipts.network_statement import (
     UpdateOffer,
 )
 from cryoflux.receipts.parts import Base
-from cryoflux.registry.mixture import ListStep, StepKind
 
 ContractSaid = ProposedContract | AcceptedContract | ContractLook | ContractResult
 """what a party of a contract says"""
@@ -139,9 +139,14 @@ class ContractTally(Struct):
     """window → what it came to, by the newest entry"""
 
     @property
-    def base(self) -> str:
-        """Digest of the list that the next window is compared with."""
-        return next((one.result for one in reversed(self.looks) if all(one.kept)), self.terms.start)
+    def bases(self) -> frozenset[str]:
+        """Digests of the lists that the next window may be compared with.
+
+        A look that witnesses saw too late counts nothing, and which those are no log says of itself. So each
+        beginning of the looks may be all that counts; both logs decide (`network.contracts.due`).
+        """
+        last = (last_kept(self.looks[:end]) for end in range(len(self.looks) + 1))
+        return frozenset(look.result if look is not None else self.terms.start for look in last)
 
     def take(self, said: ContractLook | ContractResult) -> None:
         """Go on by a look or a result; a second look at a window is none."""
@@ -175,6 +180,8 @@ class NodeState:
     """capsule → what rounds have said of it"""
     gains: list[RoundGain] = field(default_factory=list)
     """of the newest rounds that came to a verdict, oldest first"""
+    certified: CertifiedLevels = field(default_factory=CertifiedLevels)
+    """what its rounds certify, less what was recalled since"""
 
     def take(self, said: NodeSaid, index: int, leaf_hash: str) -> None:
         """Go on by the next entry of the log's owner.
@@ -228,8 +235,8 @@ class NodeState:
             self.considered[member.capsule] = Consideration(member.verdict, times + 1, record.base.digest)
         if record.outcome is not RoundOutcome.ABORTED:
             self.gains = [*self.gains[1 - _MOST_GAINS :], _gain_of(record)]
-        if record.outcome is RoundOutcome.ACCEPTED:
-            self.adopted |= {adapter: record.intent for step in record.steps for adapter in _brought(step)}
+        self.adopted |= dict.fromkeys(brought_by(record), record.intent)
+        self.certified.take(record)
         return opened
 
     def retire(self, opening: GuestOpening) -> None:
@@ -241,6 +248,7 @@ class NodeState:
         """Go on by an update that was taken out of the head."""
         self.adopted.pop(recall.capsule, None)
         self.recalled.add(recall.capsule)
+        self.certified.take(recall)
 
     def take_contract(self, said: ContractSaid) -> None:
         """Go on by a contract, which stays what it was where it is there already, or by what it came to."""
@@ -265,14 +273,6 @@ class NodeState:
         pledged = self.pledged
         free = (tally for root, tally in self.guests.items() if root not in pledged)
         return next((tally for tally in free if not tally.retired), None)
-
-
-def _brought(step: ListStep) -> Iterator[str]:
-    """Adapters that a step brings into the head: a mix brings those too that its update was trained on."""
-    if step.kind is not StepKind.REWEIGHT:
-        yield step.update.adapter
-    if step.kind is StepKind.MIX:
-        yield from (term.adapter for term in step.update.parent)
 
 
 def _gain_of(record: RoundResult) -> RoundGain:

@@ -28,6 +28,7 @@ from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.runs.guests_by_hand import GuestWishes, enter
 from cryoflux.runs.node_by_hand import composed_draft
 from cryoflux.verification.result import Status
+from cryoflux.witness.cosigned import log_key_of
 from node_log import AT
 from offered import OfferedState
 from public_node import shown
@@ -310,8 +311,18 @@ def test_a_recall_leaves_what_came_after(after: RoundNodes, pulled: RoundNodes) 
     assert verdicts(north) == {second: MemberVerdict.ADOPTED}
     adopted = north.rounds[-1].steps
     genesis = north.told.tasks[TASK].composition.genesis
+    twin = RoundNode(shutil.copytree(north.state, after.folder / "twin", symlinks=True))
+    both = ("capsule", "recall", first, "--reason", "a test", "--with-descendants", "--json")
+    said = json.loads(twin.ran(*both).stdout)
+    assert (said["also_recalled"], said["updates"], twin.head) == ([second], 0, genesis)
     said = json.loads(north.ran("capsule", "recall", first, "--reason", "a test", "--json").stdout)
     assert not said["same_as_before"]
+    (below,) = said["descendants"]
+    assert below == {"capsule": second, "was_adopted": True, "in_head": True, "own": False} | {
+        "offered_by": [log_key_of(south.state).name]
+    }
+    listed = json.loads(north.ran("capsule", "list", "--json").stdout)["capsules"]
+    assert {one["capsule"]: one["recalled_below"] for one in listed} == {first: [], second: [first]}
     composed = north.told.tasks[TASK].composition
     assert [term.adapter for term in composed.terms] == [second]
     (step,) = adopted

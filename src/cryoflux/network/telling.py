@@ -21,12 +21,13 @@ from cryoflux.network.books import CapsuleTold, LogTold, RoundTold
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.following import follow, signed_heads
 from cryoflux.network.head_times import HeadTimes, together
-from cryoflux.network.log_facts import OpeningFact, RoundFact
+from cryoflux.network.log_facts import LogFacts, OpeningFact, RoundFact
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
 from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.log import LOG_FOLDER
+from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED, heads_in, log_key_of
 
@@ -75,7 +76,7 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
             for one, committed_s in offers
             if committed_s is not None
         ),
-        rounds=tuple(_round(one, times) for one in facts.rounds),
+        rounds=tuple(_round(one, times, facts) for one in facts.rounds),
         upper_uj=facts.upper_uj,
         # What an entry of a newer form has cost, this version cannot say.
         unrecorded=len(facts.open) + facts.unread,
@@ -86,7 +87,10 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
     )
 
 
-def _round(one: RoundFact, times: HeadTimes) -> RoundTold:
+def _round(one: RoundFact, times: HeadTimes, facts: LogFacts) -> RoundTold:
+    """What a log says of a round; that it recalled something counts at once, whoever has seen that."""
+    nodes = facts.nodes.values()
+    recalled = frozenset[str]().union(*(node.recalled for node in nodes))
     entered_s, recorded_s = times.at(one.guest_index), times.at(one.index)
     return RoundTold(
         root=one.root,
@@ -95,9 +99,12 @@ def _round(one: RoundFact, times: HeadTimes) -> RoundTold:
         members=one.members,
         level=one.level,
         origins=one.origins,
-        composed=one.composed,
-        upper_uj=one.upper_uj,
-        tier=one.tier,
+        withdrawn=one.level > 0 and all(one.index not in node.certified.levels for node in nodes),
+        recalled=frozenset(
+            capsule
+            for capsule, verdict in one.members.items()
+            if verdict is MemberVerdict.ADOPTED and capsule in recalled
+        ),
     )
 
 

@@ -177,8 +177,10 @@ class PulledOffers:
         standing = []
         for capsule, offer in by_capsule.items():
             found = told.get((offer.origin, capsule))
-            praise = (found.confirmed_by, found.refuted_by) if found is not None else (0, 0)
-            standing.append(StandingOffer(capsule, offer.origin, offer.committed_s, *praise))
+            praised, refused = 0, 0
+            if found is not None:  # whoever took it back does not praise it, and has looked at it
+                praised, refused = found.confirmed_by, found.refuted_by + found.recalled_by
+            standing.append(StandingOffer(capsule, offer.origin, offer.committed_s, praised, refused))
         return [by_capsule[one.capsule] for one in chosen_offers(standing, most, 1, seed)]
 
     def admit(self, offer: OfferHere) -> tuple[MemberVerdict, str] | None:

@@ -14,6 +14,8 @@ __all__ = [
     "LookTold",
     "OfferTold",
     "TrialTold",
+    "UnreadEntry",
+    "UnreadTold",
     "contract_told",
 ]
 
@@ -101,6 +103,23 @@ class TrialTold:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadTold:
+    """An entry of a form that is not known here: it may be an attempt, an offer or a look."""
+
+    leaf: str
+    seen_s: int
+    """when a quorum had seen it, Unix seconds"""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadEntry:
+    """An entry that cannot be read here."""
+
+    index: int
+    leaf_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class ContractTold:
     """What one log says of a contract; only what witnesses had seen by the newest head."""
 
@@ -124,6 +143,7 @@ class ContractTold:
     opened_leaf: str = ""
     results: tuple[tuple[str, ContractResult], ...] = ()
     """leaf of the entry, and what it says"""
+    unread: tuple[UnreadTold, ...] = ()
     convicted: str = ""
     """why it is known to have told two histories; empty where it is not"""
 
@@ -140,7 +160,7 @@ def _times(heads: Iterable[HeadTold]) -> HeadTimes:
 
 def contract_told(
     origin: str,
-    entries: Sequence[Entry],
+    entries: Sequence[Entry | UnreadEntry],
     heads: Iterable[HeadTold],
     terms: AgreedTerms,
     *,
@@ -174,6 +194,7 @@ def contract_told(
         opened=found.opened,
         opened_leaf=found.opened_leaf,
         results=tuple(found.results),
+        unread=tuple(found.unread),
         convicted=convicted,
     )
 
@@ -191,11 +212,18 @@ class _Reader:
         self.opened: dict[int, SealedSums | None] | None = None
         self.opened_leaf = ""
         self.results: list[tuple[str, ContractResult]] = []
+        self.unread: list[UnreadTold] = []
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: Entry | UnreadEntry) -> None:
         """Go on by an entry that witnesses have seen."""
         if (at_s := self._times.at(entry.index)) is None:
             return
+        if isinstance(entry, Entry):
+            self._read(entry, at_s)
+        elif self.agreed_s is not None:
+            self.unread.append(UnreadTold(entry.leaf_hash, at_s))
+
+    def _read(self, entry: Entry, at_s: int) -> None:
         statement, said = entry.statement, entry.statement.predicate
         if isinstance(said, ProposedContract | AcceptedContract):
             if self.agreed_s is None and said.terms == self._terms:
