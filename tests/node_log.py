@@ -103,7 +103,6 @@ class NodeLog:
         intent = self.log.announce()
         adapter, config = digest_of(f"adapter {intent.index}"), digest_of("config")
         made = self.composed.adopting(adapter)
-        assert made is not None
         fields = {"merge": "compose/v1", "genesis": made.genesis, "list": made.digest}
         subject = [
             Subject(name="adapter_model.safetensors", digest=Sha256Digest(sha256=adapter)),

@@ -287,7 +287,10 @@ class _Round:
         def losses(composed: Composition, count: int) -> Sequence[int]:
             return self.composing.losses(composed, texts.part, texts.indices[:count], composing)
 
-        found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search)
+        def taken(composed: Composition) -> None:
+            keep_lists(self.context.state.path, [composed.terms])
+
+        found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search, taken=taken)
         guards: tuple[GuardResult, ...] = ()
         if found.steps:
             guards = self.looking.guards(self.composing, head, found.composed, self.between("guard sets", 0))

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=5867e50631cb08296fb7432dec20646f122d609122921c94eafea9d9a9c90a38
+schema_digest=c901707c173ade53fdc4f20619c98bec3539473208bb8e2ff06dd54b51b1074c
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -875,7 +875,10 @@ while read -r what where one two three; do
     ;;
   D) # an update was trained on the list that its offer says: that list and the update are the list of its receipt
     printf %s "$three" | base64 -d > "$t/parent"
-    list=$({ cat "$t/parent" && printf '1 %s %s\n' "$two" "$(sum < "$t/parent")"; } | sum)
+    below=$(sum < "$t/parent")
+    # A full list becomes one term of the next, which says its digest twice.
+    [ "$(wc -l < "$t/parent")" -lt 64 ] || printf '1 %s %s\n' "$below" "$below" > "$t/parent"
+    list=$({ cat "$t/parent" && printf '1 %s %s\n' "$two" "$below"; } | sum)
     [ "$list" = "$one" ] || fail "$where" "says that its update was trained on another list than its receipt does"
     ;;
   Z) # what a round sealed: SHA-256(a salt that follows from key and announcement, and the sums)

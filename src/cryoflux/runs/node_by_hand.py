@@ -173,7 +173,9 @@ def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidenc
             why="Without that nobody can say what it would be without the update.",
             hint="Go back to a version before it: cryoflux models rollback.",
         )
-    keep_lists(state.path, lists_on_the_way(known.made, known.head.digest).values())
+    for never in ("", capsule):
+        lists = lists_on_the_way(known.made, known.head.digest, never=never)
+        keep_lists(state.path, lists.values())
     made = _version_of(opened, due)
     base, before = known.head, set(known.makers)
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from cryoflux.digests import TensorEntry
 from cryoflux.registry.adapters import read_adapter
-from cryoflux.registry.compose import Adapter, LowRank, compose, rounded_sum, tensor_step
+from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, rounded_sum, tensor_step
 from cryoflux.registry.composition import Composition, Term, list_digest
 from cryoflux.registry.mixture import OfferedUpdate
-from cryoflux.registry.parent_lists import ListOf, adapter_place, parent_lists
+from cryoflux.registry.parent_lists import ListOf, adapter_place, parent_lists, updates_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.version import Version
 from cryoflux.tasks.interface import Workplace
@@ -59,7 +59,8 @@ class ListedModels:
         Raises:
             ModelError: an update cannot be read.
         """
-        return {name for term in composed.terms for name in self._adapter(term.adapter).names}
+        updates = updates_of(composed.terms, self._list_of)
+        return {name for term in updates for name in self._adapter(term.adapter).names}
 
     def tensors(self, composed: Composition, names: set[str]) -> dict[str, F32]:
         """Some tensors of what a list makes.
@@ -88,18 +89,31 @@ class ListedModels:
 
     def _tensor(self, composed: Composition, name: str) -> F32:
         start: F32 = self._genesis[name]
-        steps = list(self._added(composed.terms, name, start.shape))
-        if not steps:
-            return start
-        total = start.astype(np.float64)
+        total, terms = self._begun(composed.terms, name)
+        steps = list(self._added(terms, name, start.shape))
+        if total is None:
+            if not steps:
+                return start
+            total = start.astype(np.float64)
         for weight, step in steps:
             total = total + (step * weight if weight != 1 else step)
         return rounded_sum(total, name)
+
+    def _begun(self, terms: tuple[Term, ...], name: str) -> tuple[F64 | None, tuple[Term, ...]]:
+        """The sum that a folded list is gone on from where it comes first, in full; and what is left."""
+        if not terms or not terms[0].is_list or terms[0].weight != "1":
+            return None, terms
+        return self._sums_of(terms[0].parent, name).unrounded(name), terms[1:]
 
     def _added(
         self, terms: tuple[Term, ...], name: str, shape: tuple[int, ...]
     ) -> Iterator[tuple[float, F64]]:
         for term in terms:
+            if term.is_list:
+                sums = self._sums_of(term.parent, name)
+                if name in sums.names:
+                    yield float(term.weight), sums.moved(name)
+                continue
             update = self._adapter(term.adapter)
             if name in update.low_rank or name in update.whole:
                 yield float(term.weight), self._step(update, term, name, shape)
@@ -118,12 +132,16 @@ class ListedModels:
 
     def _parent(self, digest: str, name: str) -> F32:
         """A tensor of the version that an update was trained on."""
+        return self._sums_of(digest, name).value(name)
+
+    def _sums_of(self, digest: str, name: str) -> WeightSums:
+        """A tensor of what a list makes, before it is rounded."""
 
         def alone(adapter: str) -> Adapter:
             return self._adapter(adapter).alone(name)
 
         genesis = Composition(genesis="0" * 64, terms=self._list_of(digest))
-        return compose(genesis, self._genesis, alone, self._list_of).value(name)
+        return compose(genesis, self._genesis, alone, self._list_of)
 
     def _adapter(self, digest: str) -> Adapter:
         if digest not in self._adapters:

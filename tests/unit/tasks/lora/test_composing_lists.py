@@ -16,7 +16,7 @@ from cryoflux.digests import file_digest
 from cryoflux.errors import ModelError
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
-from cryoflux.registry.composition import Composition, Term, list_digest
+from cryoflux.registry.composition import Composition, Term, folded, list_digest
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
 from cryoflux.registry.parent_lists import keep_lists, parent_lists
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
@@ -76,7 +76,7 @@ def lists_in(state: Path) -> ListedModels:
 STEPS = st.lists(
     st.tuples(
         st.integers(0, 3),
-        st.sampled_from([StepKind.ADD, StepKind.MIX, StepKind.REWEIGHT]),
+        st.sampled_from([StepKind.ADD, StepKind.MIX, StepKind.REWEIGHT, None]),
         st.sampled_from(["1", "1/2", "1/3", "5/4"]),
     ),
     min_size=1,
@@ -86,11 +86,16 @@ STEPS = st.lists(
 
 @given(steps=STEPS)
 def test_every_list_is_the_same_to_the_last_bit(
-    place: tuple[Path, list[OfferedUpdate]], steps: list[tuple[int, StepKind, str]]
+    place: tuple[Path, list[OfferedUpdate]], steps: list[tuple[int, StepKind | None, str]]
 ) -> None:
+    """Lists that steps make, some of them folded on the way."""
     state, updates = place
     composed = Composition(genesis=GENESIS)
     for number, kind, amount in steps:
+        if kind is None:
+            keep_lists(state, [composed.terms])
+            composed = Composition(genesis=GENESIS, terms=folded(composed.terms))
+            continue
         if kind is StepKind.REWEIGHT and all(t.adapter != updates[number].adapter for t in composed.terms):
             continue
         update = OfferedUpdate(adapter=updates[number].adapter, genesis=GENESIS)
