@@ -7,7 +7,7 @@ would be had it never adopted an update follows by leaving out the steps that br
 
 from __future__ import annotations
 
-__all__ = ["KnownLists", "MadeVersion", "list_of", "lists_on_the_way"]
+__all__ = ["MOST_MADE", "KnownLists", "MadeVersion", "list_of", "lists_on_the_way"]
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,7 +18,7 @@ from cryoflux.registry.mixture import ListStep, after
 
 KnownLists = dict[str, tuple[Term, ...]]
 """lists by their digests"""
-_MOST = 1024
+MOST_MADE = 1024
 """versions between a genesis and what is made of it"""
 
 
@@ -80,7 +80,7 @@ def _way(made: Mapping[str, MadeVersion], version: str) -> list[MadeVersion] | N
     way: list[MadeVersion] = []
     at = made.get(version)
     genesis = at.genesis if at is not None else ""
-    while at is not None and at.genesis == genesis and len(way) < _MOST:
+    while at is not None and at.genesis == genesis and len(way) < MOST_MADE:
         way.append(at)
         if at.on == genesis:
             return way[::-1]
