@@ -210,8 +210,7 @@ class WeightSums:
             raise cannot_compose(f"{min(both)} is changed both in full and by a product.")
         value, sums = parent or self.value, dict(self._sums)
         for name in adapter.names:
-            before = self._sums.get(name)
-            total = _numbers(self._tensor(name), name) if before is None else before
+            total = self.unrounded(name)
             step = tensor_step(adapter, name, total.shape, value)
             if weight != 1:
                 np.multiply(step, weight, out=step)
@@ -230,23 +229,20 @@ class WeightSums:
         """
         sums = dict(self._sums)
         for name in added.names:
-            before, step = sums.get(name), added.moved(name)
+            step = np.subtract(added.unrounded(name), _numbers(self._tensor(name), name))
             if weight != 1:
                 np.multiply(step, weight, out=step)
-            sums[name] = np.add(_numbers(self._tensor(name), name) if before is None else before, step)
+            sums[name] = np.add(self.unrounded(name), step, out=step)
         return WeightSums(self._genesis, sums)
 
-    def unrounded(self, name: str) -> F64 | None:
-        """The sum of a tensor; none where nothing was added to it."""
-        return self._sums.get(name)
+    def unrounded(self, name: str) -> F64:
+        """The sum of a tensor, as it goes into other sums.
 
-    def moved(self, name: str) -> F64:
-        """How far the sum of a tensor is from the genesis.
-
-        Args:
-            name: of a tensor that something was added to.
+        Raises:
+            ModelError: there is none of that name, or it holds what is no number.
         """
-        return np.subtract(self._sums[name], _numbers(self._tensor(name), name))
+        found = self._sums.get(name)
+        return _numbers(self._tensor(name), name) if found is None else found
 
     def rounded(self) -> dict[str, F32]:
         """All tensors that something was added to, each rounded once.

@@ -92,6 +92,16 @@ class Composition(Document, frozen=True):
         return list_digest(self.terms)
 
     @property
+    def counted(self) -> str:
+        """How many updates, and lists that were folded, it names."""
+        lists = sum(term.is_list for term in self.terms)
+        updates = len(self.terms) - lists
+        said = "1 update" if updates == 1 else f"{updates} updates"
+        if not lists:
+            return said
+        return f"{'1 list' if lists == 1 else f'{lists} lists'} and {said}"
+
+    @property
     def is_full(self) -> bool:
         """Whether one term more makes it a list that begins with this one, folded."""
         return len(self.terms) >= MOST_TERMS

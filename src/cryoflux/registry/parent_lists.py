@@ -14,12 +14,13 @@ __all__ = [
     "keep_lists",
     "list_place",
     "lists_of",
+    "names_update",
     "no_lists",
     "parent_lists",
     "updates_of",
 ]
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -123,6 +124,20 @@ def updates_of(terms: Sequence[Term], list_of: ListOf) -> list[Term]:
             return list(found.values())
         level = [one for digest in below for one in list_of(digest)]
     raise cannot_compose(f"More than {MOST_DEPTH} lists hang below one another.")
+
+
+def names_update(terms: Sequence[Term], adapter: str, lists: Mapping[str, tuple[Term, ...]]) -> bool:
+    """Whether a list has an update, as a term or in a list that it has folded.
+
+    Args:
+        terms: the list.
+        adapter: the update, or a folded list.
+        lists: those that are known, by their digests; in others nothing is found.
+    """
+    below: Sequence[Term] = ()
+    with suppress(ModelError):  # they hang too deep: nobody composes that
+        below = updates_of(terms, lambda digest: lists.get(digest, ()))
+    return any(one.adapter == adapter for one in (*terms, *below))
 
 
 def adapter_place(state: StateFolder) -> Callable[[str], Path]:

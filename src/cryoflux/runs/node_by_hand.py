@@ -191,15 +191,7 @@ def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidenc
             why="Without that nobody can say what it would be without the update.",
             hint="Go back to a version before it: cryoflux models rollback.",
         )
-    for never in ("", capsule):
-        lists = lists_on_the_way(known.made, known.head.digest, never=never)
-        keep_lists(state.path, lists.values())
-    if still := _lists_with(state, (term.adapter for term in due.terms if term.is_list), capsule):
-        raise UsageError(
-            f"The update {capsule[:16]}… also came in with the list {still[0][:16]}…, folded into one term.",
-            why="Without that list too it would stay in the head.",
-            hint=f"Recall the list: cryoflux capsule recall {still[0][:16]} --reason …{state.flag()}.",
-        )
+    _keep_lists_without(state, known, due, capsule)
     made = _version_of(opened, due)
     base, before = known.head, set(known.makers)
 
@@ -223,7 +215,21 @@ def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidenc
     opened.published(binding=True)
     opened.versions.point_head(made.digest, task, opened.memory.list_of)
     head = Base(digest=made.digest, files=made.files)
-    return Recalled(capsule, head, len(due.terms), made.digest in before)
+    updates = len(updates_of(due.terms, parent_lists(state.path)))
+    return Recalled(capsule, head, updates, made.digest in before)
+
+
+def _keep_lists_without(state: StateFolder, known: TaskState, due: Composition, capsule: str) -> None:
+    """Keep the lists that a head hangs on without an update, which may not be in one of them still."""
+    for never in ("", capsule):
+        lists = lists_on_the_way(known.made, known.head.digest, never=never)
+        keep_lists(state.path, lists.values())
+    if still := _lists_with(state, (term.adapter for term in due.terms if term.is_list), capsule):
+        raise UsageError(
+            f"The update {capsule[:16]}… also came in with the list {still[0][:16]}…, folded into one term.",
+            why="Without that list too it would stay in the head.",
+            hint=f"Recall the list: cryoflux capsule recall {still[0][:16]} --reason …{state.flag()}.",
+        )
 
 
 def _version_of(opened: VersionsByHand, composed: Composition) -> Version:

@@ -178,16 +178,12 @@ def composed_in(
     found = Base(digest=version_digest(model), files=_files_digest(genesis, model))
     if found.digest != listed.version.digest:
         raise VerificationError(
-            f"genesis and {_count(composed)} add up to {found.digest[:16]}…, and "
+            f"genesis and {composed.counted} add up to {found.digest[:16]}…, and "
             f"{listed.version.digest[:16]}… is recorded: its weights are not the sum of its list"
         )
     if found.files != listed.version.files:
         raise VerificationError("its weights are the sum of its list, and beside them it has other files")
     return model
-
-
-def _count(composed: Composition) -> str:
-    return "1 update" if len(composed.terms) == 1 else f"{len(composed.terms)} updates"
 
 
 def _files_digest(genesis: Path, model: Path) -> str:

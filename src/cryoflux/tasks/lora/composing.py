@@ -9,8 +9,9 @@ from __future__ import annotations
 
 __all__ = ["ComposedHeads", "ListedModels"]
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,17 +51,27 @@ class ListedModels:
         self._genesis, self._capsule, self._list_of = genesis, capsule, list_of
         self._adapters: dict[str, Adapter] = {}
         self._steps: dict[tuple[str, str, str], F64] = {}
-        """(adapter, list of its parent, tensor) → what it adds in full"""
+        """(adapter, list of its parent, tensor) → what it adds in full; (list, list, tensor) → its sum"""
+        self._touched: dict[str, frozenset[str]] = {}
+        """folded list → tensors that it touches"""
         self._held = 0
 
     def names(self, composed: Composition) -> set[str]:
         """Tensors that a list touches.
 
         Raises:
-            ModelError: an update cannot be read.
+            ModelError: an update cannot be read, or a list that was folded is not here.
         """
-        updates = updates_of(composed.terms, self._list_of)
-        return {name for term in updates for name in self._adapter(term.adapter).names}
+        return {name for term in composed.terms for name in self._names_of(term)}
+
+    def _names_of(self, term: Term) -> Collection[str]:
+        if not term.is_list:
+            return self._adapter(term.adapter).names
+        if term.parent not in self._touched:
+            updates = updates_of((term,), self._list_of)
+            names = (self._adapter(one.adapter).names for one in updates)
+            self._touched[term.parent] = frozenset(chain.from_iterable(names))
+        return self._touched[term.parent]
 
     def tensors(self, composed: Composition, names: set[str]) -> dict[str, F32]:
         """Some tensors of what a list makes.
@@ -89,41 +100,36 @@ class ListedModels:
 
     def _tensor(self, composed: Composition, name: str) -> F32:
         start: F32 = self._genesis[name]
-        total, terms = self._begun(composed.terms, name)
-        steps = list(self._added(terms, name, start.shape))
-        if total is None:
-            if not steps:
-                return start
-            total = start.astype(np.float64)
-        for weight, step in steps:
+        terms = [term for term in composed.terms if name in self._names_of(term)]
+        if not terms:
+            return start
+        total = start.astype(np.float64)
+        if (first := composed.terms[0]) == terms[0] and first.is_list and first.weight == "1":
+            total, terms = self._sum_of(first.parent, name), terms[1:]  # gone on from, as in `compose`
+        for term in terms:
+            step, weight = self._step(term, name, start), float(term.weight)
             total = total + (step * weight if weight != 1 else step)
         return rounded_sum(total, name)
 
-    def _begun(self, terms: tuple[Term, ...], name: str) -> tuple[F64 | None, tuple[Term, ...]]:
-        """The sum that a folded list is gone on from where it comes first, in full; and what is left."""
-        if not terms or not terms[0].is_list or terms[0].weight != "1":
-            return None, terms
-        return self._sums_of(terms[0].parent, name).unrounded(name), terms[1:]
-
-    def _added(
-        self, terms: tuple[Term, ...], name: str, shape: tuple[int, ...]
-    ) -> Iterator[tuple[float, F64]]:
-        for term in terms:
-            if term.is_list:
-                sums = self._sums_of(term.parent, name)
-                if name in sums.names:
-                    yield float(term.weight), sums.moved(name)
-                continue
-            update = self._adapter(term.adapter)
-            if name in update.low_rank or name in update.whole:
-                yield float(term.weight), self._step(update, term, name, shape)
-
-    def _step(self, update: Adapter, term: Term, name: str, shape: tuple[int, ...]) -> F64:
+    def _step(self, term: Term, name: str, start: F32) -> F64:
+        """What a term adds in full to a tensor that it touches."""
+        if term.is_list:
+            return self._sum_of(term.parent, name) - start.astype(np.float64)
+        update = self._adapter(term.adapter)
         # A product is a difference by itself, whatever it was trained on.
         key = term.adapter, term.parent if name in update.whole else "", name
+        return self._kept(
+            key, lambda: tensor_step(update, name, start.shape, lambda one: self._parent(term.parent, one))
+        )
+
+    def _sum_of(self, digest: str, name: str) -> F64:
+        """The sum that a folded list makes of a tensor."""
+        return self._kept((digest, digest, name), lambda: self._sums(digest, name).unrounded(name))
+
+    def _kept(self, key: tuple[str, str, str], make: Callable[[], F64]) -> F64:
         found = self._steps.pop(key, None)
         if found is None:
-            found = tensor_step(update, name, shape, lambda one: self._parent(term.parent, one))
+            found = make()
             self._held += found.nbytes
         self._steps[key] = found  # the newest last
         while self._held > _MOST_BYTES and len(self._steps) > 1:
@@ -132,10 +138,10 @@ class ListedModels:
 
     def _parent(self, digest: str, name: str) -> F32:
         """A tensor of the version that an update was trained on."""
-        return self._sums_of(digest, name).value(name)
+        return self._sums(digest, name).value(name)
 
-    def _sums_of(self, digest: str, name: str) -> WeightSums:
-        """A tensor of what a list makes, before it is rounded."""
+    def _sums(self, digest: str, name: str) -> WeightSums:
+        """What a list makes, as far as one tensor goes."""
 
         def alone(adapter: str) -> Adapter:
             return self._adapter(adapter).alone(name)
