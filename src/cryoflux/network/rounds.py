@@ -309,7 +309,8 @@ def _barred(offer: OfferHere, genesis: str, walls: Walls) -> tuple[MemberVerdict
     if offer.absent:
         return MemberVerdict.UNAVAILABLE, offer.absent
     if offer.update.genesis != genesis:
-        return MemberVerdict.STALE, "it is over another genesis than the head"
+        ours, theirs = genesis[:12], offer.update.genesis[:12]
+        return MemberVerdict.STALE, f"it is over the genesis {theirs}…, and the head is over {ours}…"
     return walls.admit(offer)
 
 
