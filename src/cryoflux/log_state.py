@@ -13,6 +13,7 @@ from __future__ import annotations
 __all__ = ["LogState", "OpenIntent"]
 
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from msgspec import Struct
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
+from cryoflux.errors import ModelError
 from cryoflux.network_state import NodeState
 from cryoflux.receipts.composed_by import composed_by
 from cryoflux.receipts.contract_statement import ContractStatement
@@ -46,7 +48,7 @@ from cryoflux.receipts.statement import (
 )
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import MadeVersion, list_of
-from cryoflux.registry.mixture import ListStep
+from cryoflux.registry.mixture import ListStep, after
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 from cryoflux.task_state import Chain, TaskState
@@ -207,8 +209,12 @@ class LogState:
         """A head goes on with what others offered, or without it."""
         if (known := self.tasks.get(said.task)) is None:
             return
-        genesis = known.composition.genesis
-        known.put_head(said.result, MadeVersion(genesis, known.head.digest, steps=steps, recalled=recalled))
+        genesis, composed = known.composition.genesis, None
+        if steps:
+            with suppress(ModelError):  # then verification says that they make no list
+                composed = after(known.composition, steps)
+        made = MadeVersion(genesis, known.head.digest, steps=steps, recalled=recalled)
+        known.put_head(said.result, made, composed)
         known.was_made(said.result, entry.index, entry.leaf_hash, known.counts[-1])
         known.chains.clear()  # they go on from what others had no part in
         known.of_others = True

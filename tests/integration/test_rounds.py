@@ -22,7 +22,7 @@ from cryoflux.network.publishing import Publisher, publish
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import Node, OfferStatement, UpdateOffer
 from cryoflux.registry.composition import list_digest
-from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
 from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.runs.guests_by_hand import GuestWishes, enter
@@ -90,6 +90,21 @@ def test_a_round_adopts_what_helps(pulled: RoundNodes, adopted: tuple[RoundNodes
     assert (north.state / "capsules" / capsule).is_dir(), "kept as if it had been made here"
     assert outcome.summary["rounds_kept"] == 1
     assert "1 round, 1 update adopted" in north.verified()
+
+
+def test_who_joins_late_takes_the_whole_list_of_another_in_one_look(nodes: RoundNodes) -> None:
+    """South's newest update was trained on its first one: north, which has learned nothing, takes both."""
+    north, south = nodes["north"], nodes["south"]
+    south.offers("#2")
+    north.pulls(south)
+    north.round()
+    (record,) = north.rounds
+    (step,) = record.steps
+    assert (step.update.adapter, step.kind, step.amount) == (south.offered, StepKind.MIX, "1")
+    assert north.head == south.head, "byte for byte"
+    assert north.told.tasks[TASK].composition == south.told.tasks[TASK].composition
+    assert len(north.looks) == 1
+    assert "composed again from its list of 2 updates" in north.verified()
 
 
 def test_the_joules_of_a_round_are_on_the_books(adopted: tuple[RoundNodes, Outcome]) -> None:

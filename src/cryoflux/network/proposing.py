@@ -7,7 +7,7 @@ smallest of several steps would win, whose gain is the most even and the least.)
 guest holdout, which sees what comes of it once.
 
 Compositions are judged, never updates: updates that help alone may harm together, and updates that harm alone
-may help in a mean. So each offer is proposed added, in three sizes, and mixed, in three shares, and each
+may help in a mean. So each offer is proposed added, in three sizes, and mixed, in four shares, and each
 update of the head at other weights.
 
 The cheap comes first. All proposals are tried on few examples, and the best of each offer on all of them,
@@ -21,7 +21,7 @@ The search is a pure function of the losses that it is given, so whoever has tho
 
 from __future__ import annotations
 
-__all__ = ["FEW", "PROPOSALS", "FoundSteps", "ScreenLosses", "search_round"]
+__all__ = ["FEW", "MOST_BROUGHT", "PROPOSALS", "FoundSteps", "ScreenLosses", "search_round"]
 
 import math
 from collections.abc import Callable, Sequence
@@ -37,7 +37,8 @@ ScreenLosses = Callable[[Composition, int], Sequence[int]]
 """losses of a version on the first so many examples of the screen, nano-nats; raises a `ModelError` where its
 list cannot be added up"""
 _ADDED = ("1", "1/2", "1/4")
-_MIXED = ("1/2", "1/3", "1/4")
+_MIXED = ("1", "1/2", "1/3", "1/4")
+"""the first takes the offerer's whole model in the head's place: who joins late needs one look, not 500"""
 PROPOSALS = len(_ADDED) + len(_MIXED)
 """that are made of an offer"""
 _REWEIGHTED = ("1/2", "3/4", "5/4")
@@ -45,6 +46,8 @@ FEW = 128
 """examples that a proposal is tried on first"""
 _PROMISING = 1.0
 """evidence on these from which on a proposal is tried on all: what is missed there is not seen again"""
+MOST_BROUGHT = 96
+"""terms of all lists that the steps of a round bring: its record is one entry, and names them all"""
 _CHANCE = 0.05
 
 
@@ -112,6 +115,7 @@ def search_round(
     *,
     most: int = 16,
     goes_on: Callable[[], bool] = lambda: True,
+    taken: Callable[[Composition], None] = lambda _: None,
 ) -> FoundSteps:
     """Search for what to compose of the head and what is offered.
 
@@ -122,6 +126,7 @@ def search_round(
         count: examples of the screen.
         most: steps.
         goes_on: asked before each offer is tried; where it is false, what was found until then counts.
+        taken: is told of each list that a step makes: the next one may fold it.
     """
     search, at, steps = _Search(losses, count, goes_on), head, list[ListStep]()
     waiting = [(math.inf, number, _proposals(offer)) for number, offer in enumerate(offers)]
@@ -135,7 +140,9 @@ def search_round(
             break
         _, number, step, at = best
         steps.append(step)
-        waiting = [one for one in waiting if one[1] != number]
+        taken(at)
+        left = MOST_BROUGHT - sum(len(one.update.parent) for one in steps)
+        waiting = [one for one in waiting if one[1] != number and len(one[2][0].update.parent) <= left]
     evidence = pair_losses(search.of(head, count), search.of(at, count))
     helped = tuple(search.helped.get(number) for number in range(len(offers)))
     return FoundSteps(tuple(steps), at, evidence, search.tried, search.read, helped)

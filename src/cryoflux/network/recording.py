@@ -261,15 +261,13 @@ def adapters_of(composed: Composition, list_of: ListOf) -> list[str]:
     Raises:
         ModelError: a list is not known, or they hang too deep.
     """
-    found: dict[str, None] = {}
-    seen, waiting = set[str](), [(term, 0) for term in composed.terms]
-    while waiting:
-        term, depth = waiting.pop()
-        found[term.adapter] = None
-        if term.parent in seen:
-            continue
-        if depth >= MOST_DEPTH:
-            raise cannot_compose(f"More than {MOST_DEPTH} lists hang below one another.")
-        seen.add(term.parent)
-        waiting += [(one, depth + 1) for one in list_of(term.parent)]
-    return list(found)
+    found, seen, level = dict[str, None](), set[str](), list(composed.terms)
+    for _ in range(MOST_DEPTH + 1):
+        found |= {term.adapter: None for term in level if not term.is_list}
+        # Beginnings of one list name each other as parents: by levels they are all just below it.
+        below = {term.parent: None for term in level if term.parent not in seen}
+        seen |= below.keys()
+        level = [one for digest in below for one in list_of(digest)]
+        if not level:
+            return list(found)
+    raise cannot_compose(f"More than {MOST_DEPTH} lists hang below one another.")

@@ -133,18 +133,16 @@ class Commitments:
 
 
 def _closure(wanted: Sequence[tuple[Term, ...]], known: _Lists) -> Needed:
-    """The lists that some lists lead to by what their updates were trained on."""
-    left, unknown = list(wanted), dict[str, None]()
+    """The lists that some lists lead to, by what their updates were trained on and by what was folded."""
+    left, known = list(wanted), dict(known)
     lists, adapters = dict[str, tuple[Term, ...]](), dict[str, None]()
     while left:
         terms = left.pop()
         if not terms or (digest := list_digest(terms)) in lists:
             continue
         lists[digest] = terms
-        for term in terms:
-            adapters[term.adapter] = None
-            if term.parent in known:
-                left.append(known[term.parent])
-            elif term.parent != list_digest(()):
-                unknown[term.parent] = None
-    return Needed(lists, tuple(adapters), tuple(unknown))
+        known |= beginnings(terms)
+        adapters |= {term.adapter: None for term in terms if not term.is_list}
+        left += [known[term.parent] for term in terms if term.parent in known]
+    named = dict.fromkeys(term.parent for terms in lists.values() for term in terms)
+    return Needed(lists, tuple(adapters), tuple(digest for digest in named if digest not in known))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Considered", "OfferHere", "Screened", "ShownLook", "refused"]
+__all__ = ["Considered", "OfferHere", "Screened", "ShownLook", "beyond_composing", "refused"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from cryoflux.decision.evidence import Evidence
+from cryoflux.errors import ModelError
 from cryoflux.receipts.network_parts import (
     MOST_CANDIDATES,
     GuardResult,
@@ -21,6 +22,7 @@ from cryoflux.receipts.network_parts import (
 from cryoflux.receipts.network_statement import MOST_STEPS
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import ListStep, OfferedUpdate
+from cryoflux.registry.parent_lists import ListOf, updates_of
 from cryoflux.signing.fields import Document, Sha256, Text, at_most
 
 
@@ -39,6 +41,28 @@ class OfferHere:
     """why its bytes, or those of its parents, are not here; empty where they are"""
     name: str = ""
     """what it is called here: ``north/1``; empty where it has no name"""
+
+
+def beyond_composing(head: Composition, update: OfferedUpdate, list_of: ListOf) -> str:
+    """Why an update can neither be added to a head, nor be taken with its own list in the head's place.
+
+    Args:
+        head: the list.
+        update: as it is offered.
+        list_of: a list by its digest.
+
+    Returns:
+        a sentence; empty where it can.
+    """
+    why = ""
+    for composed in (head.adding(update.term), update.made):
+        try:
+            updates_of(composed.terms, list_of)
+        except ModelError as error:
+            why = error.what
+        else:
+            return ""
+    return why
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,14 @@ from cryoflux.network.recording import (
     stopped_end,
     unshown_end,
 )
-from cryoflux.network.round_parts import Considered, OfferHere, Screened, ShownLook, refused
+from cryoflux.network.round_parts import (
+    Considered,
+    OfferHere,
+    Screened,
+    ShownLook,
+    beyond_composing,
+    refused,
+)
 from cryoflux.network.screening import TEXTS, CopyScreen, Whose, find_copies
 from cryoflux.network.search_set import SearchSet
 from cryoflux.quantities import format_energy
@@ -38,7 +45,7 @@ from cryoflux.receipts.network_parts import GuardResult, Member, MemberVerdict
 from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate, StepKind
-from cryoflux.registry.parent_lists import keep_lists
+from cryoflux.registry.parent_lists import ListOf, keep_lists, parent_lists
 from cryoflux.tasks.composing import Composing
 
 _LOOKS_ASIDE = 3
@@ -223,12 +230,13 @@ class _Round:
         """Admission and copies: what of the offers may be composed."""
         found: dict[str, Member] = {}
         why: dict[str, str] = {}
-        genesis, state = self.opened.composition.genesis, self.context.state.path
+        state, head = self.context.state.path, self.opened.composition
+        keep_lists(state, [head.terms, *(offer.update.parent for offer in offers)])
+        list_of = parent_lists(state)
         for offer in offers:
-            if (verdict := _barred(offer, genesis, walls)) is not None:
+            if (verdict := _barred(offer, head, walls, list_of)) is not None:
                 found[offer.update.adapter] = refused(offer.update.adapter, verdict[0])
                 why[offer.update.adapter] = verdict[1]
-        keep_lists(state, [offer.update.parent for offer in offers])
         if self._copies_matter(offers, found, walls):
             found |= self._copies(offers, found, walls, why)
         return Considered(found, why)
@@ -287,7 +295,10 @@ class _Round:
         def losses(composed: Composition, count: int) -> Sequence[int]:
             return self.composing.losses(composed, texts.part, texts.indices[:count], composing)
 
-        found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search)
+        def taken(composed: Composition) -> None:
+            keep_lists(self.context.state.path, [composed.terms])
+
+        found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search, taken=taken)
         guards: tuple[GuardResult, ...] = ()
         if found.steps:
             guards = self.looking.guards(self.composing, head, found.composed, self.between("guard sets", 0))
@@ -302,11 +313,16 @@ class _Round:
         )
 
 
-def _barred(offer: OfferHere, genesis: str, walls: Walls) -> tuple[MemberVerdict, str] | None:
+def _barred(
+    offer: OfferHere, head: Composition, walls: Walls, list_of: ListOf
+) -> tuple[MemberVerdict, str] | None:
     if offer.absent:
         return MemberVerdict.UNAVAILABLE, offer.absent
-    if offer.update.genesis != genesis:
-        return MemberVerdict.STALE, "it is over another genesis than the head"
+    if offer.update.genesis != head.genesis:
+        ours, theirs = head.genesis[:12], offer.update.genesis[:12]
+        return MemberVerdict.STALE, f"it is over the genesis {theirs}…, and the head is over {ours}…"
+    if why := beyond_composing(head, offer.update, list_of):
+        return MemberVerdict.STALE, why
     return walls.admit(offer)
 
 

@@ -16,6 +16,8 @@ from cryoflux.log_state import LogState
 from cryoflux.queries.capsules import CapsuleView, lists_here
 from cryoflux.receipts.reading import each_entry
 from cryoflux.registry.ancestry import ancestry_of
+from cryoflux.registry.composition import Term
+from cryoflux.registry.parent_lists import ListOf, updates_of
 from cryoflux.state import StateFolder
 
 
@@ -52,7 +54,7 @@ def descendants_of(
             offers.setdefault(one.capsule, []).append(one)
     heads: set[str] = set()
     for known in memory.tasks.values():
-        for term in known.composition.terms:
+        for term in _updates(known.composition.terms, list_of):
             try:
                 rests = capsule in ancestry_of(list_of(term.parent), list_of).adapters
             except ModelError:  # of before there were lists
@@ -70,6 +72,14 @@ def descendants_of(
         )
         for one in sorted({*offers, *heads} - {capsule})
     ]
+
+
+def _updates(terms: tuple[Term, ...], list_of: ListOf) -> list[Term]:
+    """The updates of a head; only those of its own list where one that was folded is not here."""
+    try:
+        return updates_of(terms, list_of)
+    except ModelError:
+        return [term for term in terms if not term.is_list]
 
 
 def memory_here(state: StateFolder) -> LogState:

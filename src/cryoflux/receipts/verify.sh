@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=a2b3a91a5ef4aacd643e1ba0c1aba831f2dc0497d368a5ca7c18dd2bfa1ab7d4
+schema_digest=e6cce5adbe230caf4b45f2018d009cc4c38f59c4bffdf9af3f240e96ecb4f417
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -875,7 +875,10 @@ while read -r what where one two three; do
     ;;
   D) # an update was trained on the list that its offer says: that list and the update are the list of its receipt
     printf %s "$three" | base64 -d > "$t/parent"
-    list=$({ cat "$t/parent" && printf '1 %s %s\n' "$two" "$(sum < "$t/parent")"; } | sum)
+    below=$(sum < "$t/parent")
+    # A full list becomes one term of the next, which says its digest twice.
+    [ "$(wc -l < "$t/parent")" -lt 64 ] || printf '1 %s %s\n' "$below" "$below" > "$t/parent"
+    list=$({ cat "$t/parent" && printf '1 %s %s\n' "$two" "$below"; } | sum)
     [ "$list" = "$one" ] || fail "$where" "says that its update was trained on another list than its receipt does"
     ;;
   Z) # what a round sealed: SHA-256(a salt that follows from key and announcement, and the sums)

@@ -43,7 +43,8 @@ def ancestry_of(parent: Sequence[Term], list_of: ListOf) -> Ancestry:
     adapters, seen, whole, left = set[str](), set[str](), True, [*parent]
     while left:
         term = left.pop()
-        adapters.add(term.adapter)
+        if not term.is_list:
+            adapters.add(term.adapter)
         if term.parent in seen:
             continue
         if len(seen) >= _MOST_LISTS:

@@ -29,7 +29,7 @@ from cryoflux.network_state import NodeState, RoundGain
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.registry.made import lists_on_the_way
 from cryoflux.registry.mixture import OfferedUpdate
-from cryoflux.registry.parent_lists import keep_lists, parent_lists
+from cryoflux.registry.parent_lists import keep_lists, parent_lists, updates_of
 from cryoflux.scheduling.policy import ArmRow
 
 _MOST_COMPARED = 512
@@ -199,7 +199,7 @@ def own_updates(
         return []
     keep_lists(state, lists_on_the_way(known.made, known.head.digest).values())
     list_of, composed, found = parent_lists(state), opened.composition, list[OwnUpdate]()
-    for term in composed.terms:
+    for term in updates_of(composed.terms, list_of):
         try:
             parent = list_of(term.parent)
         except ModelError:  # of before there were lists: it can be compared with nothing

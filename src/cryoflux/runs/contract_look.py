@@ -131,7 +131,10 @@ def _measured(
     evaluate: Evaluate,
 ) -> SealedSums:
     keep_lists(hand.state.path, [one.of_list[:-1] for one in logs.seller.offers])
-    lists = {terms.start: terms.start_list} | {one.result: one.of_list for one in logs.seller.offers}
+    lists = {terms.start: terms.start_list}
+    for one in logs.seller.offers:
+        parent = Composition(genesis=one.genesis, terms=one.of_list[:-1])
+        lists[one.result] = parent.adding(one.of_list[-1]).terms
     models: list[Base] = []
     losses: list[Sequence[int]] = []
     for digest in (due.base, due.offer.result):

@@ -30,6 +30,7 @@ from cryoflux.network.telling import told_by
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.reading import each_entry
 from cryoflux.registry.adapters import read_adapter
+from cryoflux.registry.parent_lists import parent_lists, updates_of
 from cryoflux.runs.adopting import Adopting, due_offers
 from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import log_key_of
@@ -206,7 +207,7 @@ class PulledOffers:
         node = context.memory.nodes[self._opened.task.name].node
         genesis = context.versions.open(composed.genesis)
         adopted = []
-        for term in composed.terms:
+        for term in updates_of(composed.terms, parent_lists(context.state.path)):
             try:
                 adopted.append(update_norms(read_adapter(context.state.capsule(term.adapter), term.adapter)))
             except ModelError:  # its files were freed: it bounds nothing

@@ -7,7 +7,7 @@ import pytest
 
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.losses import EvaluationFailedError
-from cryoflux.network.proposing import search_round
+from cryoflux.network.proposing import MOST_BROUGHT, search_round
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate
 
@@ -32,9 +32,21 @@ class World:
         goal = np.ones(WIDTH)
         self.goals = goal + spread * np.random.default_rng(seed).normal(size=(COUNT, WIDTH))
         self.read = 0
+        self.lists: dict[str, Composition] = {}
+
+    def knows(self, composed: Composition) -> None:
+        """Of a list that may be folded."""
+        self.lists[composed.digest] = composed
+
+    def point(self, composed: Composition) -> np.ndarray:
+        found = np.zeros(WIDTH)
+        for term in composed.terms:
+            moved = self.point(self.lists[term.adapter]) if term.is_list else self.moves[term.adapter]
+            found = found + float(term.weight) * moved
+        return found
 
     def losses(self, composed: Composition, count: int) -> list[int]:
-        point = sum((float(t.weight) * self.moves[t.adapter] for t in composed.terms), np.zeros(WIDTH))
+        point = self.point(composed)
         self.read += count
         return [round(1e8 * float(((point - one) ** 2).sum())) for one in self.goals[:count]]
 
@@ -116,6 +128,33 @@ def test_what_makes_losses_that_are_no_numbers_has_no_gain_and_stops_nobody() ->
     found = search_round(BASE, [offer(2), offer(1)], losses, COUNT)
     assert {one.update.adapter for one in found.steps} == {named(1)}
     assert found.helped == (False, True)
+
+
+def test_who_joins_late_takes_another_whole_list_in_one_step() -> None:
+    """Over a bare head, and over one that went the wrong way."""
+    world = World({**{number: axis(number % WIDTH, length=0.1) for number in range(60)}, 99: -axis(0, 1)})
+    theirs = BASE
+    for number in range(60):
+        theirs = theirs.adopting(named(number))
+    offered = OfferedUpdate(adapter=theirs.terms[-1].adapter, genesis=GENESIS, parent=theirs.terms[:-1])
+    for head in (BASE, BASE.adopting(named(99))):
+        found = search_round(head, [offered], world.losses, COUNT)
+        assert found.composed == theirs
+        assert [step.amount for step in found.steps] == ["1"]
+
+
+def test_lists_that_steps_bring_fit_into_the_record_of_a_round() -> None:
+    world = World({number: axis(number % WIDTH, length=0.02) for number in range(400)})
+    offers = []
+    for first in range(0, 400, 40):
+        theirs = BASE
+        for number in range(first, first + 39):
+            theirs = theirs.adopting(named(number))
+        world.knows(theirs)
+        offers.append(offer(first + 39, theirs))
+    found = search_round(BASE, offers, world.losses, COUNT, taken=world.knows)
+    assert len(found.steps) == MOST_BROUGHT // 39
+    assert len(found.composed.terms) < 64
 
 
 def test_nothing_offered_is_nothing_found() -> None:

@@ -36,7 +36,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import MemberVerdict, SealedSums
 from cryoflux.receipts.network_statement import GuestOpening, RoundIntent, RoundResult, UpdateOffer
 from cryoflux.receipts.statement import ReceiptStatement
-from cryoflux.registry.composition import Term, list_digest
+from cryoflux.registry.composition import Term
 
 _HAD = frozenset(MemberVerdict) - {MemberVerdict.UNAVAILABLE, MemberVerdict.UNREACHED}
 
@@ -58,9 +58,10 @@ class OfferTold:
     leaf: str
     adapter: str
     result: str
-    """digest of the list: what it was trained on, and it"""
+    """digest of the list that it makes"""
     genesis: str
     of_list: tuple[Term, ...]
+    """what it was trained on, and it"""
     committed_s: int
 
     @property
@@ -242,9 +243,9 @@ class _Reader:
     def _say(self, entry: Entry, at_s: int) -> None:
         match entry.statement.predicate:
             case UpdateOffer(update=update):
-                terms = (*update.parent, update.term)
-                of_list = update.adapter, list_digest(terms), update.genesis, terms
-                self.offers.append(OfferTold(entry.leaf_hash, *of_list, at_s))
+                of_list = (*update.parent, update.term)
+                about = update.adapter, update.made.digest, update.genesis, of_list
+                self.offers.append(OfferTold(entry.leaf_hash, *about, at_s))
             case ContractLook() as look if look.contract == self._digest:
                 self.looks.append(LookTold(look, entry.leaf_hash, at_s))
             case ContractResult() as result if result.contract == self._digest:
