@@ -6,7 +6,7 @@ not come of it is looked at by `LogWorld.judge`, the same for all.
 
 from __future__ import annotations
 
-__all__ = ["LOG_LIVES", "Life"]
+__all__ = ["LOG_LIVES", "Branch", "Life"]
 
 import shutil
 from collections.abc import Callable
@@ -116,7 +116,7 @@ class Branch:
     def __init__(self, world: LogWorld, node: LogNode, name: str, *, conspires: bool = False) -> None:
         place = world.folder / "branches" / name
         shutil.copytree(node.folder, place)
-        self.node = LogNode(place, node.name, node.policy, node.seers)
+        self.node = LogNode(place, node.name, node.policy, node.seers, node.lines)
         self._seer = world.seers[0] if conspires else None
         self._world = world
         heads = self.node.public / "log" / "heads"

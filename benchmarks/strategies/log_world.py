@@ -341,8 +341,8 @@ class LogWorld:
             self.harms["an original is called a copy"] += 1
         for cheat in self.cheats:
             for one in cheat.offered:
-                original = self.copies.get(one.adapter)
-                if original is None:
+                original = self.copies.get(one.adapter, "")
+                if original not in makers:
                     continue
                 first, second = (makers[original], original), (cheat.origin, one.adapter)
                 if place.get(second, len(offers)) < place.get(first, -1):
@@ -360,6 +360,9 @@ class LogWorld:
             seen = [islice(record.mirror.entries(), record.times(policy).size) for record in records]
             if any(first != second for first, second in zip(*seen, strict=False)):
                 self.harms["two readers believe two histories"] += 1
+        books = [reader.books(1) for reader in (one, other)]
+        if any(books[0][node.origin] != books[1][node.origin] for node in self.own):
+            self.harms["two readers' books differ"] += 1
 
     def close(self) -> None:
         """Let databases go."""

@@ -14,7 +14,7 @@ import pytest
 import public_node
 from cryoflux.errors import StorageError
 from cryoflux.files import write_atomic
-from cryoflux.network.books import Confirmation, books_of
+from cryoflux.network.books import LATER, Confirmation, books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import PeerGathered, gather
@@ -23,7 +23,7 @@ from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.publishing import Publisher
 from cryoflux.network.pulling import PullOutcome
-from cryoflux.network.telling import LATER, own_record, told_by
+from cryoflux.network.telling import own_record, told_by
 from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
 from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
