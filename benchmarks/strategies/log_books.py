@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from cryoflux.network.books import Confirmation
 from strategies.log_lives import Branch
-from strategies.log_node import LogNode, file_of
-from strategies.log_verdicts import QUORUM, WORTH, Court, Verifier, guests_of
+from strategies.log_node import file_of
+from strategies.log_verdicts import QUORUM, WORTH, Court, Verifier, guests_of, says
 from strategies.log_world import LogWorld
 
 _UPPER_UJ = 110_000_000
@@ -20,6 +20,7 @@ def reads_levels(world: LogWorld, offers: int) -> None:
     """Offers what is near to the one of its updates of which verifiers published the highest level."""
     court = Court(world, offers)
     court.enter(late=False)
+    court.judge_all([court.propose_one(world.own[0], WORTH)])
     best, level = 0.05, -1
     for _ in range(court.looks):
         delta = best + world.rng.gauss(0, 0.03)
@@ -80,6 +81,7 @@ def splits_its_log(world: LogWorld, offers: int) -> None:
     court = Court(world, offers)
     second = world.cheat("second")
     court.enter(late=False)
+    court.judge_all([court.propose_one(world.own[0], WORTH)])
     made = [court.propose_one(court.cheat, WORTH * (number % 2)) for number in range(court.looks)]
     for _, offered in made[1::2]:
         world.copy(second, offered, offered.content)
@@ -132,7 +134,7 @@ def tells_each_reader(world: LogWorld, offers: int) -> None:
     stories: dict[str, Branch] = {}
     for name, delta in (("one", 0.5), ("two", -0.5)):
         stories[name] = Branch(world, liar.node, name)
-        told = Verifier(stories[name].node, says=lambda _delta, _said, delta=delta: delta, seals=True)
+        told = Verifier(stories[name].node, says=says(delta), seals=True)
         told.look(court.drawn, *made[0], 0.0, [])
     world.sites[f"{liar.node.name}.example"] = lambda path, reader: stories[reader].site(path, reader)
     court.judge_all(made[:1])

@@ -11,7 +11,6 @@ __all__ = ["LOG_LIVES", "Branch", "Life"]
 import shutil
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from cryoflux.registry.compose import LowRank
 from cryoflux.registry.composition import Term, list_digest
 from cryoflux.witness.cosigned import parse_heads
 from strategies.log_node import LogNode, Offered, file_of
-from strategies.log_world import LogWorld, Reader, Site
+from strategies.log_world import LogWorld, Reader, tree_site
 
 Life = Callable[[LogWorld, int], None]
 """of a network, and how many updates honest nodes offer in it"""
@@ -88,6 +87,7 @@ def races(world: LogWorld, offers: int) -> None:
 
     world.leaks = commits_first
     for node in world.live(offers):
+        world.wait(5, 30)
         for original in node.offered[-3:]:
             if original.adapter in world.copies:
                 continue
@@ -132,7 +132,7 @@ class Branch:
             self._heads.append(Note(note.checkpoint, (*note.signatures, *lines)))
 
     def site(self, path: str, _reader: str) -> bytes | None:
-        """Its files as their owner would show them, whatever witnesses have said: the newest head above all."""
+        """Its files as their owner would show them: the newest head above all, whoever has seen it."""
         if path == "log/checkpoint":
             return self._heads[-1].content if self._seer is not None else self.node.head.content
         if path == "log/heads":
@@ -159,7 +159,7 @@ def truncates(world: LogWorld, offers: int) -> None:
             world.sites[name] = branch.site if number % 2 else true
             if number > turn + 2:  # until then it only goes back
                 branch.tell(file_of("better", number))
-                if branch.node.commit(world.answering()):
+                if branch.node.commit(world.answering(cheat)):
                     world.harms["two histories have a quorum"] += 1
     if branch is not None:
         world.sites[name] = branch.site
@@ -176,26 +176,23 @@ def forks(world: LogWorld, offers: int) -> None:
         world.show(cheat)
         if branch is not None:
             branch.tell(file_of("other", number))
-            world.sites[name] = branch.site if number % 2 else _tree(cheat)
+            world.sites[name] = branch.site if number % 2 else partial(tree_site, cheat)
         if number == 1:
             branch = Branch(world, cheat, "other", conspires=True)
     _late(world)
     world.until_pulled()
 
 
-def _tree(node: LogNode) -> Site:
-    return partial(_published, node)
-
-
-def _published(node: LogNode, path: str, _reader: str) -> bytes | None:
-    place: Path = node.public / path
-    return place.read_bytes() if place.is_file() else None
-
-
 def per_reader(world: LogWorld, offers: int) -> None:
     """Shows each reader a story of his own; a witness that is its own signs both."""
     cheat = world.cheat()
     branch: Branch | None = None
+
+    def site(path: str, reader: str) -> bytes | None:
+        shown = branch if reader == "two" else None
+        return shown.site(path, reader) if shown is not None else tree_site(cheat, path, reader)
+
+    world.sites["cheat.example"] = site
     for number, _node in enumerate(world.live(offers)):
         world.offer(cheat, file_of("cheat", number))
         world.show(cheat)
@@ -203,8 +200,6 @@ def per_reader(world: LogWorld, offers: int) -> None:
             branch.tell(file_of("other", number))
         if number == 1:
             branch = Branch(world, cheat, "other", conspires=True)
-            stories = {"one": _tree(cheat), "two": branch.site}
-            world.sites["cheat.example"] = lambda path, reader: stories[reader](path, reader)
     world.until_pulled()
 
 
@@ -219,10 +214,12 @@ def dates_back(world: LogWorld, offers: int) -> None:
         return [early, NoteSignature(other.name, other.id, early.signature)]
 
     def site(path: str, reader: str) -> bytes | None:
-        content = _published(cheat, path, reader)
+        content = tree_site(cheat, path, reader)
         if path != "log/heads" or content is None:
             return content
-        return all_heads([Note(one.checkpoint, (*one.signatures, *dated(one))) for one in parse_heads(content)])
+        return all_heads(
+            [Note(one.checkpoint, (*one.signatures, *dated(one))) for one in parse_heads(content)]
+        )
 
     world.sites["cheat.example"] = site
     for node in world.live(offers):
@@ -239,7 +236,7 @@ def withholds(world: LogWorld, offers: int, part: str = "capsules/") -> None:
 
     def site(path: str, reader: str) -> bytes | None:
         kept = path.startswith(part) and (reader == "two" or world.seed % 2)
-        return None if kept else _published(cheat, path, reader)
+        return None if kept else tree_site(cheat, path, reader)
 
     world.sites["cheat.example"] = site
     for number, _node in enumerate(world.live(offers)):
@@ -263,7 +260,7 @@ def withholds_parent(world: LogWorld, offers: int) -> None:
 def reveals_late(world: LogWorld, offers: int) -> None:
     """Is cosigned early, is nowhere to be seen, and shows all of it when the others' work is in."""
     cheat, hidden = world.cheat(), True
-    world.sites["cheat.example"] = lambda path, reader: None if hidden else _published(cheat, path, reader)
+    world.sites["cheat.example"] = lambda path, reader: None if hidden else tree_site(cheat, path, reader)
     for number, node in enumerate(world.live(offers)):
         world.offer(cheat, file_of("cheat", number))
         if number:
@@ -281,7 +278,7 @@ def hangs_in_circles(world: LogWorld, offers: int) -> None:
     depth = 40
 
     def site(path: str, reader: str) -> bytes | None:
-        return lists.get(path) or _published(cheat, path, reader)
+        return lists.get(path) or tree_site(cheat, path, reader)
 
     world.sites["cheat.example"] = site
     for number, _node in enumerate(world.live(offers)):

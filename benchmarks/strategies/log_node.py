@@ -11,7 +11,7 @@ __all__ = ["LogNode", "Offered", "Seer", "file_of", "policy_of", "undurable"]
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,21 @@ _UJ = 10**8
 @contextmanager
 def undurable() -> Iterator[None]:
     """Let nothing wait for the disk: these folders are thrown away, and a power cut is not what is tried."""
-    prepare = database._prepare
+    prepare = database._prepare  # noqa: SLF001 - what no user may set
 
     def prepared(connection: sqlite3.Connection, *said: Any, **given: Any) -> None:
         prepare(connection, *said, **given)
         connection.execute("PRAGMA journal_mode=MEMORY")
         connection.execute("PRAGMA synchronous=OFF")
 
-    with mock.patch.object(os, "fsync", lambda _: None), mock.patch.object(database, "_prepare", prepared):
+    def replaced(path: Path, target: Path) -> None:
+        target.unlink(missing_ok=True)  # a file system may flush what takes another one's place
+        path.rename(target)
+
+    with ExitStack() as patched:
+        patched.enter_context(mock.patch.object(os, "fsync", return_value=None))
+        patched.enter_context(mock.patch.object(database, "_prepare", prepared))
+        patched.enter_context(mock.patch.object(Path, "replace", replaced))
         yield
 
 
@@ -150,6 +157,8 @@ class LogNode:
     offered: list[Offered] = field(default_factory=list)
     told: float = 1.0
     """of its joules, that it tells"""
+    address: str = ""
+    """of its public tree, where it is served"""
 
     def __post_init__(self) -> None:
         new = not self.folder.exists()
@@ -171,7 +180,7 @@ class LogNode:
     @property
     def url(self) -> str:
         """Of its public tree."""
-        return f"http://{self.name}.example"
+        return self.address or f"http://{self.name}.example"
 
     @property
     def line(self) -> str:
@@ -188,26 +197,26 @@ class LogNode:
         """That its updates are over: all nodes have the same."""
         return self.log.state.tasks[TASK].start.digest
 
-    def train(
-        self, content: bytes, parent: tuple[Term, ...] = (), announced: Entry | None = None
-    ) -> Entry:
+    def train(self, content: bytes, parent: tuple[Term, ...] = (), announced: Entry | None = None) -> Entry:
         """An attempt whose receipt commits to an adapter; it may have been announced before."""
         adapter = sha256_hex(content)
         self.keep_files(adapter, content)
         return self.commit_to(adapter, parent, announced)
 
-    def commit_to(
-        self, adapter: str, parent: tuple[Term, ...] = (), announced: Entry | None = None
-    ) -> Entry:
+    def commit_to(self, adapter: str, parent: tuple[Term, ...] = (), announced: Entry | None = None) -> Entry:
         """The same by the digest of the adapter alone: its bytes need not be known."""
         update = OfferedUpdate(adapter=adapter, genesis=self.genesis, parent=parent)
         made = list_digest((*parent, update.term))
-        fields = {"merge": "compose/v1", "genesis": self.genesis, "list": made}
+        fields: dict[str, int | str | list[str]] = {
+            "merge": "compose/v1",
+            "genesis": self.genesis,
+            "list": made,
+        }
         named = {ADAPTER: adapter, ADAPTER_CONFIG: sha256_hex(CONFIG)}
         return self.log.conclude(
             announced or self.log.announce(),
             kept=False,
-            training=training(section=Section(kind="plain/v1", fields=fields)),
+            training=training(section=Section(kind="plain/v1", fields={**fields})),
             subject=[Subject(name=name, digest=Sha256Digest(sha256=one)) for name, one in named.items()],
             energy=figure(
                 microjoules=round(self.told * _UJ),
@@ -233,9 +242,7 @@ class LogNode:
         """
         return self.offer_made(self.train(content, parent), content, parent, at)
 
-    def offer_made(
-        self, made: Entry, content: bytes, parent: tuple[Term, ...] = (), at: str = AT
-    ) -> Offered:
+    def offer_made(self, made: Entry, content: bytes, parent: tuple[Term, ...] = (), at: str = AT) -> Offered:
         """Offer what a receipt has committed to."""
         adapter, config = (one.digest.sha256 for one in made.statement.subject)
         entry = self.says.say(

@@ -6,20 +6,30 @@ are those of the rule on drawn sums, sealed in their logs and opened at the end;
 
 from __future__ import annotations
 
-__all__ = ["QUORUM", "VERDICT_LIVES", "WORTH", "Court", "Verifier", "guests_of", "never_opens", "seals_inventions"]
+__all__ = [
+    "QUORUM",
+    "VERDICT_LIVES",
+    "WORTH",
+    "Court",
+    "Verifier",
+    "guests_of",
+    "never_opens",
+    "says",
+    "seals_inventions",
+]
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from cryoflux.digests import sha256_hex
 from cryoflux.network.books import Confirmation
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.network_parts import RoundCandidate, SealedSums
 from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind
-from cryoflux.digests import sha256_hex
 from node_log import GUEST_KEY, TASK
 from plain_log import model
 from strategies.bookkeeping import Life as Drawn
@@ -58,9 +68,13 @@ class Verifier:
         """Commit to a guest holdout."""
         self.node.says.enter()
 
-    def look(self, drawn: Drawn, proposer: LogNode, offered: Offered, delta: float, said: list[float]) -> None:
+    def look(
+        self, drawn: Drawn, proposer: LogNode, offered: Offered, delta: float, said: list[float]
+    ) -> None:
         """Try an update alone, and publish what comes of it, or something else."""
         log, says = self.node.log, self.node.says
+        if log.state.nodes[TASK].guest is None:
+            return  # it is worn out
         candidate = RoundCandidate(
             capsule=offered.adapter, origin=proposer.origin, offer=offered.offer.leaf_hash
         )
@@ -102,7 +116,8 @@ class Verifier:
 
 
 def _sealing(said: object, seal: str) -> RoundResult:
-    assert isinstance(said, RoundResult) and said.look is not None
+    if not isinstance(said, RoundResult) or said.look is None:
+        raise TypeError(said)
     return said.but(look=said.look.but(sealed=seal))
 
 
@@ -147,7 +162,9 @@ class Court:
 
     def propose(self) -> list[tuple[LogNode, Offered]]:
         """Updates, each committed to: of the honest ones, and of the cheat."""
-        nodes = [self.cheat if number % 2 else self.world.own[number // 2 % 2] for number in range(self.looks)]
+        nodes = [
+            self.cheat if number % 2 else self.world.own[number // 2 % 2] for number in range(self.looks)
+        ]
         return [self.propose_one(node, self.worth if node is self.cheat else WORTH) for node in nodes]
 
     def propose_one(self, node: LogNode, delta: float) -> tuple[LogNode, Offered]:
@@ -214,10 +231,12 @@ class Court:
 
 
 def guests_of(name: str, seed: int) -> list[bytes]:
+    """The lines of a guest holdout that is nobody else's."""
     return [f'{{"label":"a","text":"{name} {seed} {number}"}}'.encode() for number in range(COUNT)]
 
 
-def _says(delta: float) -> Callable[[float, Sequence[float]], float | None]:
+def says(delta: float) -> Callable[[float, Sequence[float]], float | None]:
+    """Publishes one Δ whatever it sees."""
     return lambda _delta, _said: delta
 
 
@@ -245,8 +264,8 @@ never_opens = _court(QUORUM, _liar(says=_for_a_friend, opens=False))
 seals_inventions = _court(QUORUM, _liar(says=_for_a_friend, seals=True))
 """a quorum that seals what it invents: the opening follows, and only looking again at the models shows it"""
 VERDICT_LIVES: dict[str, Callable[[LogWorld, int], None]] = {
-    "always yes": _court(1, _liar(says=_says(CLAIMED))),
-    "always no": _court(1, _liar(says=_says(-CLAIMED))),
+    "always yes": _court(1, _liar(says=says(CLAIMED))),
+    "always no": _court(1, _liar(says=says(-CLAIMED))),
     "verdict copying": _court(3, _liar(says=_first)),
     "collusion of 10 %": _court(1, _liar(says=_for_a_friend)),
     "collusion of 20 %": _court(2, _liar(says=_for_a_friend)),

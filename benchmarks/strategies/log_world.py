@@ -1,18 +1,18 @@
 """A network of layer S2: honest nodes that go on, readers that pull, and what of all that may not happen.
 
-Nodes offer, are cosigned by two of three witnesses, and publish; readers pull by the code of `node pull`, with
-a fetcher that reads the trees where they lie. One node's files may be shown to one reader in another way.
+Nodes offer, are cosigned by two of three witnesses, and publish; readers pull by the code of `node pull`,
+with a fetcher that reads the trees where they lie. A node's files may be shown to a reader in another way.
 """
 
 from __future__ import annotations
 
-__all__ = ["BETWEEN_S", "WHOLE_S", "Defences", "LogWorld", "Reader", "Site", "utc"]
+__all__ = ["BETWEEN_S", "WHOLE_S", "Defences", "LogWorld", "Reader", "Site", "tree_site"]
 
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from itertools import combinations, islice
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from cryoflux.digests import sha256_hex
-from cryoflux.network.books import NodeBook, books_of
+from cryoflux.network.books import LogTold, NodeBook, books_of
 from cryoflux.network.fetching import Fetched, Fetcher, PeerUnreachableError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import Gathered, gather
@@ -70,6 +70,7 @@ class Reader:
     def __init__(self, world: LogWorld, name: str, names: Sequence[str] | None = None) -> None:
         self.world, self.name, self._names = world, name, names
         self.network = NetworkFolder.of(world.folder / "readers" / name)
+        self._told: tuple[list[LogTold], int] | None = None
         self.accused: dict[str, str] = {}
         """name of a peer → of what a pull accused it"""
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -85,6 +86,7 @@ class Reader:
 
     def pull(self, *, asks: bool | None = None) -> Gathered:
         """Pull everybody."""
+        self._told = None
         asks = self.world.defences.asks_witnesses if asks is None else asks
         found = gather(
             self.network.path,
@@ -124,14 +126,15 @@ class Reader:
     def usable(self) -> set[tuple[str, str]]:
         """Log and capsule of what a round may take in: here, and the offer of the log that has it first."""
         return {
-            (one.origin, one.update.adapter)
-            for one in offers_in(self.network, self.peers)
-            if not one.absent
+            (one.origin, one.update.adapter) for one in offers_in(self.network, self.peers) if not one.absent
         }
 
     def books(self, quorum: int = 2) -> Mapping[str, NodeBook]:
         """The books that he makes."""
-        logs, now_s = told_by(self.network.path, self.peers)
+        self._told = self._told or told_by(self.network.path, self.peers)
+        logs, now_s = self._told
+        if not self.world.defences.openings:
+            logs = [replace(log, opened={}) for log in logs]
         return books_of(logs, self.peers.verifier_origins, quorum, now_s)
 
 
@@ -179,11 +182,11 @@ class LogWorld:
 
     folder: Path
     seed: int
-    honest: int = 8
+    honest: int = 6
     defences: Defences = field(default_factory=Defences)
 
     def __post_init__(self) -> None:
-        self.rng = random.Random(self.seed)
+        self.rng = random.Random(self.seed)  # noqa: S311 - lives that come out again
         self.now_s = _START_S
         self.sites: dict[str, Site] = {}
         self.nodes: list[LogNode] = []
@@ -198,6 +201,8 @@ class LogWorld:
         self.closing = ExitStack()
         self.leaks: Callable[[LogNode, Offered], object] = lambda _node, _offered: None
         """is told what a log holds that no quorum has cosigned"""
+        self.seers_of: Callable[[LogNode], Sequence[Seer]] | None = None
+        """the witnesses that a node can ask; all of them where it is none"""
         self.moves: dict[str, Direction] = {}
         """adapter → where it moves a model"""
         wrong_s = self.defences.clocks_s
@@ -225,7 +230,7 @@ class LogWorld:
         self.closing.callback(made.close)
         if listed:
             self.nodes.append(made)
-        self.sites[f"{name}.example"] = partial(_tree_site, made)
+        self.sites[f"{name}.example"] = partial(tree_site, made)
         return made
 
     def cheat(self, name: str = "cheat") -> LogNode:
@@ -243,8 +248,10 @@ class LogWorld:
             self.wait(60, 600)
             self.pull()
 
-    def answering(self) -> list[Seer]:
-        """The witnesses that answer now: mostly all of them, and never fewer than two."""
+    def answering(self, node: LogNode) -> Sequence[Seer]:
+        """The witnesses that answer a node now: mostly all of them, and but for partitions at least two."""
+        if self.seers_of is not None:
+            return self.seers_of(node)
         missing = self.rng.choice(self.seers) if self.rng.random() < 0.2 else None
         return [one for one in self.seers if one is not missing]
 
@@ -283,10 +290,10 @@ class LogWorld:
         self.copies[offered.adapter] = original.adapter
         return offered
 
-    def show(self, node: LogNode, seers: Sequence[Seer] | None = None) -> None:
+    def show(self, node: LogNode) -> None:
         """Let witnesses see a log, and publish what they have."""
         self.wait(1, 5)
-        if node.commit(self.answering() if seers is None else seers):
+        if node.commit(self.answering(node)):
             node.publish()
 
     def pull(self) -> None:
@@ -313,7 +320,9 @@ class LogWorld:
 
     def _accused(self, reader: Reader) -> None:
         for node in self.nodes:
-            if node not in self.cheats and (node.name in reader.accused or reader.record(node).mirror.evidence):
+            if node not in self.cheats and (
+                node.name in reader.accused or reader.record(node).mirror.evidence
+            ):
                 self.harms["an honest log is accused"] += 1
 
     def _signed(self, reader: Reader) -> None:
@@ -369,7 +378,8 @@ class LogWorld:
         self.closing.close()
 
 
-def _tree_site(node: LogNode, path: str, _reader: str) -> bytes | None:
+def tree_site(node: LogNode, path: str, _reader: str) -> bytes | None:
+    """What an honest address shows: the public tree."""
     place = node.public / path
     return place.read_bytes() if place.is_file() else None
 
