@@ -83,7 +83,7 @@ def twins(size: Size) -> Iterator[str]:
     for twin in TWINS_OF_LOGS:
         life = LIVES[twin.strategy]
         broken = lived(twin.strategy, life, size.lives, size.offers, twin.lacking)
-        whole = lived(twin.strategy, life, size.lives, size.offers)
+        whole = lived(twin.strategy, life, size.lives, size.offers, twin.same)
         held = f"{whole.harmful} (≤ {percent(whole.bound)})"
         numbers = f"{broken.lives:,} | {broken.harmful:,} | {held} | {notes(broken)}"
         yield f"| {twin.without} | {twin.strategy} | {numbers} |"

@@ -6,7 +6,7 @@ not come of it is looked at by `LogWorld.judge`, the same for all.
 
 from __future__ import annotations
 
-__all__ = ["LOG_LIVES", "Branch", "Life"]
+__all__ = ["LOG_LIVES", "Branch", "Life", "dates_back"]
 
 import shutil
 from collections.abc import Callable
@@ -203,7 +203,7 @@ def per_reader(world: LogWorld, offers: int) -> None:
     world.until_pulled()
 
 
-def dates_back(world: LogWorld, offers: int) -> None:
+def dates_back(world: LogWorld, offers: int, after_s: tuple[int, int] = (660, 7200)) -> None:
     """Copies bytes, and dates the heads over them ten days back: by a witness of its own, and by altering."""
     cheat, seer, begun_s = world.cheat(), world.seers[0], world.now_s
 
@@ -223,8 +223,8 @@ def dates_back(world: LogWorld, offers: int) -> None:
 
     world.sites["cheat.example"] = site
     for node in world.live(offers):
-        world.wait(60, 7200)
-        original = world.rng.choice(node.offered)
+        world.wait(*after_s)
+        original = node.offered[-1]
         world.copy(cheat, original, original.content, 10 * _DAY_S)
         world.show(cheat)
     world.until_pulled()

@@ -8,13 +8,13 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exact_binomial import upper_bound
 from strategies.log_books import BOOK_LIVES
-from strategies.log_lives import LOG_LIVES
+from strategies.log_lives import LOG_LIVES, dates_back
 from strategies.log_node import undurable
 from strategies.log_peers import PEER_LIVES
 from strategies.log_verdicts import VERDICT_LIVES, never_opens, seals_inventions
@@ -70,6 +70,8 @@ class LogTwin:
     without: str
     strategy: str
     lacking: Defences
+    same: Defences = _ALL
+    """the same with the defence"""
 
 
 TWINS_OF_LOGS = [
@@ -80,14 +82,17 @@ TWINS_OF_LOGS = [
         Defences(quorum=1, asks_witnesses=False),
     ),
     LogTwin("a log shows what nobody has cosigned", "front-run intent", Defences(shown_once_cosigned=False)),
+    LogTwin(
+        "clocks of witnesses say who was first, and are wrong by up to 300 s", "front-run intent",
+        Defences(clocks_s=300, seen_first=False), Defences(clocks_s=300),
+    ),
     LogTwin("openings are not held against seals", "opening altered", Defences(openings=False)),
 ]  # fmt: skip
 """each defence, taken away"""
 THROUGH: list[tuple[str, Life, Defences]] = [
-    *(
-        (f"front-run intent; witnesses' clocks are wrong by up to {wrong_s} s", LIVES["front-run intent"],
-         Defences(clocks_s=wrong_s))
-        for wrong_s in (10, 60, 300)
+    (
+        "back-dating by one witness of three within ten minutes, while another one does not always answer",
+        partial(dates_back, after_s=(5, 300)), Defences(),
     ),
     ("a quorum of verifiers confirms what is worth nothing, and never opens", never_opens, Defences()),
     ("a quorum of verifiers seals sums that it invents, and opens those", seals_inventions, Defences()),

@@ -18,8 +18,10 @@ from functools import cached_property, partial
 from itertools import combinations, islice
 from pathlib import Path
 from typing import Self
+from unittest import mock
 
 from cryoflux.digests import sha256_hex
+from cryoflux.network import offers_found, peer_record
 from cryoflux.network.books import LogTold, NodeBook, books_of
 from cryoflux.network.fetching import Fetched, Fetcher, PeerUnreachableError
 from cryoflux.network.folder import NetworkFolder
@@ -39,7 +41,7 @@ from cryoflux.state import ADAPTER
 from strategies.log_node import LogNode, Offered, Seer, file_of, policy_of
 
 _START_S = 1_764_000_000
-_SEERS = 3
+_SEERS, _HONEST = 3, 6
 _ACCUSED = {PullOutcome.GOES_BACK, PullOutcome.DIFFERS, PullOutcome.NOT_SIGNED}
 BETWEEN_S, WHOLE_S = 0.2, 0.6
 """that a real server may take for the next byte, and for all of a file, s: short, so that lives are"""
@@ -60,6 +62,8 @@ class Defences:
     asks_witnesses: bool = True
     shown_once_cosigned: bool = True
     """whether a log shows only what a quorum has cosigned"""
+    seen_first: bool = True
+    """whether what a quorum had seen first stands first, rather than what its clocks say"""
     clocks_s: int = 1
     """by how much witnesses' clocks are wrong at most, s"""
 
@@ -177,12 +181,10 @@ class LogWorld:
     Args:
         folder: that is thrown away.
         seed: of all chance.
-        honest: how many nodes do what they should.
     """
 
     folder: Path
     seed: int
-    honest: int = 6
     defences: Defences = field(default_factory=Defences)
 
     def __post_init__(self) -> None:
@@ -205,6 +207,9 @@ class LogWorld:
         """the witnesses that a node can ask; all of them where it is none"""
         self.moves: dict[str, Direction] = {}
         """adapter → where it moves a model"""
+        if not self.defences.seen_first:
+            for module in (offers_found, peer_record):
+                self.closing.enter_context(mock.patch.object(module, "seen_before", return_value=False))
         wrong_s = self.defences.clocks_s
         self.seers = [
             Seer(self.folder / "seers" / str(place), f"w{place}", lambda: self.now_s, ahead_s)
@@ -214,7 +219,7 @@ class LogWorld:
             self.sites[f"{seer.name}.example"] = partial(_witness_site, seer)
             self.closing.callback(seer.close)
         self.readers = [Reader(self, name) for name in ("one", "two")]
-        self.own = [self.node(f"node{place}") for place in range(self.honest)]
+        self.own = [self.node(f"node{place}") for place in range(_HONEST)]
 
     @property
     def policy_lines(self) -> list[str]:
