@@ -134,7 +134,6 @@ class Offered:
     content: bytes
     made: Entry
     offer: Entry
-    parent: tuple[Term, ...] = ()
 
 
 @dataclass(eq=False)
@@ -165,8 +164,6 @@ class LogNode:
         self.log = StoredLog(self.folder)
         self.says = NodeLog(self.log, lines=self.lines)
         self._publisher = Publisher(self.folder)
-        self.covered = 0
-        """entries that a quorum has cosigned"""
         if new:
             self.log.abort(self.log.announce())
             self.says.introduce()
@@ -207,11 +204,7 @@ class LogNode:
         """The same by the digest of the adapter alone: its bytes need not be known."""
         update = OfferedUpdate(adapter=adapter, genesis=self.genesis, parent=parent)
         made = list_digest((*parent, update.term))
-        fields: dict[str, int | str | list[str]] = {
-            "merge": "compose/v1",
-            "genesis": self.genesis,
-            "list": made,
-        }
+        fields = {"merge": "compose/v1", "genesis": self.genesis, "list": made}
         named = {ADAPTER: adapter, ADAPTER_CONFIG: sha256_hex(CONFIG)}
         return self.log.conclude(
             announced or self.log.announce(),
@@ -257,7 +250,7 @@ class LogNode:
             adapter_bytes=len(content),
             offered_at=at,
         )
-        self.offered.append(Offered(adapter, content, made, entry, parent))
+        self.offered.append(Offered(adapter, content, made, entry))
         return self.offered[-1]
 
     @property
@@ -276,10 +269,9 @@ class LogNode:
         found = [one.cosign(note, log, str(self.vkey)) for one in (self.seers if seers is None else seers)]
         lines = [line for line in found if line is not None]
         names = {one.name for one in self.policy.witnesses for line in lines if line.name == one.key.name}
-        if self.policy.reached(names):
+        if reached := self.policy.reached(names):
             keep_cosigned(log, with_signatures(note.content, lines))
-            self.covered = note.checkpoint.size
-        return self.policy.reached(names)
+        return reached
 
     def publish(self) -> None:
         """Bring the public tree up to date, with what a quorum has cosigned."""

@@ -25,7 +25,7 @@ from cryoflux.network import offers_found, peer_record
 from cryoflux.network.books import LogTold, NodeBook, books_of
 from cryoflux.network.fetching import Fetched, Fetcher, PeerUnreachableError
 from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.gathering import Gathered, gather
+from cryoflux.network.gathering import gather
 from cryoflux.network.offers_found import OfferFound, found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, parse_peers
@@ -56,7 +56,7 @@ class Defences:
     quorum: int = 2
     """witnesses of three"""
     dated_by_witnesses: bool = True
-    """else what was first is what says so"""
+    """whether witnesses say what was first, rather than labels"""
     openings: bool = True
     """whether an opening that does not reproduce takes anything away"""
     asks_witnesses: bool = True
@@ -71,8 +71,8 @@ class Defences:
 class Reader:
     """Somebody who pulls, and what has come to him."""
 
-    def __init__(self, world: LogWorld, name: str, names: Sequence[str] | None = None) -> None:
-        self.world, self.name, self._names = world, name, names
+    def __init__(self, world: LogWorld, name: str) -> None:
+        self.world, self.name = world, name
         self.network = NetworkFolder.of(world.folder / "readers" / name)
         self._told: tuple[list[LogTold], int] | None = None
         self.accused: dict[str, str] = {}
@@ -83,19 +83,18 @@ class Reader:
     @property
     def peers(self) -> Peers:
         """Whom he knows."""
-        nodes = [one for one in self.world.nodes if self._names is None or one.name in self._names]
-        verifiers = [f"verifier {one.name}" for one in nodes if one in self.world.verifiers]
-        lines = [*self.world.policy_lines, *(one.line for one in nodes), *verifiers, ""]
+        world = self.world
+        verifiers = [f"verifier {one.name}" for one in world.verifiers]
+        lines = [*world.policy_lines, *(one.line for one in world.nodes), *verifiers, ""]
         return parse_peers("\n".join(lines).encode())
 
-    def pull(self, *, asks: bool | None = None) -> Gathered:
+    def pull(self) -> None:
         """Pull everybody."""
         self._told = None
-        asks = self.world.defences.asks_witnesses if asks is None else asks
         found = gather(
             self.network.path,
             self.peers,
-            ask_witnesses=asks,
+            ask_witnesses=self.world.defences.asks_witnesses,
             now=lambda: float(self.world.now_s),
             at_once=1,
             fetching=partial(Trees, self.world, self.name),
@@ -104,7 +103,6 @@ class Reader:
             self.outcomes[one.name, one.outcome.value] += 1
             if one.outcome in _ACCUSED:
                 self.accused[one.name] = one.why
-        return found
 
     def record(self, node: LogNode) -> PeerRecord:
         """What he remembers of a node."""
