@@ -63,6 +63,8 @@ def table(size: Size) -> Iterator[str]:
     yield "| family | strategy | lives | harmful | at most | honest offers that came through | besides |"
     yield "|---|---|---:|---:|---:|---:|---|"
     families = {entry.name: entry.family for entry in STRATEGIES if entry.logs}
+    if lifeless := families.keys() - LIVES.keys():
+        raise SystemExit(f"these strategies have no life in logs: {', '.join(sorted(lifeless))}")
     entries, began_s = 0, time.process_time()
     for name, life in LIVES.items():
         if size.only and size.only != name:
