@@ -14,16 +14,16 @@ import pytest
 import public_node
 from cryoflux.errors import StorageError
 from cryoflux.files import write_atomic
-from cryoflux.network.books import Confirmation, books_of
+from cryoflux.network.books import LATER, Confirmation, books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import PeerGathered, gather
 from cryoflux.network.offers_found import OfferFound, found_offers
-from cryoflux.network.peer_record import PeerRecord
+from cryoflux.network.peer_record import PeerRecord, first_claims
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.publishing import Publisher
 from cryoflux.network.pulling import PullOutcome
-from cryoflux.network.telling import LATER, own_record, told_by
+from cryoflux.network.telling import own_record, told_by
 from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
 from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
@@ -223,6 +223,29 @@ def test_the_capsule_of_who_committed_first_is_kept_whoever_came_first(
     assert parse_capsule(capsule.read_bytes()).origin == north.origin
     assert [one.origin for one in found_offers(network, peers)] == [north.origin, copier.origin]
     copier.close()
+
+
+def test_wrong_clocks_of_witnesses_put_no_copy_before_its_original(tmp_path: Path) -> None:
+    """A copy that another quorum saw ten seconds later, by clocks that lie an hour and minutes apart."""
+    third = CosigningWitness("three")
+    original, copy = TreeNode(tmp_path / "original"), TreeNode(tmp_path / "copy")
+    assert original.offer().statement.subject == copy.offer().statement.subject
+    original.publish({W1: T + 300, W2: T})
+    copy.publish({W2: T + 10, third: T - 240})
+    lines = [f"witness {one.name} {one.vkey}" for one in (W1, W2, third)]
+    lines += ["group most 2 one two three", "quorum most"]
+    with serving_tree(original.tree) as one, serving_tree(copy.tree) as other:
+        lines += [f"node original {original.vkey} {one}", f"node copy {copy.vkey} {other}", ""]
+        peers, network = parse_peers("\n".join(lines).encode()), tmp_path / "mine"
+        gather(network, peers)
+    assert [(one.origin, one.committed_s) for one in found_offers(network, peers)] == [
+        (original.origin, T + 300),
+        (copy.origin, T + 301),
+    ]
+    (claim,) = first_claims([PeerRecord.of(network, node.key) for node in peers.nodes], peers.policy).values()
+    assert claim[0] == original.origin
+    original.close()
+    copy.close()
 
 
 def test_a_head_that_was_published_and_is_gone_goes_back(tmp_path: Path, north: TreeNode) -> None:

@@ -10,7 +10,8 @@ nowhere, because nobody names it. Bounds, never "always": of 59 that held of 59 
 
 An update is *confirmed* by a verifier that adopted it in a round of its own (one candidate) on a guest
 holdout that was entered before the update was committed, and *refuted* by one that tried it alone and did not
-take it. A member of a larger round is used, and no more is known of it alone. Times are those of witnesses.
+take it. A member of a larger round is used, and no more is known of it alone. Times are those of witnesses: a
+round that no quorum has seen yet counts nowhere, as it may be another one for each reader.
 What a verifier found of an update it found of the offer of one log: whoever offers the same bytes in another
 log earns nothing by it.
 
@@ -23,6 +24,7 @@ What an update *pays* is the level that a quorum certifies of it alone over the 
 from __future__ import annotations
 
 __all__ = [
+    "LATER",
     "SHARES",
     "CapsuleRecord",
     "CapsuleTold",
@@ -43,6 +45,8 @@ from math import comb
 
 from cryoflux.receipts.network_parts import MemberVerdict
 
+LATER = 2**62
+"""Unix seconds: later than every time of a witness"""
 SHARES = (Fraction(1, 2), Fraction(4, 5), Fraction(9, 10), Fraction(19, 20), Fraction(99, 100))
 _CHANCE = Fraction(1, 20)
 _WINDOW_S = 30 * 86_400
@@ -73,7 +77,7 @@ class RoundTold:
     entered_s: int
     """when a quorum of witnesses had seen that holdout's root"""
     recorded_s: int
-    """when it had seen the round"""
+    """when it had seen the round; `LATER` where it has not"""
     members: Mapping[str, MemberVerdict]
     """capsule → what became of it"""
     level: int
@@ -230,7 +234,7 @@ def _void(log: LogTold) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What all rounds of a network say of each update."""
+    """What all rounds of a network say of each update, as far as a quorum has seen them."""
 
     alone: Mapping[str, list[tuple[str, RoundTold]]]
     """capsule → verifiers that tried it alone, and how, the earliest first"""
@@ -246,7 +250,8 @@ class _Found:
         recallers: dict[tuple[str, str], set[str]] = {}
         for log in logs:
             believed = log.origin in verifiers and not _void(log)
-            for one in sorted(log.rounds, key=lambda found: (found.recorded_s, found.root)):
+            seen = (one for one in log.rounds if one.recorded_s < LATER)
+            for one in sorted(seen, key=lambda found: (found.recorded_s, found.root)):
                 for capsule, verdict in one.members.items():
                     if verdict is MemberVerdict.ADOPTED:
                         had = recallers if capsule in one.recalled else users

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
@@ -114,6 +115,7 @@ def gather(
     said: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
     at_once: int = _AT_ONCE,
+    fetching: Callable[[], AbstractContextManager[Fetches]] = Fetcher,
 ) -> Gathered:
     """Pull every peer.
 
@@ -126,12 +128,13 @@ def gather(
         said: is told how far it is, in one line.
         now: wall time, Unix seconds.
         at_once: peers that are asked at the same time.
+        fetching: makes what gets the files.
 
     Raises:
         StorageError: the disk is full, read-only, or refuses.
     """
     turn = one_at_a_time(network / "pulling.lock")
-    with turn, Fetcher() as fetcher, ThreadPoolExecutor(at_once) as threads:
+    with turn, fetching() as fetcher, ThreadPoolExecutor(at_once) as threads:
         going = _Gathering(NetworkFolder(network), peers, fetcher, most_bytes, int(now()), said)
         told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None
         going.witnessed(told)

@@ -17,9 +17,9 @@ from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
+from cryoflux.network.head_times import CONTESTED_S
 from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
 from cryoflux.network.node_place import NodePlace
-from cryoflux.network.offers_found import CONTESTED_S
 from cryoflux.network.proposing import FEW, PROPOSALS, FoundSteps, search_round
 from cryoflux.network.recording import (
     AnnouncedRound,

@@ -1,8 +1,7 @@
 """From a log that is mirrored here to what books need of it.
 
 Times are those by which a quorum of witnesses had seen an entry. What none has seen yet counts as later than
-everything: an offer is not committed, a guest holdout was entered too late, and a round was recorded after
-every commitment, which it was.
+everything: an offer is not committed, a guest holdout was entered too late, and a round counts nowhere.
 
 An opened guest holdout is reproduced where every seal opens to its sums, every level follows from them, and
 the examples have the root that was entered. Where the examples could not be had, that is not known, and the
@@ -11,13 +10,13 @@ holdout weighs nothing. Whether its losses are those of the models is what `audi
 
 from __future__ import annotations
 
-__all__ = ["LATER", "own_record", "tell", "told_by"]
+__all__ = ["own_record", "tell", "told_by"]
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cryoflux.files import read_regular
-from cryoflux.network.books import CapsuleTold, LogTold, RoundTold
+from cryoflux.network.books import LATER, CapsuleTold, LogTold, RoundTold
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.following import follow, signed_heads
 from cryoflux.network.head_times import HeadTimes, together
@@ -30,9 +29,6 @@ from cryoflux.receipts.log import LOG_FOLDER
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED, heads_in, log_key_of
-
-LATER = 2**62
-"""Unix seconds: later than every time of a witness"""
 
 
 def told_by(network: Path, peers: Peers, own: Iterable[PeerRecord] = ()) -> tuple[list[LogTold], int]:

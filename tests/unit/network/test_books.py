@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.network.books import (
+    LATER,
     SHARES,
     CapsuleTold,
     Confirmation,
@@ -45,7 +46,8 @@ def networks(draw: st.DrawFn) -> list[LogTold]:
         adopted = [one for one, verdict in members.items() if verdict is MemberVerdict.ADOPTED]
         recalled = frozenset(one for one in adopted if draw(st.booleans()))
         withdrawn = bool(recalled) or draw(st.booleans())
-        return RoundTold(root, draw(moment), draw(moment), members, level, origins, withdrawn, recalled)
+        recorded = draw(moment | st.just(LATER))
+        return RoundTold(root, draw(moment), recorded, members, level, origins, withdrawn, recalled)
 
     return [
         LogTold(
@@ -82,7 +84,7 @@ words AS (
     JOIN sizes s ON s.log = m.log AND s.number = m.number
     WHERE s.size = 1 AND m.log IN (SELECT log FROM believed) AND m.log <> o.log
     AND m.origin = o.log AND m.verdict IN ('adopted', 'not-chosen', 'screened')
-    AND r.entered < o.committed AND o.committed <= r.recorded
+    AND r.entered < o.committed AND o.committed <= r.recorded AND r.recorded < :later
 ), levels AS (
     SELECT owner, capsule, level, ROW_NUMBER() OVER (PARTITION BY owner, capsule ORDER BY level DESC) AS place
     FROM words WHERE word = 1 AND verdict = 'adopted' AND NOT recalled
@@ -107,10 +109,13 @@ SELECT l.log,
         AND :now - 2592000 < c.committed AND c.committed <= :now
         AND NOT l.convicted AND c.upper > 0 AND 5 * c.level > c.upper * 1000),
        (SELECT COUNT(DISTINCT m.log || m.capsule) FROM offers o JOIN members m ON m.capsule = o.capsule
+        JOIN rounds r ON r.log = m.log AND r.number = m.number
         WHERE o.log = l.log AND m.origin = o.log AND m.verdict = 'adopted' AND m.log <> o.log
-        AND NOT m.recalled),
+        AND NOT m.recalled AND r.recorded < :later),
        (SELECT COUNT(DISTINCT m.log || m.capsule) FROM offers o JOIN members m ON m.capsule = o.capsule
-        WHERE o.log = l.log AND m.origin = o.log AND m.recalled AND m.log <> o.log),
+        JOIN rounds r ON r.log = m.log AND r.number = m.number
+        WHERE o.log = l.log AND m.origin = o.log AND m.recalled AND m.log <> o.log
+        AND r.recorded < :later),
        (SELECT COALESCE(SUM(level), 0) FROM rounds r WHERE r.log = l.log AND NOT withdrawn)
 FROM logs l ORDER BY l.log
 """
@@ -144,7 +149,7 @@ def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[str, int, int, int, i
                 for capsule, verdict in one.members.items()
             ]
             db.executemany("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?)", members)
-    return db.execute(_SQL, {"now": NOW, "quorum": quorum}).fetchall()
+    return db.execute(_SQL, {"now": NOW, "quorum": quorum, "later": LATER}).fetchall()
 
 
 @given(networks(), st.integers(1, 3), st.randoms())
@@ -221,6 +226,14 @@ def test_who_praises_himself_or_chose_his_holdout_late_confirms_nothing() -> Non
     assert standing([seller, late]) is Confirmation.OPEN
     fair = LogTold("log0", rounds=(adopted_alone("c", entered=NOW - 2 * DAY),))
     assert standing([seller, fair]) is Confirmation.CONFIRMED
+
+
+def test_a_verdict_that_no_quorum_has_seen_counts_nowhere() -> None:
+    """A verifier could tell each reader another one."""
+    seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),))
+    told = LogTold("log0", rounds=(adopted_alone("c", recorded=LATER),))
+    record = books_of([seller, told], VERIFIERS, 1, NOW)["seller"].capsules[0]
+    assert (record.standing, record.used_by) == (Confirmation.OPEN, 0)
 
 
 def test_one_contradicted_verdict_voids_all_that_a_verifier_says() -> None:
