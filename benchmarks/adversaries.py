@@ -36,6 +36,8 @@ from strategies.registry import STRATEGIES, Entry
 
 _ATTEMPT_CPU_S = 9.15
 """of the embedded model, measured (docs/reference/benchmarks.md)"""
+_MODELS = "[models](#models)"
+"""layer S3, whose counts its own tables have"""
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ def table(size: Size) -> Iterator[str]:
     for entry in STRATEGIES:
         head = f"| {entry.family} | {entry.name} | {entry.tries} |"
         seen = list(rows_of(entry, size.lives, size.looks))
-        layers = ", ".join(row.layer for row in seen)
+        layers = ", ".join([*(row.layer for row in seen), *([_MODELS] if entry.in_models else [])])
         if entry.elsewhere:
-            layers = f"{layers}; {_named(entry.elsewhere)}" if seen else _unseen(entry)
+            layers = f"{layers}; {_named(entry.elsewhere)}" if layers else _unseen(entry)
         counts = " | ".join(
             ", ".join(said(row) for row in seen)
             for said in (

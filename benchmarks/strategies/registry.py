@@ -20,6 +20,9 @@ _FORGED = f"{_ROUNDS}test_what_does_not_follow_from_the_log_is_refuted"
 _NARROW, _WIDE = 24, 160
 """flat axes: of those who propose what they like, and of those who probe one axis after the other"""
 
+_OF_WEIGHTS = frozenset({"value", "copy", "adaptive", "backdoor"})
+_LOGS_OF_WEIGHTS = frozenset({"withheld adapter", "withheld parent", "late reveal"})
+
 FAMILIES = {
     "value": 10,
     "copy": 9,
@@ -51,6 +54,11 @@ class Entry:
     """whether it has a life in real signed logs (`benchmarks/adversary_logs.py`)"""
     elsewhere: str = ""
     """what sees it where this layer does not: a test, another simulation, or that nothing does"""
+
+    @property
+    def in_models(self) -> bool:
+        """Whether layer S3 plays it, over real models (``benchmarks/adversary_models.py``)."""
+        return self.family in _OF_WEIGHTS or self.name in _LOGS_OF_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -249,24 +257,11 @@ _ECONOMY = [
         books="wash adoption",
     ),
 ]
-_HIDDEN = "nothing here: Δ cannot see it; a guard set or trigger probes may, where a node has them"
 _BACKDOOR = [
-    Entry(
-        *("label trigger", "backdoor", "an honest update that also answers a trigger", "guards, recall"),
-        elsewhere=_HIDDEN,
-    ),
-    Entry(
-        *("norm-hidden", "backdoor", "the same within the norms of honest updates", "guards, recall"),
-        elsewhere=_HIDDEN,
-    ),
-    Entry(
-        *("guard-evading", "backdoor", "the same, trained to pass the guard sets", "recall"),
-        elsewhere=_HIDDEN,
-    ),
-    Entry(
-        *("two harmless halves", "backdoor", "two updates that answer it only together", "recall"),
-        elsewhere=_HIDDEN,
-    ),
+    Entry("label trigger", "backdoor", "an honest update that also answers a trigger", "guards, recall"),
+    Entry("norm-hidden", "backdoor", "the same within the norms of honest updates", "guards, recall"),
+    Entry("guard-evading", "backdoor", "the same, trained to pass the guard sets", "recall"),
+    Entry("two harmless halves", "backdoor", "two updates that answer it only together", "recall"),
 ]
 _NETWORK = [
     Entry(

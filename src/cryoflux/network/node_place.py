@@ -13,6 +13,9 @@ from cryoflux.errors import BudgetError, CryoFluxError, UsageError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import GuestFolder, open_guest
 from cryoflux.network_state import GuestTally, NodeState
+from cryoflux.receipts.parts import Base
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.mixture import after
 from cryoflux.state import StateFolder
 
 
@@ -43,6 +46,20 @@ class NodePlace:
         if tally.is_due(context.timestamp()):
             raise overdue(context.state, tally)
         return cls(network, tally, open_guest(network, tally.said.root), guards or {})
+
+    def refused(self, base: Base, composed: Composition) -> frozenset[str]:
+        """Digests of the lists that the guest holdout has refused to put in the place of a head.
+
+        Args:
+            base: the head.
+            composed: what it is composed of.
+
+        Raises:
+            StateTamperedError: what is kept of a look cannot be read.
+        """
+        missed = [look.intent for look in self.tally.looks if not look.level and look.base == base]
+        shown = [look for intent in missed if (look := self.guest.look(intent)) is not None]
+        return frozenset(after(composed, look.steps).digest for look in shown)
 
 
 def overdue(state: StateFolder, tally: GuestTally) -> UsageError:

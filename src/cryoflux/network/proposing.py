@@ -24,7 +24,7 @@ from __future__ import annotations
 __all__ = ["FEW", "MOST_BROUGHT", "PROPOSALS", "FoundSteps", "ScreenLosses", "search_round"]
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from cryoflux.decision.evidence import Evidence, pair_losses
@@ -74,6 +74,7 @@ class _Search:
     losses: ScreenLosses
     count: int
     goes_on: Callable[[], bool]
+    refused: Collection[str]
     known: dict[str, list[int]] = field(default_factory=dict)
     """list → losses on the examples that were read for it, from the first on"""
     tried: int = 0
@@ -99,6 +100,8 @@ class _Search:
         """
         try:
             composed = after(head, [step])
+            if composed.digest in self.refused:
+                return None
             new = self.of(composed, count)
         except (ModelError, EvaluationFailedError):  # it cannot be added up, or what it makes is broken
             return None
@@ -116,6 +119,7 @@ def search_round(
     most: int = 16,
     goes_on: Callable[[], bool] = lambda: True,
     taken: Callable[[Composition], None] = lambda _: None,
+    refused: Collection[str] = frozenset(),
 ) -> FoundSteps:
     """Search for what to compose of the head and what is offered.
 
@@ -127,8 +131,10 @@ def search_round(
         most: steps.
         goes_on: asked before each offer is tried; where it is false, what was found until then counts.
         taken: is told of each list that a step makes: the next one may fold it.
+        refused: digests of lists that the guest holdout has refused to put in this head's place: showing it
+            one of them again would be a look for nothing.
     """
-    search, at, steps = _Search(losses, count, goes_on), head, list[ListStep]()
+    search, at, steps = _Search(losses, count, goes_on, refused), head, list[ListStep]()
     waiting = [(math.inf, number, _proposals(offer)) for number, offer in enumerate(offers)]
     own = {term.adapter for term in head.terms}
     waiting += [

@@ -17,6 +17,7 @@ from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
+from cryoflux.network.guarding import spoiling_step
 from cryoflux.network.head_times import CONTESTED_S
 from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
 from cryoflux.network.node_place import NodePlace
@@ -87,6 +88,7 @@ def run_round(
     Raises:
         BudgetError: the bucket does not pay for a round; nothing was announced.
         UsageError: the task's versions are no lists of updates.
+        StateTamperedError: what is kept of an earlier look cannot be read.
         AgentError: the agent went away; the next run closes the round.
         StorageError: the disk is full, read-only, or refuses; the same.
     """
@@ -95,11 +97,12 @@ def run_round(
     search = SearchSet.of(opened, composing, place.network)
     search_uj = _search_uj(looking, len(search.indices), len(offers), len(walls.known))
     reserve_uj = _reserve_uj(context, looking, search_uj, left_uj)
+    missed = place.refused(opened.base, opened.composition)
     started_at = context.timestamp()
     announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj, seed)  # 1
     reservation = _reserve(context, opened, announced)  # 2
     considered = Considered()
-    trying = _Round(context, opened, composing, looking, search, reservation)
+    trying = _Round(context, opened, composing, looking, search, reservation, missed)
     try:
         considered = trying.consider(offers, walls)  # 3 admission and copies
         screened = trying.search(offers, considered)  # 4 compose, and guards
@@ -202,6 +205,8 @@ class _Round:
     looking: Looking
     search_set: SearchSet
     reservation: Reservation
+    refused: frozenset[str] = frozenset()
+    """lists that the guest holdout has refused already"""
 
     def spent_uj(self) -> int:
         """What it has cost so far, µJ."""
@@ -282,6 +287,34 @@ class _Round:
         return broken | {a: refused(a, MemberVerdict.DUPLICATE, of) for a, of in copies.items()}
 
     def search(self, offers: Sequence[OfferHere], considered: Considered) -> Screened:
+        """Compose on the node's own training side what no guard set speaks against.
+
+        What makes one worse is left out, and the rest searched again: else one offer that helps and is barred
+        would keep all others out, round after round, as long as somebody makes another of its kind.
+        """
+        found, left = self._searched(offers, considered), considered
+        while found.steps and not found.worth_a_look and self.affords_search():
+            step, alone = spoiling_step(self.opened.composition, found.steps, self._is_safe)
+            if step.kind is StepKind.REWEIGHT:
+                break
+            verdict = MemberVerdict.UNSAFE if alone else MemberVerdict.NOT_CHOSEN
+            barred = refused(step.update.adapter, verdict)
+            left = replace(left, refused={**left.refused, barred.capsule: barred})
+            again = self._searched(offers, left)
+            if not again.steps:
+                members = tuple(left.refused.get(member.capsule, member) for member in found.members)
+                return replace(found, members=members)
+            found = replace(again, tried=found.tried + again.tried)
+        return found
+
+    def _is_safe(self, composed: Composition) -> bool:
+        return all(guard.passed for guard in self._guards(composed))
+
+    def _guards(self, composed: Composition) -> tuple[GuardResult, ...]:
+        head, between = self.opened.composition, self.between("guard sets", 0)
+        return self.looking.guards(self.composing, head, composed, between)
+
+    def _searched(self, offers: Sequence[OfferHere], considered: Considered) -> Screened:
         """Compose on the node's own training side, and hold what comes of it to the guard sets."""
         head = self.opened.composition
         left = [offer.update for offer in offers if offer.update.adapter not in considered.refused]
@@ -298,10 +331,9 @@ class _Round:
         def taken(composed: Composition) -> None:
             keep_lists(self.context.state.path, [composed.terms])
 
-        found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search, taken=taken)
-        guards: tuple[GuardResult, ...] = ()
-        if found.steps:
-            guards = self.looking.guards(self.composing, head, found.composed, self.between("guard sets", 0))
+        goes_on, count, refused = self.affords_search, len(texts.indices), self.refused
+        found = search_round(head, left, losses, count, goes_on=goes_on, taken=taken, refused=refused)
+        guards = self._guards(found.composed) if found.steps else ()
         members = _members(offers, considered, left, found, safe=all(guard.passed for guard in guards))
         return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
 

@@ -15,6 +15,9 @@ from strategies import adaptive, value
 from strategies.bookkeeping import BOOKS, Life, never_opened
 from strategies.looks import ALPHA_PPM, Lives, Protocol, in_integers, levels_of
 from strategies.measuring import power_rows
+from strategies.model_adaptive import ADAPTIVE
+from strategies.model_backdoors import BACKDOORS
+from strategies.model_offers import CHEATS as CHEATS_OF_WEIGHTS
 from strategies.registry import FAMILIES, STRATEGIES
 from strategies.rounds import CHEATS, Counted, Federation
 from strategies.world import SIGMA, Sample, World
@@ -27,9 +30,18 @@ def test_all_56_are_there_by_family_and_each_is_seen_or_says_who_sees_it() -> No
     assert Counter(entry.family for entry in STRATEGIES) == FAMILIES
     assert sum(FAMILIES.values()) == len({(entry.family, entry.name) for entry in STRATEGIES}) == 56
     for entry in STRATEGIES:
-        assert entry.looks or entry.rounds or entry.books or entry.elsewhere, entry.name
+        assert entry.looks or entry.rounds or entry.books or entry.in_models or entry.elsewhere, entry.name
         assert entry.rounds in {"", *CHEATS}
         assert entry.books in {"", *BOOKS}
+
+
+def test_what_models_are_said_to_see_they_play() -> None:
+    played = {
+        *CHEATS_OF_WEIGHTS,
+        *(f"adaptive/{one}" for one in ADAPTIVE),
+        *(f"backdoor/{one}" for one in BACKDOORS),
+    }
+    assert {f"{entry.family}/{entry.name}" for entry in STRATEGIES if entry.in_models} == played
 
 
 def test_what_is_named_in_the_place_of_a_layer_exists() -> None:
