@@ -17,7 +17,7 @@ from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
-from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
+from cryoflux.network.looking import GuestReading, Looking, keep_losses, look_at_guest, seal_look
 from cryoflux.network.node_place import NodePlace
 from cryoflux.network.offers_found import CONTESTED_S
 from cryoflux.network.proposing import FEW, PROPOSALS, FoundSteps, search_round
@@ -104,6 +104,8 @@ def run_round(
             end = shown_end(shown, *announced.bar, opened.task.metric.unit, keep)  # 7
             if end.result is None:
                 context.versions.discard(reading.draft)
+            else:
+                keep_losses(context, looking, reading.draft, reading.new)
     except AttemptStopped as stopped:
         context.versions.discard_drafts()
         end = stopped_end(stopped)
@@ -148,7 +150,7 @@ def _composing(opened: Opened) -> Composing:
 
 def _search_uj(looking: Looking, searched: int, offers: int, known: int) -> int:
     """What admission, copies and the search may cost, µJ: by the losses that they compute; modelled."""
-    tried = offers * (PROPOSALS * min(FEW, searched) + searched) + 2 * searched
+    tried = offers * (PROPOSALS * min(FEW, searched) + searched // 2) + 2 * searched
     compared = TEXTS * (offers + known)
     return looking.cost_uj * (tried + compared) // max(1, len(looking.guest.examples))
 
@@ -284,8 +286,9 @@ class _Round:
 
         composing = self.between("composing", len(texts.indices))
 
-        def losses(composed: Composition, count: int) -> Sequence[int]:
-            return self.composing.losses(composed, texts.part, texts.indices[:count], composing)
+        def losses(composed: Composition, places: range) -> Sequence[int]:
+            indices = texts.indices[places.start : places.stop]
+            return self.composing.losses(composed, texts.part, indices, composing)
 
         found = search_round(head, left, losses, len(texts.indices), goes_on=self.affords_search)
         guards: tuple[GuardResult, ...] = ()
