@@ -1,26 +1,25 @@
 """What of all offers to compose, found on a node's own training side: the search of a round.
 
-Greedy: of all proposals the one with the largest sure gain on the screen is taken, then the best one beside
-it, and so on, until none has any. The sure gain is S − √(x·V), with S = Σδᵢ, V = Σδᵢ² and the bar x =
-2·ln(proposals tried / 0.05): it is above zero where the evidence S²/V exceeds the bar. (By evidence alone the
-smallest of several steps would win, whose gain is the most even and the least.) Nothing here looks at the
-guest holdout, which sees what comes of it once.
+Greedy: of all proposals the one that shows the largest sure gain is taken, then the best one beside it, and
+so on, until none has any. The sure gain is S − √(x·V), with S = Σδᵢ, V = Σδᵢ²: it is above zero where the
+evidence S²/V exceeds the bar x. (By evidence alone the smallest of several steps would win, whose gain is the
+most even and the least.) A step needs an evidence of 4; what all of them make of the head has to pass the bar
+2·ln(proposals tried / 0.05). So steps that are too small to be sure alone may be sure together. Nothing here
+looks at the guest holdout, which sees what comes of it once.
 
 Compositions are judged, never updates: updates that help alone may harm together, and updates that harm alone
 may help in a mean. So each offer is proposed added, in three sizes, and mixed, in three shares, and each
 update of the head at other weights.
 
 The cheap comes first. What a step shows for its noise falls as it grows, as long as losses bend upwards
-along it. So of each offer the smallest steps are tried, on few examples: where one shows no promise no larger
-one would, and where it does, larger ones are tried as long as they show more. The best of all offers is then
-read on more examples, twice as many each time, until its gain is sure or all are read.
+along it. So of each offer the smallest steps are tried, on few examples: where one gains nothing no larger
+one is tried, and where it does, larger ones are as long as they show more. The best of all offers is then
+read on twice as many examples, and again, until it shows enough or all are read.
 
-After a step, offers are tried again in the order of what they showed last, as long as none showed more than
-the next one did: what an offer adds to a composition is rarely more than what it added to a smaller one. What
-showed nothing is tried once more before the search ends, because it may help beside what was taken meanwhile.
-
-What was found is read on all examples at the end, and as many of the last steps are taken back as it takes
-for the whole to be sure there.
+After a step, offers are tried again in the order of what they showed last, and the first that still helps is
+taken. What showed nothing is tried once more before the search ends, because it may help beside what was
+taken meanwhile. At the end what was found is read on all examples, and as many of the last steps are taken
+back as it takes for the whole to be sure there.
 
 The search is a pure function of the losses that it is given, so whoever has those has its result.
 """
@@ -47,13 +46,14 @@ _MIXED = ("1/4", "1/3", "1/2")
 _LESS, _MORE = ("3/4", "1/2"), ("5/4",)
 PROPOSALS = len(_ADDED) + len(_MIXED)
 """that are made of an offer, at most, each time it is tried"""
-FEW = 96
+FEW = 128
 """examples that a proposal is tried on first"""
-_PROMISING = 1.0
-"""evidence on these from which on a proposal may be read on more: what is missed there is missed"""
 _COMPARED = 2.0
 """bar of the sure gains that proposals are compared by on these"""
+_HELPFUL = 4.0
+"""evidence that a step needs, on as many examples as it takes"""
 _CHANCE = 0.05
+"""of the bar that the whole needs"""
 _MOST_REWEIGHTED = 8
 """updates of the head, the newest, that are tried at other weights: a head may have many more"""
 
@@ -76,7 +76,7 @@ class FoundSteps:
     read: int
     """losses that were computed"""
     helped: tuple[bool | None, ...]
-    """of each offer, whether a proposal of it ever showed promise; none where the search did not reach it"""
+    """of each offer, whether a proposal of it ever showed a gain; none where the search did not reach it"""
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class _Waiting:
     number: int
     ladders: tuple[Ladder, ...]
     shown: float = math.inf
-    """its largest sure gain on few examples, nano-nats; −∞ where it showed no promise, or none that lasted"""
+    """its largest sure gain on few examples, nano-nats; −∞ where it showed none, or none that lasted"""
     step: ListStep | None = None
     """that showed it"""
 
@@ -101,7 +101,7 @@ class _Search:
     tried: int = 0
     read: int = 0
     helped: dict[int, bool] = field(default_factory=dict)
-    """number of an offer → whether it ever showed promise"""
+    """number of an offer → whether it ever showed a gain"""
 
     def of(self, composed: Composition, count: int) -> list[int]:
         """Losses of the first so many examples; those that are known are not computed again."""
@@ -132,9 +132,7 @@ class _Search:
             for step in ladder:
                 self.tried += 1
                 shown = self.shown(head, step, min(FEW, self.count))
-                if shown is None or _sure_gain(shown, _PROMISING) <= 0:
-                    break
-                if (gain := _sure_gain(shown, _COMPARED)) <= least:
+                if shown is None or shown.delta <= 0 or (gain := _sure_gain(shown, _COMPARED)) <= least:
                     break
                 least = gain
                 if gain > one.shown:
@@ -142,10 +140,10 @@ class _Search:
         self.helped[one.number] = self.helped.get(one.number, False) or one.step is not None
 
     def lasts(self, head: Composition, step: ListStep) -> bool:
-        """Whether a step has a sure gain on more and more examples, all of them at last."""
+        """Whether a step shows enough on more and more examples, all of them at last."""
         count = min(FEW, self.count)
         while (shown := self.shown(head, step, count)) is not None and shown.delta > 0:
-            if _sure_gain(shown, self.bar) > 0:
+            if _sure_gain(shown, _HELPFUL) > 0:
                 return True
             if count == self.count:
                 break
@@ -201,14 +199,16 @@ def _best(search: _Search, head: Composition, waiting: list[_Waiting]) -> ListSt
         first = min(waiting, key=lambda one: (-one.shown, one.number in tried, one.number))
         if first.number not in tried:
             tried.add(first.number)
+            unseen = first.shown == math.inf
             search.try_few(head, first)
-        elif first.step is None:
+            if unseen or first.step is None:
+                continue
+        if first.step is None:
             break
-        elif search.lasts(head, first.step):
+        if search.lasts(head, first.step):
             waiting.remove(first)
             return first.step
-        else:
-            first.shown, first.step = -math.inf, None
+        first.shown, first.step = -math.inf, None
     return None
 
 

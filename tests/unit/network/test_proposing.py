@@ -7,7 +7,7 @@ import pytest
 
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.losses import EvaluationFailedError
-from cryoflux.network.proposing import search_round
+from cryoflux.network.proposing import FEW, search_round
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import OfferedUpdate
 
@@ -123,3 +123,42 @@ def test_what_makes_losses_that_are_no_numbers_has_no_gain_and_stops_nobody() ->
 def test_nothing_offered_is_nothing_found() -> None:
     found = search_round(BASE, [], World({}).losses, COUNT)
     assert (found.steps, found.tried, found.composed) == ((), 0, BASE)
+
+
+def test_what_shows_no_promise_in_its_smallest_step_costs_no_more_than_that() -> None:
+    moves = {number: -axis(number % WIDTH, length=2.0) for number in range(1, 7)}
+    found = search_round(BASE, [offer(number) for number in moves], World(moves).losses, COUNT)
+    assert (found.steps, found.helped) == ((), (False,) * 6)
+    assert found.read <= COUNT + 6 * FEW
+
+
+def test_what_only_the_first_examples_bear_out_is_taken_back() -> None:
+    world = World({1: axis(0, 1, 2)})
+    world.goals[FEW:, :3] = -2.0
+    assert search_round(BASE, [offer(1)], world.losses, FEW).steps
+    found = search_round(BASE, [offer(1)], world.losses, COUNT)
+    assert (found.steps, found.composed, found.evidence.delta) == ((), BASE, 0)
+
+
+def test_of_a_long_list_only_the_newest_updates_are_tried_at_other_weights() -> None:
+    moves = {number: axis(number % WIDTH, length=0.5) for number in range(1, 31)}
+    head = Composition(genesis=GENESIS, terms=tuple(offer(number).term for number in moves))
+    world = World(moves)
+    asked: list[Composition] = []
+
+    def losses(composed: Composition, places: range) -> list[int]:
+        asked.append(composed)
+        return world.losses(composed, places)
+
+    found = search_round(head, [], losses, COUNT)
+    touched = {one.adapter for composed in asked for one in composed.terms if one.weight != "1"}
+    assert found.steps
+    assert touched == {named(number) for number in range(23, 31)}
+
+
+def test_what_is_too_small_to_be_sure_alone_may_be_sure_together() -> None:
+    world = World({number: axis(number - 1, length=0.5) for number in range(1, 7)}, spread=6)
+    every = [offer(number) for number in range(1, 7)]
+    sure = [one for one in every if search_round(BASE, [one], world.losses, COUNT).steps]
+    together = search_round(BASE, every, world.losses, COUNT)
+    assert len(sure) < len(together.steps)
