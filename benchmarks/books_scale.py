@@ -86,7 +86,9 @@ def mirrored(network: Path, entries: int, number: int) -> int:
     ]
     point = Checkpoint(vkey_of(number).name, len(told), tree.root())
     note = parse_note(sign_checkpoint(point, log_key_of(number)))
-    mirror.keep(bundles, tree, note, "")
+    for tile, content in bundles:
+        mirror.arrive(tile, content)
+    mirror.keep([tile for tile, _ in bundles], tree, note, "")
     return sum(map(len, told))
 
 

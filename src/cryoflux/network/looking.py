@@ -6,7 +6,7 @@ the losses run. Head and composition are both scored, and the head's losses kept
 
 from __future__ import annotations
 
-__all__ = ["GuestReading", "Looking", "guard_passes", "look_at_guest", "seal_look"]
+__all__ = ["GuestReading", "Looking", "guard_passes", "keep_losses", "look_at_guest", "seal_look"]
 
 import math
 from collections.abc import Callable, Mapping
@@ -137,9 +137,20 @@ def look_at_guest(context: Context, looking: Looking, draft: Version, between: B
     count, head = opened.data.count(part), opened.task.head
     known = context.losses.get(head.digest, digest, opened.task.cut, count, profile)
     base = known.losses if known is not None else _losses(opened, head, part, between)
-    context.losses.put(head.digest, digest, opened.task.cut, KnownLosses(base, 0), profile)
-    new = _losses(opened, draft, part, between)
-    return GuestReading(head, draft, base, new, profile)
+    if known is None:
+        keep_losses(context, looking, head, base)
+    return GuestReading(head, draft, base, _losses(opened, draft, part, between), profile)
+
+
+def keep_losses(context: Context, looking: Looking, head: Version, losses: Losses) -> None:
+    """Keep the losses of a head on the guest holdout: the next look needs them again.
+
+    Raises:
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    opened = looking.opened
+    profile, digest = opened.task.profile(looking.part), opened.data.file_digests[looking.part]
+    context.losses.put(head.digest, digest, opened.task.cut, KnownLosses(losses, 0), profile)
 
 
 def _losses(opened: Opened, version: Version, part: str, between: BeforeBatch) -> Losses:

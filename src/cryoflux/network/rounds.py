@@ -18,10 +18,10 @@ from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
 from cryoflux.network.guarding import spoiling_step
-from cryoflux.network.head_times import CONTESTED_S
-from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
+from cryoflux.network.looking import GuestReading, Looking, keep_losses, look_at_guest, seal_look
+from cryoflux.network.membership import Admission, barred, copy_of, members_of, unreached
 from cryoflux.network.node_place import NodePlace
-from cryoflux.network.proposing import FEW, PROPOSALS, FoundSteps, search_round
+from cryoflux.network.proposing import FEW, PROPOSALS, search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
     RoundRecord,
@@ -36,7 +36,6 @@ from cryoflux.network.round_parts import (
     OfferHere,
     Screened,
     ShownLook,
-    beyond_composing,
     refused,
 )
 from cryoflux.network.screening import TEXTS, CopyScreen, Whose, find_copies
@@ -45,14 +44,12 @@ from cryoflux.quantities import format_energy
 from cryoflux.receipts.network_parts import GuardResult, Member, MemberVerdict
 from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.mixture import OfferedUpdate, StepKind
-from cryoflux.registry.parent_lists import ListOf, keep_lists, parent_lists
+from cryoflux.registry.mixture import StepKind
+from cryoflux.registry.parent_lists import keep_lists, parent_lists
 from cryoflux.tasks.composing import Composing
 
 _LOOKS_ASIDE = 3
 """looks at the guest holdout that a reservation holds at least, in what one costs"""
-Admission = Callable[[OfferHere], tuple[MemberVerdict, str] | None]
-"""why an offer may not be composed; none where it may"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +111,8 @@ def run_round(
             end = shown_end(shown, *announced.bar, opened.task.metric.unit, keep)  # 7
             if end.result is None:
                 context.versions.discard(reading.draft)
+            else:
+                keep_losses(context, looking, reading.draft, reading.new)
     except AttemptStopped as stopped:
         context.versions.discard_drafts()
         end = stopped_end(stopped)
@@ -158,7 +157,7 @@ def _composing(opened: Opened) -> Composing:
 
 def _search_uj(looking: Looking, searched: int, offers: int, known: int) -> int:
     """What admission, copies and the search may cost, µJ: by the losses that they compute; modelled."""
-    tried = offers * (PROPOSALS * min(FEW, searched) + searched) + 2 * searched
+    tried = offers * (PROPOSALS * min(FEW, searched) + searched // 2) + 2 * searched
     compared = TEXTS * (offers + known)
     return looking.cost_uj * (tried + compared) // max(1, len(looking.guest.examples))
 
@@ -239,7 +238,7 @@ class _Round:
         keep_lists(state, [head.terms, *(offer.update.parent for offer in offers)])
         list_of = parent_lists(state)
         for offer in offers:
-            if (verdict := _barred(offer, head, walls, list_of)) is not None:
+            if (verdict := barred(offer, head, walls.admit, list_of)) is not None:
                 found[offer.update.adapter] = refused(offer.update.adapter, verdict[0])
                 why[offer.update.adapter] = verdict[1]
         if self._copies_matter(offers, found, walls):
@@ -281,7 +280,7 @@ class _Round:
         copies = find_copies(filter(fits, known), fitting, screen.direction)
         whose = {offer.update.adapter: offer for offer in offers}
         for adapter, original in copies.items():
-            why[adapter] = _copy_of(whose[adapter], whose.get(original), original)
+            why[adapter] = copy_of(whose[adapter], whose.get(original), original)
         mine = {offer.update.adapter for offer in left}
         broken = {adapter: member for adapter, member in broken.items() if adapter in mine}
         return broken | {a: refused(a, MemberVerdict.DUPLICATE, of) for a, of in copies.items()}
@@ -320,13 +319,14 @@ class _Round:
         left = [offer.update for offer in offers if offer.update.adapter not in considered.refused]
         texts = self.search_set
         if not left or not texts.indices:
-            unread = [considered.refused.get(o.update.adapter) or _unreached(o) for o in offers]
+            unread = [considered.refused.get(o.update.adapter) or unreached(o) for o in offers]
             return Screened(tuple(unread), (), head, None, 0)
 
         composing = self.between("composing", len(texts.indices))
 
-        def losses(composed: Composition, count: int) -> Sequence[int]:
-            return self.composing.losses(composed, texts.part, texts.indices[:count], composing)
+        def losses(composed: Composition, places: range) -> Sequence[int]:
+            indices = texts.indices[places.start : places.stop]
+            return self.composing.losses(composed, texts.part, indices, composing)
 
         def taken(composed: Composition) -> None:
             keep_lists(self.context.state.path, [composed.terms])
@@ -334,7 +334,7 @@ class _Round:
         goes_on, count, refused = self.affords_search, len(texts.indices), self.refused
         found = search_round(head, left, losses, count, goes_on=goes_on, taken=taken, refused=refused)
         guards = self._guards(found.composed) if found.steps else ()
-        members = _members(offers, considered, left, found, safe=all(guard.passed for guard in guards))
+        members = members_of(offers, considered, left, found, safe=all(guard.passed for guard in guards))
         return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
 
     def look(self, screened: Screened) -> GuestReading:
@@ -343,58 +343,3 @@ class _Round:
         return look_at_guest(
             self.context, self.looking, draft, self.between("guest holdout", len(self.looking.guest.examples))
         )
-
-
-def _barred(
-    offer: OfferHere, head: Composition, walls: Walls, list_of: ListOf
-) -> tuple[MemberVerdict, str] | None:
-    if offer.absent:
-        return MemberVerdict.UNAVAILABLE, offer.absent
-    if offer.update.genesis != head.genesis:
-        ours, theirs = head.genesis[:12], offer.update.genesis[:12]
-        return MemberVerdict.STALE, f"it is over the genesis {theirs}…, and the head is over {ours}…"
-    if why := beyond_composing(head, offer.update, list_of):
-        return MemberVerdict.STALE, why
-    return walls.admit(offer)
-
-
-def _copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:
-    if original is None:
-        return f"a copy of {of[:16]}…, which is in our head or was offered before"
-    later_s = copy.committed_s - original.committed_s
-    contested = ", contested" if later_s < CONTESTED_S else ""
-    return f"a copy of {original.name or of[:16] + '…'}, committed {later_s:,} s after it{contested}"
-
-
-def _unreached(offer: OfferHere) -> Member:
-    return refused(offer.update.adapter, MemberVerdict.UNREACHED)
-
-
-def _members(
-    offers: Sequence[OfferHere],
-    considered: Considered,
-    left: Sequence[OfferedUpdate],
-    found: FoundSteps,
-    *,
-    safe: bool,
-) -> tuple[Member, ...]:
-    """What became of each candidate, if the look keeps what was composed."""
-    taken = {step.update.adapter for step in found.steps if step.kind is not StepKind.REWEIGHT}
-    helped = {update.adapter: one for update, one in zip(left, found.helped, strict=True)}
-    composed = MemberVerdict.ADOPTED
-    if not safe:  # of several nobody knows whose it is
-        composed = MemberVerdict.UNSAFE if len(taken) == 1 else MemberVerdict.NOT_CHOSEN
-    by_help = {
-        None: MemberVerdict.UNREACHED,
-        False: MemberVerdict.SCREENED,
-        True: MemberVerdict.NOT_CHOSEN,
-    }
-    members = []
-    for offer in offers:
-        adapter = offer.update.adapter
-        if (known := considered.refused.get(adapter)) is not None:
-            members.append(known)
-        else:
-            verdict = composed if adapter in taken else by_help[helped[adapter]]
-            members.append(refused(adapter, verdict))
-    return tuple(members)

@@ -20,10 +20,11 @@ from pathlib import Path
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import next_arm
 from cryoflux.errors import ModelError
+from cryoflux.network.membership import Admission
 from cryoflux.network.node_place import NodePlace, no_guest
 from cryoflux.network.recording import RoundRecord
 from cryoflux.network.round_parts import OfferHere
-from cryoflux.network.rounds import Admission, Walls, run_round
+from cryoflux.network.rounds import Walls, run_round
 from cryoflux.network.screening import Whose
 from cryoflux.network_state import NodeState, RoundGain
 from cryoflux.receipts.network_parts import MemberVerdict

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryoflux.digests import TensorEntry
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, rounded_sum, tensor_step
 from cryoflux.registry.composition import Composition, Term, list_digest
@@ -30,6 +29,7 @@ from cryoflux.tasks.interface import Workplace
 if TYPE_CHECKING:
     import torch
 
+    from cryoflux.evaluation.scoring import EncoderScorer, TransformersScorer
     from cryoflux.registry.compose import F32, F64
     from cryoflux.tasks.lora.head import HeadModel
 
@@ -179,19 +179,13 @@ class ComposedHeads:
         self, composed: Composition, part: str, indices: Sequence[int], between: Callable[[int], None]
     ) -> Sequence[int]:
         """Losses of some examples with what a list makes, nano-nats."""
-        with self._in_memory(composed) as (version, changed):
-            scorer = self._model.scorer(part, version, changed)
-            found = scorer.score(indices, between)[0]
-            self._model.forget(version, part)
-        return found
+        with self._scorer(composed, part) as scorer:
+            return scorer.score(indices, between)[0]
 
     def logits(self, composed: Composition, part: str, indices: Sequence[int]) -> Any:
         """Logits of some examples with what a list makes: float64, (examples, classes)."""
-        with self._in_memory(composed) as (version, changed):
-            scorer = self._model.scorer(part, version, changed)
-            found = scorer.logits(indices)
-            self._model.forget(version, part)
-        return found
+        with self._scorer(composed, part) as scorer:
+            return scorer.logits(indices)
 
     def moves(self, update: OfferedUpdate) -> tuple[Mapping[str, LowRank], dict[str, F64]]:
         """What an update adds: products by tensor, and differences of what was trained in full."""
@@ -202,24 +196,17 @@ class ComposedHeads:
         return self._place.versions.derive(self._model.version, self._changed(composed))
 
     @contextmanager
-    def _in_memory(self, composed: Composition) -> Iterator[tuple[Version, dict[str, torch.Tensor]]]:
-        """A list's model beside the head: a draft on the disk where only transformers can compute it."""
+    def _scorer(self, composed: Composition, part: str) -> Iterator[EncoderScorer | TransformersScorer]:
+        """What scores a set with what a list makes: a draft where only transformers can compute it."""
         changed = self._changed(composed)
-        if self._model.layout is None:
-            draft = self._place.versions.derive(self._model.version, changed)
-            try:
-                yield draft, changed
-            finally:
-                self._place.versions.discard(draft)
+        if self._model.layout is not None:
+            yield self._model.scorer_beside(part, changed)
             return
-        head = self._model.version
-        entries = tuple(
-            TensorEntry(one.name, one.dtype, one.shape, f"{composed.digest}/{one.name}")
-            if one.name in changed
-            else one
-            for one in head.entries
-        )
-        yield Version(head.folder, f"list-{composed.digest}", "", entries), changed
+        draft = self._place.versions.derive(self._model.version, changed)
+        try:
+            yield self._model.scorer(part, draft)
+        finally:
+            self._place.versions.discard(draft)
 
     def _changed(self, composed: Composition) -> dict[str, torch.Tensor]:
         """The tensors in which what a list makes may differ from the head."""
