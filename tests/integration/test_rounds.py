@@ -481,12 +481,15 @@ def test_what_cannot_be_composed_has_its_verdict_and_the_others_go_on(after: Rou
     north.require_balance()
 
 
-@pytest.mark.parametrize("adopt", ["when-it-pays", "never"])
-def test_a_run_makes_rounds_where_it_may(nodes: RoundNodes, adopt: str) -> None:
+@pytest.mark.parametrize(
+    ("adopt", "share", "made"), [("when-it-pays", "1", 1), ("when-it-pays", "0.1", 0), ("never", "1", 0)]
+)
+def test_a_run_makes_rounds_where_it_may(nodes: RoundNodes, adopt: str, share: str, made: int) -> None:
+    """The log has settled far less than ten times what a round reserves."""
     north = nodes["north"]
     run = ("run", *BUDGET, "--attempts", 1, "--json")
-    outcome = north.ran(*run, CRYOFLUX_ADOPT=adopt, CRYOFLUX_MAX_STEPS="8")
-    assert len(outcome.of("round")) == outcome.summary["rounds"] == (adopt == "when-it-pays")
+    outcome = north.ran(*run, CRYOFLUX_ADOPT=adopt, CRYOFLUX_ADOPT_SHARE=share, CRYOFLUX_MAX_STEPS="8")
+    assert len(outcome.of("round")) == outcome.summary["rounds"] == made
     assert outcome.summary["attempts"] == 1
     assert len(north.rounds) == outcome.summary["rounds"]
     north.require_balance()

@@ -105,7 +105,10 @@ def announce(
         composed=composed.digest,
         guest=tally.in_use,
         candidates=[
-            RoundCandidate(capsule=one.update.adapter, origin=one.origin, offer=one.offer) for one in offers
+            RoundCandidate(
+                capsule=one.update.adapter, origin=one.origin, offer=one.offer, by_lottery=one.by_lottery
+            )
+            for one in offers
         ],
         screened_with=max(1, screened_with),
         seed=seed,
