@@ -28,7 +28,10 @@ from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.runs.guests_by_hand import GuestWishes, enter
 from cryoflux.runs.node_by_hand import composed_draft
 from cryoflux.verification.result import Status
+from cryoflux.witness.cosigned import log_key_of
 from node_log import AT
+from node_process import serving_node
+from node_tree import TreeNode, serving_tree
 from offered import OfferedState
 from public_node import shown
 from round_world import BUDGET, POLICY, SETTINGS, TASK, RoundNode, RoundNodes, make_nodes
@@ -40,6 +43,7 @@ from witness_process import witness
 pytestmark = pytest.mark.process
 OTHER_LOOKS = Path(__file__).parents[1] / "other_looks.py"
 ROGUE = "cryoflux.network.demo.rogue"
+GENEROUS = Path(__file__).parents[1] / "generous.py"
 
 
 @pytest.fixture(scope="module")
@@ -494,6 +498,32 @@ def test_a_run_makes_rounds_where_it_may(nodes: RoundNodes, adopt: str, share: s
     assert len(north.rounds) == outcome.summary["rounds"]
     north.require_balance()
     holds(north)
+
+
+def test_a_stranger_is_a_candidate_as_far_as_the_joules_pay_and_who_gives_it_more_is_refuted(
+    nodes: RoundNodes, tmp_path: Path
+) -> None:
+    north, south = nodes["north"], nodes["south"]
+    east = TreeNode(tmp_path / "east")
+    east.offer()
+    with serving_node(south.state) as there, serving_tree(east.tree) as url:
+        east.publish(peers=[{"log_key": str(log_key_of(south.state)), "url": there.url}])
+        known = f"{POLICY}strangers 1%\nnode east {east.vkey} {url}\n"
+        north.network.known_peers.write_text(known)
+        (drawn,) = json.loads(north.ran("node", "pull", "--json").stdout)["strangers"]
+    east.close()
+    assert drawn["fetched"] == 1
+    before = len(north.entries)
+    assert "Nothing that others offer waits" in north.ran("node", "round", *BUDGET).stdout
+    assert len(north.entries) == before, "a hundredth of its joules pays for no round"
+    generous = python(GENEROUS, "node", "round", *BUDGET, "--state", north.state, env=environment(**SETTINGS))
+    said = ended(generous)
+    assert said.code == 0, said.stderr
+    assert f"         {drawn['name']}/1  adopted" in said.stdout
+    (intent,) = [entry.round_intent for entry in north.entries if entry.round_intent is not None]
+    assert [one.by_lottery for one in intent.candidates] == [True]
+    wrong = [check.detail for check in verify_target(north.state).checks if check.status is Status.FAIL]
+    assert any("more strangers than a hundredth" in one for one in wrong)
 
 
 def test_a_guard_set_that_gets_worse_bars_the_look(nodes: RoundNodes) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 __all__ = ["peers_app", "pull_peers"]
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ import typer
 from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
+from cryoflux.cli.node_follow import follow_peers
 from cryoflux.errors import ExitCode
 from cryoflux.report.layout import counted
 
@@ -28,7 +31,7 @@ peers_app = typer.Typer(
     rich_markup_mode=None,
 )
 _MIB = 2**20
-_DEFAULT_MIB = 256
+_DEFAULT_MIB, _DEFAULT_S = 256, 60
 _SHOWN = 3
 """offers that are not available, of one peer"""
 
@@ -43,30 +46,66 @@ def pull_peers(
     most_mib: Annotated[
         int, typer.Option("--most-mib", min=1, help="MiB that one peer may bring in one pull.")
     ] = _DEFAULT_MIB,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Keep pulling until stopped, and at once what is said to have grown."),
+    ] = False,
+    every: Annotated[
+        int, typer.Option("--every", min=5, max=86_400, help="With --follow: seconds between two pulls.")
+    ] = _DEFAULT_S,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Pull every peer: its log, the heads that witnesses cosigned of it, and what it offers."""
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.gathering import gather
-    from cryoflux.network.peers import read_peers
+    from cryoflux.network.peers import Peers, read_peers
 
     folder = NetworkFolder.of(state_of(state))
-    peers = read_peers(folder.known_peers)
-    found = gather(
-        folder.path,
-        peers,
-        most_bytes=most_mib * _MIB,
-        ask_witnesses=from_witnesses,
-        said=(lambda _: None) if as_json or not stderr.is_terminal else stderr.print,
-    )
-    if as_json:
-        emit_json("node.pull/1", _document(found, folder))
-    else:
-        for line in _lines(found, folder):
-            stdout.print(line)
+    quiet = as_json or follow or not stderr.is_terminal
+
+    def pull(only: Collection[str] | None, stop: Callable[[], bool]) -> tuple[Peers, Gathered]:
+        peers = read_peers(folder.known_peers)
+        found = gather(
+            folder.path,
+            peers,
+            most_bytes=most_mib * _MIB,
+            ask_witnesses=from_witnesses,
+            only=only,
+            stop=stop,
+            said=(lambda _: None) if quiet else stderr.print,
+        )
+        return peers, found
+
+    if follow:
+        follow_peers(folder, pull, partial(_show, folder=folder, as_json=as_json), every)
+        return
+    _, found = pull(None, lambda: False)
+    _show(found, again=False, folder=folder, as_json=as_json)
     if found.accuses:
         raise typer.Exit(ExitCode.NEGATIVE_VERDICT)
+
+
+def _show(found: Gathered, *, again: bool, folder: NetworkFolder, as_json: bool) -> None:
+    """Print what a pull found; of one after others, as text, what of it is new."""
+    if as_json:
+        emit_json("node.pull/1", _document(found, folder))
+        return
+    if again and not (found := _news(found)).peers + found.strangers:
+        return
+    for line in _lines(found, folder):
+        stdout.print(line)
+
+
+def _news(found: Gathered) -> Gathered:
+    peers, strangers = ([one for one in some if _is_news(one)] for some in (found.peers, found.strangers))
+    return replace(found, peers=tuple(peers), strangers=tuple(strangers))
+
+
+def _is_news(one: PeerGathered) -> bool:
+    from cryoflux.network.pulling import PullOutcome
+
+    return bool(one.came) or not (one.known or one.outcome is PullOutcome.SAME)
 
 
 def _evidence(one: PeerGathered, folder: NetworkFolder) -> Path | None:

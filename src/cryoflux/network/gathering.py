@@ -145,7 +145,8 @@ def gather(
         told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None
         going.witnessed(told, only)
         found = list(threads.map(going.log, peers.nodes))
-        lottery.hold()
+        if only is None:
+            lottery.hold()
         strangers = lottery.nodes
         near = {
             reach: Stoppable(stack.enter_context(Fetcher(reach=reach)), stop)
