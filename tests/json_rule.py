@@ -45,7 +45,7 @@ IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
     "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "
     "leak_guard at_least "
-    "relative_norm accuracy alpha target_share adapted_alpha power chance"
+    "rounds_share strangers_share relative_norm accuracy alpha target_share adapted_alpha power chance"
 )
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
 """of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""

@@ -143,6 +143,12 @@ class ChargedTally(Struct):
         strangers, candidates = _by_lottery(intent), len(intent.candidates)
         return self.strangers_fit(intent.reserved_microjoules, strangers, candidates)
 
+    @property
+    def shares_ppm(self) -> tuple[int, int]:
+        """What rounds were charged, and of them strangers, of all joules, parts per million."""
+        whole_uj = max(1, self.all_uj)
+        return self.rounds_uj * MICRO // whole_uj, self.strangers_uj * MICRO // whole_uj
+
     def left_for_rounds_uj(self, share_ppm: int) -> int:
         """What one more round may cost at most so that rounds keep to a share of all joules, it included, µJ.
 

@@ -102,6 +102,10 @@ def test_the_joules_of_a_round_are_on_the_books(adopted: tuple[RoundNodes, Outco
     (record,) = north.rounds
     assert 0 < record.energy.microjoules < record.energy.reserved_microjoules
     assert summary["joules"] == record.energy.microjoules / 1e6
+    charged = north.told.charged
+    (event,) = outcome.of("round")
+    session_uj = max(0, north.entries[-1].session.energy.microjoules)  # it ends after the round
+    assert event["rounds_share"] == record.energy.microjoules * 10**6 // (charged.all_uj - session_uj) / 1e6
     spent_uj = sum(
         one.energy.microjoules
         for entry in north.entries
