@@ -14,7 +14,7 @@ network/
   staging/                 what is about to be put there: nothing of it is served
   no-witnesses             where it is there, the node states that it has none, and waits for nobody
   hints/<origin>           which peers have said that their logs have grown, by the SHA-256 of their origin
-  strangers.json           which strangers were drawn last, by which seed, and what came of each; secret
+  strangers.json           which strangers were drawn last, by which seed, and what came of each
 ```
 """
 

@@ -2,8 +2,8 @@
 
 A *stranger* is a log that a peer names in its ``node.json``, and that the reader does not name. Nobody else
 is heard of: no stranger names others, so a crowd of keys grows by what named nodes say of it. Of each of
-those at most 64 strangers have a ticket, whichever come first by a secret of this reader: a node that names
-ten thousand takes no ticket from what another one names.
+those at most 64 strangers have a ticket, drawn anew each time: a node that names ten thousand takes no ticket
+from what another one names, and nobody whom it names is left out for good.
 
 Once an hour at most, by the next pull, eight are drawn: one ticket a log, by a seed that is drawn then, here,
 and kept. Those are pulled and may be candidates of rounds until the next draw. An hour later all that is here
@@ -28,7 +28,6 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct, structs
 
-from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError, StorageError, VerificationError
 from cryoflux.files import read_regular, write_atomic
 from cryoflux.network.books import Confirmation, books_of
@@ -88,10 +87,8 @@ class DrawnStranger(Struct, frozen=True):
 class LotteryRecord(Struct):
     """What is remembered of the lottery."""
 
-    secret: str
-    """by which tickets of one peer are counted off"""
     seed: int = 0
-    """of the newest draw"""
+    """of the newest draw; who of a peer's strangers had a ticket was drawn by the number after it"""
     drawn_s: int = 0
     heard: int = 0
     """strangers that had a ticket then"""
@@ -183,7 +180,7 @@ class Lottery:
 
     def __init__(self, network: Path, peers: Peers, now_s: int = 0) -> None:
         self._folder, self._peers, self._now_s = NetworkFolder(network), peers, now_s
-        self._draw = _kept(self._folder) or LotteryRecord(secrets.token_hex(32))
+        self._draw = _kept(self._folder) or LotteryRecord()
 
     @property
     def draw(self) -> LotteryRecord:
@@ -209,8 +206,8 @@ class Lottery:
             return
         if 0 <= self._now_s - draw.drawn_s < _EACH_S:
             return
-        tickets = self._tickets()
         seed = secrets.randbelow(2**53)
+        tickets = self._tickets(seed + 1)
         drawn = list[DrawnStranger]()
         for name in drawn_strangers(tickets, len(tickets), seed):
             if len(drawn) < _PLACES and tickets[name].key.name not in {one.origin for one in drawn}:
@@ -220,22 +217,23 @@ class Lottery:
         self._forget(draw.leaving)
         self._keep()  # at last: who dies in between draws and forgets again
 
-    def _tickets(self) -> dict[str, _Ticket]:
+    def _tickets(self, seed: int) -> dict[str, _Ticket]:
         """Name of a ticket → it: the key of a log, so that each log has one, however often it is named."""
         taken = {node.origin for node in self._peers.nodes} | {one.origin for one in self._draw.confirmed}
         with suppress(CryoFluxError):  # a state without a log of its own
             taken.add(log_key_of(self._folder.path.parent).name)
         found: dict[str, _Ticket] = {}
-        for node in self._peers.nodes:
+        nodes = {node.origin: node for node in self._peers.nodes}
+        for origin in drawn_strangers(
+            nodes, len(nodes), seed
+        ):  # of two addresses nobody's always comes first
+            node = nodes[origin]
             named = hints_in(PeerRecord.of(self._folder.path, node.key).node)
             mine = {str(key): _Ticket(key, url, node.origin, node.url) for key, url in named}
-            fresh = sorted((name for name in mine if mine[name].key.name not in taken), key=self._rank)
-            for name in fresh[:_OF_A_PEER]:
+            fresh = (name for name, one in mine.items() if one.key.name not in taken)
+            for name in drawn_strangers(fresh, _OF_A_PEER, seed):
                 found.setdefault(name, mine[name])
         return found
-
-    def _rank(self, name: str) -> str:
-        return sha256_hex(f"{self._draw.secret} {name}".encode())
 
     def _drawn(self, ticket: _Ticket) -> list[DrawnStranger]:
         """A stranger with its place; none where the peer that names it is nowhere any more."""
