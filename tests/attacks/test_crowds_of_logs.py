@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.errors import UsageError
 from cryoflux.network import strangers
@@ -22,6 +23,8 @@ from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.pulling import PEERS, PullOutcome
 from cryoflux.network.reaching import Reach, reach_of
 from cryoflux.network.strangers import Lottery, with_strangers
+from cryoflux.receipts.checkpoint import Checkpoint, sign_checkpoint, verifier_key
+from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.network_parts import RoundCandidate
 from cryoflux.runs.node_offers import offers_in
 from node_tree import CosigningWitness, TreeNode, serving_tree, tree_key
@@ -29,6 +32,7 @@ from node_tree import CosigningWitness, TreeNode, serving_tree, tree_key
 T = 1_764_000_000
 HOUR = 3600
 WITNESS = CosigningWitness("one")
+KEY, OTHER_KEY = (Ed25519PrivateKey.from_private_bytes(bytes([one]) * 32) for one in (1, 2))
 
 
 @pytest.fixture
@@ -175,6 +179,32 @@ def test_a_stranger_has_no_name_and_no_place_of_a_peer(
     assert after.mirror.size == len(north.log.entries)
 
 
+def test_a_false_key_of_a_log_keeps_nobody_from_the_true_one(
+    tmp_path: Path, north: TreeNode, newcomer: TreeNode
+) -> None:
+    """Whoever has the false key signs a log of that name, which is pulled, and is no log of it."""
+    false, network = TreeNode(tmp_path / "false", aborted=2), tmp_path / "mine"
+    false.offer()
+    false.publish({WITNESS: T})
+    note = sign_checkpoint(Checkpoint(newcomer.origin, 0, root_hash([])), KEY)
+    false.put("log/checkpoint", note)
+    with ExitStack() as stack:
+        urls = [stack.enter_context(serving_tree(node.tree)) for node in (north, newcomer, false)]
+        keys = [str(verifier_key(newcomer.origin, one.public_key())) for one in (KEY, OTHER_KEY)]
+        hints = [{"log_key": key, "url": urls[2]} for key in keys]
+        assert len(hints_in(json.dumps({"peers": hints}).encode())) == 2
+        north.publish(peers=[*hints, *hints])
+        reader = Reader(network, north, urls[0])
+        found = [reader.pull() for _ in range(2)]
+        assert [one.heard for one in found] == [1, 1], "one log, whatever keys it is said to have"
+        assert sha(newcomer) in reader.mirrors
+        both = peers_of(("north", north, urls[0]), ("newcomer", newcomer, urls[1]))
+        pulled = [gather(network, both, now=lambda: T + 3 * HOUR) for _ in range(2)]
+    false.close()
+    outcomes = [one.outcome for some in pulled for one in some.peers if one.name == "newcomer"]
+    assert outcomes == [PullOutcome.NEW, PullOutcome.SAME]
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -202,10 +232,12 @@ def test_an_address_is_of_a_tree_and_of_nothing_else(url: str) -> None:
         ("169.254.169.254", Reach.NEARBY),
         ("fe80::1", Reach.NEARBY),
         ("9.9.9.9", Reach.PUBLIC),
+        ("localhost", Reach.HERE),
+        ("north.example", Reach.PUBLIC),
     ],
 )
 def test_a_hint_leads_no_nearer_to_us_than_who_gave_it(host: str, where: Reach) -> None:
-    assert reach_of(host, 80) is where
+    assert reach_of(host) is where
     url = f"http://[{host}]:9" if ":" in host else f"http://{host}:9"
     for most in (one for one in Reach if one < where):
         with Fetcher(reach=most) as fetcher, pytest.raises(PeerUnreachableError, match="nearer to us"):

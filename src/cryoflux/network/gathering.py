@@ -140,6 +140,7 @@ def gather(
     turn = one_at_a_time(network / "pulling.lock")
     with turn, ExitStack() as stack, ThreadPoolExecutor(at_once) as threads:
         lottery = Lottery(network, peers, int(now()))
+        lottery.make_way()
         fetcher = Stoppable(stack.enter_context(Fetcher()), stop)
         going = _Gathering(NetworkFolder(network), peers, fetcher, most_bytes, int(now()), said)
         told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None

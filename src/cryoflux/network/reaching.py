@@ -23,13 +23,16 @@ class Reach(IntEnum):
     """this machine"""
 
 
-def reach_of(host: str, port: int) -> Reach:
-    """Where a host is: the nearest of its addresses.
+def reach_of(host: str) -> Reach:
+    """Where a host is, by what the reader wrote of it: a name is out there, wherever it may lead by now.
 
-    Raises:
-        OSError: it has none.
+    Args:
+        host: a name, or an address.
     """
-    return max(_reach(address) for address in _addresses(host, port))
+    try:
+        return _reach(host)
+    except ValueError:
+        return Reach.HERE if host == "localhost" else Reach.PUBLIC
 
 
 def address_within(host: str, port: int, most: Reach) -> str:

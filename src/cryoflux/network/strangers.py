@@ -192,8 +192,32 @@ class Lottery:
         """Who is pulled beside those that are named."""
         return _nodes(self._draw, self._peers) if self._peers.strangers else []
 
+    def make_way(self) -> None:
+        """Remove what is here of strangers that have the name of a log that the reader names, by another key.
+
+        Whoever names a stranger may say a false key of it, and what is here is called after a log's name.
+        """
+        self._make_way([node.key for node in self._peers.nodes])
+
+    def _make_way(self, keys: Iterable[VerifierKey]) -> None:
+        named = {key.name: str(key) for key in keys}
+
+        def kept(some: list[DrawnStranger]) -> list[DrawnStranger]:
+            return [one for one in some if named.get(one.origin, one.key) == one.key]
+
+        draw = self._draw
+        lists = draw.drawn, draw.leaving, draw.confirmed
+        drawn, leaving, confirmed = map(kept, lists)
+        gone = {one.key for some in lists for one in some if one not in (*drawn, *leaving, *confirmed)}
+        for key in gone:
+            record = PeerRecord.of(self._folder.path, parse_verifier_key(key))
+            shutil.rmtree(record.folder, ignore_errors=True)
+        if gone:
+            self._draw = structs.replace(draw, drawn=drawn, leaving=leaving, confirmed=confirmed)
+            self._keep()
+
     def hold(self) -> None:
-        """LotteryRecord, if it is time; what was kept of those that lose their places goes.
+        """Draw, if it is time; what was kept of those that lose their places goes.
 
         Raises:
             StorageError: the disk is full, read-only, or refuses.
@@ -211,7 +235,9 @@ class Lottery:
         drawn = list[DrawnStranger]()
         for name in drawn_strangers(tickets, len(tickets), seed):
             if len(drawn) < _PLACES and tickets[name].key.name not in {one.origin for one in drawn}:
-                drawn += self._drawn(tickets[name])
+                drawn.append(self._drawn(tickets[name]))
+        self._make_way([parse_verifier_key(one.key) for one in drawn])
+        draw = self._draw
         said = {"seed": seed, "drawn_s": self._now_s, "heard": len(tickets)}
         self._draw = structs.replace(draw, **said, drawn=drawn, leaving=draw.drawn)
         self._forget(draw.leaving)
@@ -224,25 +250,21 @@ class Lottery:
             taken.add(log_key_of(self._folder.path.parent).name)
         found: dict[str, _Ticket] = {}
         nodes = {node.origin: node for node in self._peers.nodes}
-        for origin in drawn_strangers(
-            nodes, len(nodes), seed
-        ):  # of two addresses nobody's always comes first
-            node = nodes[origin]
+        # In the order of a draw: of two addresses of one log nobody's comes first for good.
+        for node in (nodes[origin] for origin in drawn_strangers(nodes, len(nodes), seed)):
             named = hints_in(PeerRecord.of(self._folder.path, node.key).node)
             mine = {str(key): _Ticket(key, url, node.origin, node.url) for key, url in named}
-            fresh = (name for name, one in mine.items() if one.key.name not in taken)
-            for name in drawn_strangers(fresh, _OF_A_PEER, seed):
-                found.setdefault(name, mine[name])
+            origins = set(taken)
+            for name in drawn_strangers(mine, len(mine), seed):
+                if (origin := mine[name].key.name) not in origins and len(origins) < len(taken) + _OF_A_PEER:
+                    origins.add(origin)  # of many keys that it gives one log, one has a ticket
+                    found.setdefault(name, mine[name])
         return found
 
-    def _drawn(self, ticket: _Ticket) -> list[DrawnStranger]:
-        """A stranger with its place; none where the peer that names it is nowhere any more."""
-        url = urlsplit(ticket.near)
-        try:
-            reach = reach_of(url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
-        except (OSError, ValueError):
-            return []
-        return [DrawnStranger(str(ticket.key), ticket.url, ticket.named_by, int(reach), self._now_s)]
+    def _drawn(self, ticket: _Ticket) -> DrawnStranger:
+        """A stranger with its place."""
+        reach = reach_of(urlsplit(ticket.near).hostname or "")
+        return DrawnStranger(str(ticket.key), ticket.url, ticket.named_by, int(reach), self._now_s)
 
     def left_bytes(self, node: PeerNode, most_bytes: int) -> int:
         """What a stranger may still bring."""
