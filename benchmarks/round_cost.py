@@ -36,7 +36,7 @@ from cryoflux.encoder.activations import Activations
 from cryoflux.network import looking, rounds
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.recording import RoundRecord
-from cryoflux.network.round_parts import OfferHere
+from cryoflux.network.round_parts import ChosenOffers, OfferHere
 from cryoflux.network.search_set import SearchSet
 from cryoflux.registry.composition import Composition, Term, list_digest
 from cryoflux.runs import adopting, node_offers
@@ -106,15 +106,19 @@ class Watched:
             self._read = found.read
             return found
 
-        def watched(context: Context, opened: Opened, place: Any, offers: Any, *args: Any) -> RoundRecord:
+        def watched(
+            context: Context, opened: Opened, place: Any, chosen: ChosenOffers, *args: Any
+        ) -> RoundRecord | None:
             self._first = self._first or opened.composition
             parts.taken()
             start = time.process_time()
-            record = plain(context, opened, place, offers, *args)
+            record = plain(context, opened, place, chosen, *args)
             cpu_s = time.process_time() - start
-            self._take(record, cpu_s, len(offers), opened)
+            if record is None:
+                return None
+            self._take(record, cpu_s, len(chosen.known), opened)
             if len(self.seen.rounds) == 1:
-                self._compare(context, opened, offers)
+                self._compare(context, opened, chosen.known)
             return record
 
         rounds.search_round, adopting.run_round = searched, watched  # type: ignore[assignment]

@@ -23,7 +23,7 @@ from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
 from cryoflux.errors import ModelError
-from cryoflux.network_state import NodeState
+from cryoflux.network_state import ChargedTally, NodeState
 from cryoflux.receipts.composed_by import composed_by
 from cryoflux.receipts.contract_statement import ContractStatement
 from cryoflux.receipts.entry import Entry
@@ -105,6 +105,7 @@ class LogState:
     """SHA-256 of a holdout that judges what others made → what it was used for"""
     nodes: dict[str, NodeState] = field(default_factory=dict)
     """task → what it has come to as a node's"""
+    charged: ChargedTally = field(default_factory=ChargedTally)
     guests_before: set[str] = field(default_factory=set)
     """roots of guest holdouts that were entered in the logs that this one goes on from"""
     _memories: dict[str, Memory] = field(default_factory=dict)
@@ -184,6 +185,7 @@ class LogState:
 
     def _end(self, session: Session) -> None:
         self.accounted, self.session_end = self.attempts, self.size + 1
+        self.charged.take(session.energy)
         for check in session.checks:
             if (known := self.tasks.get(check.task)) is not None:
                 known.promise(check.alpha_ppm)
@@ -197,7 +199,10 @@ class LogState:
 
     def _network(self, entry: Entry, statement: NetworkStatement | ContractStatement) -> None:
         said = statement.predicate
-        self.nodes.setdefault(said.task, NodeState()).take(said, entry.index, entry.leaf_hash)
+        node = self.nodes.setdefault(said.task, NodeState())
+        if isinstance(said, RoundResult):
+            self.charged.take_round(said.energy, node.open.get(said.intent))
+        node.take(said, entry.index, entry.leaf_hash)
         if isinstance(said, Recall):
             self._adopt(entry, said, recalled=said.capsule)
         elif isinstance(said, RoundResult) and said.outcome is RoundOutcome.ACCEPTED:
@@ -244,6 +249,7 @@ class LogState:
             self._memories[task].renew()
 
     def _close(self, entry: Entry, receipt: Receipt) -> None:
+        self.charged.take(receipt.energy)
         opened = self.open.pop(receipt.intent, None)
         known = self.tasks.get(receipt.task.name)
         if known is None:

@@ -5,7 +5,17 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["Consideration", "ContractTally", "GuestLook", "GuestTally", "NodeState", "OpenRound", "RoundGain"]
+__all__ = [
+    "STRANGERS_PART",
+    "ChargedTally",
+    "Consideration",
+    "ContractTally",
+    "GuestLook",
+    "GuestTally",
+    "NodeState",
+    "OpenRound",
+    "RoundGain",
+]
 
 from dataclasses import dataclass, field
 
@@ -13,7 +23,9 @@ import msgspec
 from msgspec import Struct
 
 from cryoflux.decision.levels import RoundBudget
+from cryoflux.quantities import MICRO
 from cryoflux.receipts.certified import CertifiedLevels, brought_by
+from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.contract_parts import AgreedTerms
 from cryoflux.receipts.contract_statement import (
     AcceptedContract,
@@ -42,6 +54,8 @@ NodeSaid = (
 """what a node says"""
 _MOST_GAINS = 4
 """newest rounds that the next one is expected to be like"""
+STRANGERS_PART = 100
+"""strangers get one part of so many of a node's joules"""
 
 
 class OpenRound(Struct, frozen=True):
@@ -81,6 +95,83 @@ class RoundGain(Struct, frozen=True):
     """mean Δ on the node's own training side, billionths of the unit; 0 where nothing was adopted"""
     hi_uj: int
     """upper end of what it was charged, µJ"""
+
+
+class ChargedTally(Struct):
+    """What the entries of a log say was charged, µJ: as the account paid it, not the ends of its range.
+
+    A reservation bounds just that figure, so whether a share is kept is known before a round is tried.
+    """
+
+    all_uj: int = 0
+    """attempts, rounds, and what sessions cost beside them"""
+    rounds_uj: int = 0
+    strangers_uj: int = 0
+    """of rounds, their parts that were strangers': a round's joules × its strangers / its candidates"""
+
+    def take(self, figure: EnergyFigure) -> None:
+        """Go on by what an attempt or a session was charged."""
+        self.all_uj += max(0, figure.microjoules)
+
+    def take_round(self, figure: EnergyFigure, opened: OpenRound | None) -> None:
+        """Go on by what a round was charged.
+
+        Args:
+            figure: its charge.
+            opened: its announcement; none where there was none: then nobody knows who its candidates were.
+        """
+        self.take(figure)
+        charged_uj = max(0, figure.microjoules)
+        self.rounds_uj += charged_uj
+        if opened is not None:
+            named = opened.intent.candidates
+            self.strangers_uj += strangers_uj(charged_uj, _by_lottery(opened.intent), len(named))
+
+    def strangers_fit(self, round_uj: int, strangers: int, candidates: int) -> bool:
+        """Whether strangers would have had no more than their hundredth, that round included.
+
+        Args:
+            round_uj: what the round may cost at most, µJ.
+            strangers: of its candidates.
+            candidates: all of them.
+        """
+        then_uj = self.strangers_uj + strangers_uj(round_uj, strangers, candidates)
+        return not strangers or then_uj <= (self.all_uj + round_uj) // STRANGERS_PART
+
+    def pays_for(self, intent: RoundIntent) -> bool:
+        """Whether the strangers of an announced round are paid for by the joules that were settled before."""
+        strangers, candidates = _by_lottery(intent), len(intent.candidates)
+        return self.strangers_fit(intent.reserved_microjoules, strangers, candidates)
+
+    @property
+    def shares_ppm(self) -> tuple[int, int]:
+        """What rounds were charged, and of them strangers, of all joules, parts per million."""
+        whole_uj = max(1, self.all_uj)
+        return self.rounds_uj * MICRO // whole_uj, self.strangers_uj * MICRO // whole_uj
+
+    def left_for_rounds_uj(self, share_ppm: int) -> int:
+        """What one more round may cost at most so that rounds keep to a share of all joules, it included, µJ.
+
+        Args:
+            share_ppm: the share, parts per million; all of them leave no bound.
+        """
+        left = share_ppm * self.all_uj - MICRO * self.rounds_uj
+        return max(0, left) // (MICRO - share_ppm) if share_ppm < MICRO else 2**53
+
+
+def strangers_uj(round_uj: int, strangers: int, candidates: int) -> int:
+    """The part of a round's joules that is its strangers', µJ, rounded up.
+
+    Args:
+        round_uj: what the round is charged.
+        strangers: of its candidates.
+        candidates: all of them.
+    """
+    return -(-round_uj * strangers // candidates)
+
+
+def _by_lottery(intent: RoundIntent) -> int:
+    return sum(one.by_lottery for one in intent.candidates)
 
 
 class GuestTally(Struct):

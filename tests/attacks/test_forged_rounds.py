@@ -48,6 +48,11 @@ FORGED: dict[str, tuple[type, Callable, str]] = {
         lambda s: s.but(announced_at="2027-01-02T01:00:00Z"),
         "was to be opened by 2027-01-01",
     ),
+    "a stranger that a hundredth of the joules does not pay for": (
+        RoundIntent,
+        lambda s: s.but(candidates=[one.but(by_lottery=True) for one in s.candidates]),
+        "considers more strangers than a hundredth",
+    ),
     "an update considered twice": (
         RoundIntent,
         lambda s: s.but(candidates=[s.candidates[0], s.candidates[0]]),

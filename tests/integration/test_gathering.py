@@ -28,10 +28,12 @@ from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
 from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from node_log import GUEST_KEY, GUESTS
-from node_tree import CosigningWitness, Odd, TreeNode, serving_tree
+from node_tree import CosigningWitness, Odd, TreeNode, serving_tree, tree_key
 
 T = 1_764_000_000
 W1, W2 = CosigningWitness("one"), CosigningWitness("two")
+EAST = {"log_key": str(tree_key("ab" * 8)), "url": "http://east.example/"}
+HINTS = [EAST, {**EAST, "url": "javascript:no"}, {**EAST, "log_key": "x"}, "http://east.example/", 7]
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def north(tmp_path: Path) -> Iterator[TreeNode]:
     """A node with one offer that both witnesses have seen."""
     node = TreeNode(tmp_path / "north")
     node.offer()
-    node.publish({W1: T, W2: T + 5}, peers=["http://east.example/", "javascript:no", 7])
+    node.publish({W1: T, W2: T + 5}, peers=HINTS)
     yield node
     node.close()
 
@@ -82,7 +84,7 @@ def test_what_peers_offer_is_here_in_the_order_of_its_commitment(
     assert [(one.outcome, one.offers, one.fetched, one.waiting) for one in found.values()] == [
         (PullOutcome.NEW, 1, 1, 0)
     ] * 2
-    assert found["north"].hints == ("http://east.example/",)
+    assert found["north"].hints == 1
     offers = found_offers(network, peers)
     assert [(one.origin, one.committed_s, one.fetched) for one in offers] == [
         (north.origin, T + 5, True),
@@ -385,10 +387,12 @@ def test_a_log_whose_entry_another_key_signed_is_read_no_further(tmp_path: Path,
     assert PeerRecord.of(network, north.vkey).facts == facts
 
 
-def test_a_stranger_is_never_asked(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:
+def test_a_stranger_is_never_asked_where_nobody_lets_strangers_in(
+    tmp_path: Path, north: TreeNode, south: TreeNode
+) -> None:
     asked: list[str] = []
     with serving_tree(south.tree, asked=asked) as stranger:
-        north.publish(peers=[stranger])
+        north.publish(peers=[south.hint(stranger)])
         gathered(tmp_path / "mine", north)
     assert asked == []
 

@@ -30,6 +30,8 @@ from cryoflux.runs.node_by_hand import composed_draft
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import log_key_of
 from node_log import AT
+from node_process import serving_node
+from node_tree import TreeNode, serving_tree
 from offered import OfferedState
 from public_node import shown
 from round_world import BUDGET, POLICY, SETTINGS, TASK, RoundNode, RoundNodes, make_nodes
@@ -41,6 +43,7 @@ from witness_process import witness
 pytestmark = pytest.mark.process
 OTHER_LOOKS = Path(__file__).parents[1] / "other_looks.py"
 ROGUE = "cryoflux.network.demo.rogue"
+GENEROUS = Path(__file__).parents[1] / "generous.py"
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +117,10 @@ def test_the_joules_of_a_round_are_on_the_books(adopted: tuple[RoundNodes, Outco
     (record,) = north.rounds
     assert 0 < record.energy.microjoules < record.energy.reserved_microjoules
     assert summary["joules"] == record.energy.microjoules / 1e6
+    charged = north.told.charged
+    (event,) = outcome.of("round")
+    session_uj = max(0, north.entries[-1].session.energy.microjoules)  # it ends after the round
+    assert event["rounds_share"] == record.energy.microjoules * 10**6 // (charged.all_uj - session_uj) / 1e6
     spent_uj = sum(
         one.energy.microjoules
         for entry in north.entries
@@ -507,16 +514,45 @@ def test_what_cannot_be_composed_has_its_verdict_and_the_others_go_on(after: Rou
     north.require_balance()
 
 
-@pytest.mark.parametrize("adopt", ["when-it-pays", "never"])
-def test_a_run_makes_rounds_where_it_may(nodes: RoundNodes, adopt: str) -> None:
+@pytest.mark.parametrize(
+    ("adopt", "share", "made"), [("when-it-pays", "1", 1), ("when-it-pays", "0.1", 0), ("never", "1", 0)]
+)
+def test_a_run_makes_rounds_where_it_may(nodes: RoundNodes, adopt: str, share: str, made: int) -> None:
+    """The log has settled far less than ten times what a round reserves."""
     north = nodes["north"]
     run = ("run", *BUDGET, "--attempts", 1, "--json")
-    outcome = north.ran(*run, CRYOFLUX_ADOPT=adopt, CRYOFLUX_MAX_STEPS="8")
-    assert len(outcome.of("round")) == outcome.summary["rounds"] == (adopt == "when-it-pays")
+    outcome = north.ran(*run, CRYOFLUX_ADOPT=adopt, CRYOFLUX_ADOPT_SHARE=share, CRYOFLUX_MAX_STEPS="8")
+    assert len(outcome.of("round")) == outcome.summary["rounds"] == made
     assert outcome.summary["attempts"] == 1
     assert len(north.rounds) == outcome.summary["rounds"]
     north.require_balance()
     holds(north)
+
+
+def test_a_stranger_is_a_candidate_as_far_as_the_joules_pay_and_who_gives_it_more_is_refuted(
+    nodes: RoundNodes, tmp_path: Path
+) -> None:
+    north, south = nodes["north"], nodes["south"]
+    east = TreeNode(tmp_path / "east")
+    east.offer()
+    with serving_node(south.state) as there, serving_tree(east.tree) as url:
+        east.publish(peers=[{"log_key": str(log_key_of(south.state)), "url": there.url}])
+        known = f"{POLICY}strangers 1%\nnode east {east.vkey} {url}\n"
+        north.network.known_peers.write_text(known)
+        (drawn,) = json.loads(north.ran("node", "pull", "--json").stdout)["strangers"]
+    east.close()
+    assert drawn["fetched"] == 1
+    before = len(north.entries)
+    assert "Nothing that others offer waits" in north.ran("node", "round", *BUDGET).stdout
+    assert len(north.entries) == before, "a hundredth of its joules pays for no round"
+    generous = python(GENEROUS, "node", "round", *BUDGET, "--state", north.state, env=environment(**SETTINGS))
+    said = ended(generous)
+    assert said.code == 0, said.stderr
+    assert f"         {drawn['name']}/1  adopted" in said.stdout
+    (intent,) = [entry.round_intent for entry in north.entries if entry.round_intent is not None]
+    assert [one.by_lottery for one in intent.candidates] == [True]
+    wrong = [check.detail for check in verify_target(north.state).checks if check.status is Status.FAIL]
+    assert any("more strangers than a hundredth" in one for one in wrong)
 
 
 def test_a_guard_set_that_gets_worse_bars_the_look(nodes: RoundNodes) -> None:

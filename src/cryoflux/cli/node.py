@@ -157,7 +157,8 @@ def make_rounds(
 
     budget_uj = parse_energy(budget) if budget is not None else None
     sourced = load_settings({"state": state, "task": task})
-    if not waiting_offers(Path(sourced.settings.run.state), task):
+    reserve_uj = parse_energy(sourced.settings.attempt.reserve)
+    if not waiting_offers(Path(sourced.settings.run.state), task, reserve_uj):
         if as_json:
             emit_json("run/1", {"event": "summary", "rounds": 0, "rounds_kept": 0, "offers_waiting": 0})
         else:

@@ -32,7 +32,7 @@ from cryoflux.errors import CryoFluxError, ModelError, StorageError
 from cryoflux.files import one_at_a_time, read_regular
 from cryoflux.network.capsule import MOST_CAPSULE_BYTES
 from cryoflux.network.folder import CAPSULE, EXAMPLES, NODE, NetworkFolder
-from cryoflux.network.node_file import node_file, opening_file
+from cryoflux.network.node_file import PeerHint, node_file, opening_file
 from cryoflux.network.offering import capsule_content
 from cryoflux.network.peers import read_peers
 from cryoflux.network.public_log import ShownLog, publish_log, require_log
@@ -73,7 +73,7 @@ def publish(publisher: Publisher) -> Publication:
     """
     peers = read_peers(publisher.folder.known_peers)
     rule = RevealRule(peers.policy, no_witnesses=publisher.folder.no_witnesses.is_file())
-    return publisher.publish(rule, [node.url for node in peers.nodes])
+    return publisher.publish(rule, [PeerHint(log_key=str(node.key), url=node.url) for node in peers.nodes])
 
 
 class Publisher:
@@ -90,12 +90,12 @@ class Publisher:
         self.folder = NetworkFolder.of(state)
         self._log = Commitments()
 
-    def publish(self, rule: RevealRule, peers: Sequence[str] = ()) -> Publication:
+    def publish(self, rule: RevealRule, peers: Sequence[PeerHint] = ()) -> Publication:
         """Bring the tree up to date.
 
         Args:
             rule: whose cosignatures the node waits for.
-            peers: addresses of other nodes, as hints for who finds this one.
+            peers: other nodes, as hints for who finds this one.
 
         Raises:
             UsageError: the state holds no log.
@@ -110,7 +110,7 @@ class Publisher:
                 self._log = Commitments()  # it may be another log by then
                 raise
 
-    def _publish(self, rule: RevealRule, peers: Sequence[str]) -> Publication:
+    def _publish(self, rule: RevealRule, peers: Sequence[PeerHint]) -> Publication:
         tree = PublicTree(self.folder.public, self.folder.staging)
         shown = publish_log(self._state, tree, rule)
         known = self._log.state.size

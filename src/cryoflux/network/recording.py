@@ -68,6 +68,8 @@ class RoundRecord:
     leaf_hash: str
     bucket_uj: int
     """what the bucket holds after it, µJ"""
+    shares_ppm: tuple[int, int] = (0, 0)
+    """of all joules that the log has settled by then, what rounds were charged, and of them strangers"""
     names: Mapping[str, str] = field(default_factory=dict)
     """capsule → what it is called here"""
     why: Mapping[str, str] = field(default_factory=dict)
@@ -105,7 +107,10 @@ def announce(
         composed=composed.digest,
         guest=tally.in_use,
         candidates=[
-            RoundCandidate(capsule=one.update.adapter, origin=one.origin, offer=one.offer) for one in offers
+            RoundCandidate(
+                capsule=one.update.adapter, origin=one.origin, offer=one.offer, by_lottery=one.by_lottery
+            )
+            for one in offers
         ],
         screened_with=max(1, screened_with),
         seed=seed,
@@ -237,7 +242,8 @@ def record_round(
     if result is not None:
         opened.task.adopt(result)
         context.versions.point_head(result.digest, opened.task.name, context.memory.list_of)
-    return RoundRecord(record, entry.leaf_hash, context.agent.bucket_uj())
+    shares_ppm = context.memory.charged.shares_ppm
+    return RoundRecord(record, entry.leaf_hash, context.agent.bucket_uj(), shares_ppm)
 
 
 def _take_over(context: Context, opened: Opened, composed: Composition) -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["Considered", "OfferHere", "Screened", "ShownLook", "beyond_composing", "refused"]
+__all__ = [
+    "ChosenOffers",
+    "Considered",
+    "OfferHere",
+    "Screened",
+    "ShownLook",
+    "beyond_composing",
+    "refused",
+]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -41,6 +49,33 @@ class OfferHere:
     """why its bytes, or those of its parents, are not here; empty where they are"""
     name: str = ""
     """what it is called here: ``north/1``; empty where it has no name"""
+    by_lottery: bool = False
+    """whether its log is a stranger's, that is looked at because it was drawn"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenOffers:
+    """What a round may consider."""
+
+    known: Sequence[OfferHere]
+    """of nodes that the reader names, in the order of their commitments"""
+    strangers: Sequence[OfferHere] = ()
+    """of logs that were drawn, in the order of the draw"""
+    seed: int = 0
+    """by which all of them were chosen"""
+
+    def paid(self, fits: Callable[[int, int], bool], most: int) -> list[OfferHere]:
+        """The candidates of the round, in the order of their commitments.
+
+        Args:
+            fits: whether so many strangers among so many candidates are paid for.
+            most: candidates; strangers give way, the last that was drawn first.
+        """
+        count, room = len(self.known), max(0, most - len(self.known))
+        numbers = range(min(len(self.strangers), room), 0, -1)
+        taken = next((number for number in numbers if fits(number, count + number)), 0)
+        together = [*self.known, *self.strangers[:taken]]
+        return sorted(together, key=lambda one: (one.committed_s, one.update.adapter))
 
 
 def beyond_composing(head: Composition, update: OfferedUpdate, list_of: ListOf) -> str:

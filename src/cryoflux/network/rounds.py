@@ -21,7 +21,8 @@ from cryoflux.network.guarding import spoiling_step
 from cryoflux.network.looking import GuestReading, Looking, keep_losses, look_at_guest, seal_look
 from cryoflux.network.membership import Admission, barred, copy_of, members_of, unreached
 from cryoflux.network.node_place import NodePlace
-from cryoflux.network.proposing import FEW, PROPOSALS, search_round
+from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices
+from cryoflux.network.proposing import search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
     RoundRecord,
@@ -32,24 +33,21 @@ from cryoflux.network.recording import (
     unshown_end,
 )
 from cryoflux.network.round_parts import (
+    ChosenOffers,
     Considered,
     OfferHere,
     Screened,
     ShownLook,
     refused,
 )
-from cryoflux.network.screening import TEXTS, CopyScreen, Whose, find_copies
+from cryoflux.network.screening import CopyScreen, Whose, find_copies
 from cryoflux.network.search_set import SearchSet
-from cryoflux.quantities import format_energy
-from cryoflux.receipts.network_parts import GuardResult, Member, MemberVerdict
+from cryoflux.receipts.network_parts import MOST_CANDIDATES, GuardResult, Member, MemberVerdict
 from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import StepKind
 from cryoflux.registry.parent_lists import keep_lists, parent_lists
 from cryoflux.tasks.composing import Composing
-
-_LOOKS_ASIDE = 3
-"""looks at the guest holdout that a reservation holds at least, in what one costs"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +64,26 @@ def run_round(
     context: Context,
     opened: Opened,
     place: NodePlace,
-    offers: Sequence[OfferHere],
+    chosen: ChosenOffers,
     walls: Walls,
-    left_uj: int | None = None,
-    seed: int = 0,
-) -> RoundRecord:
+    bounds: RoundBounds,
+) -> RoundRecord | None:
     """Try to improve a head by what others offer, once.
 
     Args:
         context: the run.
         opened: the task.
         place: where the node works.
-        offers: candidates, in the order of their commitments; at least one.
-        walls: what stands between them and the search.
-        left_uj: what may still be spent, µJ; none for all that the bucket holds.
-        seed: that the candidates were chosen by.
+        chosen: what it may consider; of strangers it takes as many as their hundredth of the joules pays for.
+        walls: what stands between offers and the search.
+        bounds: what it may cost.
+
+    Returns:
+        its record; none where nothing is here but of strangers, and none of them is paid for.
 
     Raises:
-        BudgetError: the bucket does not pay for a round; nothing was announced.
+        BudgetError: the bucket does not pay for a round, or the share of rounds does not; nothing was
+            announced.
         UsageError: the task's versions are no lists of updates.
         StateTamperedError: what is kept of an earlier look cannot be read.
         AgentError: the agent went away; the next run closes the round.
@@ -92,11 +92,16 @@ def run_round(
     composing = _composing(opened)
     looking = Looking.of(opened, place.guest, place.guards)
     search = SearchSet.of(opened, composing, place.network)
-    search_uj = _search_uj(looking, len(search.indices), len(offers), len(walls.known))
-    reserve_uj = _reserve_uj(context, looking, search_uj, left_uj)
+    prices = RoundPrices(context, looking, len(search.indices), len(walls.known))
+    offers = chosen.paid(prices.fit, MOST_CANDIDATES)
+    if all(offer.absent for offer in offers):
+        return None
+    reserve_uj = prices.reserve_uj(len(offers), bounds)
     missed = place.refused(opened.base, opened.composition)
     started_at = context.timestamp()
-    announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj, seed)  # 1
+    announced = announce(
+        context, opened, place.tally, offers, len(search.indices), reserve_uj, chosen.seed
+    )  # 1
     reservation = _reserve(context, opened, announced)  # 2
     considered = Considered()
     trying = _Round(context, opened, composing, looking, search, reservation, missed)
@@ -155,30 +160,6 @@ def _composing(opened: Opened) -> Composing:
     return composing
 
 
-def _search_uj(looking: Looking, searched: int, offers: int, known: int) -> int:
-    """What admission, copies and the search may cost, µJ: by the losses that they compute; modelled."""
-    tried = offers * (PROPOSALS * min(FEW, searched) + searched // 2) + 2 * searched
-    compared = TEXTS * (offers + known)
-    return looking.cost_uj * (tried + compared) // max(1, len(looking.guest.examples))
-
-
-def _reserve_uj(context: Context, looking: Looking, search_uj: int, left_uj: int | None) -> int:
-    """What a round takes from the bucket, µJ: at least what its look and the head's losses cost.
-
-    With the search too, as far as what is left reaches: what is not needed is refunded.
-    """
-    least_uj = max(context.terms.reserve_uj, _LOOKS_ASIDE * looking.cost_uj)
-    held_uj = context.agent.bucket_uj()
-    held_uj = held_uj if left_uj is None else min(held_uj, left_uj)
-    if held_uj < least_uj:
-        raise BudgetError(
-            f"{format_energy(max(0, held_uj))} are left, and a round reserves {format_energy(least_uj)}.",
-            why="Checking what others offer is paid like training.",
-            hint="Grant more: cryoflux node round --budget 200J.",
-        )
-    return min(held_uj, max(least_uj, _LOOKS_ASIDE * looking.cost_uj + search_uj))
-
-
 def _reserve(context: Context, opened: Opened, announced: AnnouncedRound) -> Reservation:
     intent = announced.intent
     try:
@@ -213,7 +194,7 @@ class _Round:
 
     def affords_search(self) -> bool:
         """Whether the look can still be paid."""
-        return self.spent_uj() + (_LOOKS_ASIDE - 1) * self.looking.cost_uj < self.reservation.reserved_uj
+        return self.spent_uj() + (LOOKS_ASIDE - 1) * self.looking.cost_uj < self.reservation.reserved_uj
 
     def between(self, what: str, count: int) -> Callable[[int], None]:
         """What is called before each batch: somebody may want it to end.

@@ -104,6 +104,8 @@ class RoundCandidate(Document, frozen=True):
     """of the proposer's log"""
     offer: Sha256
     """leaf hash of the entry there that offers it"""
+    by_lottery: bool = False
+    """whether that log is a stranger's: then a hundredth of the joules has to pay for it"""
 
 
 class Member(Document, frozen=True):

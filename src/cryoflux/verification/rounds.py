@@ -98,6 +98,8 @@ class Rounds(Fold):
             yield "enters a guest holdout again, perhaps one of the log that it goes on from"
         if [one.digest.sha256 for one in other_subjects(entry)] != _subjects(said):
             yield "is about another subject than it says"
+        if isinstance(said, RoundIntent) and self._past and not memory.charged.pays_for(said):
+            yield "considers more strangers than a hundredth of the joules pays for that the log has settled"
         yield from self._of[type(said)](said, known, node)
 
     def _node(self, said: Node, known: TaskState | None, node: NodeState) -> Iterator[str]:

@@ -17,13 +17,14 @@ from cryoflux.errors import UsageError
 from cryoflux.network.books import ShareBound, share_that_holds
 from cryoflux.network.folder import NetworkFolder
 from json_rule import complaints, keys_of, parsed
-from node_tree import CosigningWitness, TreeNode, serving_tree
+from node_tree import CosigningWitness, TreeNode, serving_tree, tree_key
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/json.md").read_text("utf-8")
 T = 1_764_000_000
 WITNESS = CosigningWitness("one")
+EAST = tree_key("ab" * 8)
 Typed = Callable[..., str]
 GROUP = typer.Typer()
 GROUP.command("pull")(pull_peers)
@@ -61,7 +62,7 @@ def said(typed: Typed) -> Callable[..., dict[str, Any]]:
 def north(tmp_path: Path) -> Iterator[TreeNode]:
     node = TreeNode(tmp_path / "north")
     node.offer()
-    node.publish({WITNESS: T}, peers=["http://east.example/"])
+    node.publish({WITNESS: T}, peers=[{"log_key": str(EAST), "url": "http://east.example/"}])
     yield node
     node.close()
 
@@ -143,9 +144,10 @@ def test_peers_are_shown_added_and_removed(typed: Typed, said: Callable, url: st
     assert shown.splitlines() == [
         "quorum of witnesses: one",
         f"north  {north.origin}  {url}  3 entries here, verifier",
-        "  names http://east.example/: a hint, nobody is pulled by it",
+        f"  names {EAST.name} at http://east.example",
+        "strangers: nobody is asked that is not named here; the line 'strangers 1%' draws some of them",
     ]
-    assert said("peers")["peers"][0]["hints"] == ["http://east.example/"]
+    assert said("peers")["peers"][0]["hints"] == [{"origin": EAST.name, "url": "http://east.example"}]
     assert typed("peers", "remove", "north") == "removed north: mine/network/peers.txt\n"
     assert typed("pull").startswith("mine/network/peers.txt names no node: ")
     document = said("peers", "add", "north", str(north.vkey), url, "--verifier")
@@ -168,6 +170,7 @@ def test_the_first_peer_begins_the_file_with_the_policy_that_is_trusted(
     monkeypatch.setenv("CRYOFLUX_TRUST", "trust.policy")
     assert "note:" not in typed("peers", "add", "north", str(north.vkey), "http://north.example")
     assert known.read_text().startswith(policy)
+    assert "\nstrangers 1%\n" in known.read_text(), "written out, so that it can be taken out"
     assert typed("peers").startswith("quorum of witnesses: one\n")
 
 

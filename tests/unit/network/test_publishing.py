@@ -14,6 +14,7 @@ import pytest
 from cryoflux.errors import StateTamperedError, UsageError, VerificationError
 from cryoflux.files import write_atomic
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.node_file import PeerHint, hints_in
 from cryoflux.network.public_log import publish_log
 from cryoflux.network.public_tree import PublicTree
 from cryoflux.network.publishing import Publisher
@@ -36,6 +37,7 @@ from cryoflux.registry.composition import list_digest, parse_list
 from cryoflux.signing.keys import LOG_KEY, RECEIPT_KEY, load_public_key, public_pem
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.witness.cosigned import parse_heads
+from node_tree import tree_key
 from public_node import (
     NOBODY,
     WITNESS,
@@ -179,9 +181,12 @@ def test_who_the_node_is_can_be_checked_offline(node: PublicNode) -> None:
     node.cosign()
     node.trained()
     node.cosign()
-    node.publish(peers=["https://north.example"])
-    said = json.loads(node.shown()["node.json"])
-    assert (said["v"], said["peers"]) == (1, ["https://north.example"])
+    hint = PeerHint(log_key=str(tree_key("ab" * 8)), url="https://north.example")
+    node.publish(peers=[hint])
+    content = node.shown()["node.json"]
+    said = json.loads(content)
+    assert (said["v"], said["peers"]) == (1, [{"log_key": hint.log_key, "url": hint.url}])
+    assert [(str(key), url) for key, url in hints_in(content)] == [(hint.log_key, hint.url)]
     proof = parse_proof(said["proof"].encode())
     keys = [load_public_key(node.state.keys / f"{name}.pub") for name in (RECEIPT_KEY, LOG_KEY)]
     assert check_proof(proof, *keys, base64.b64decode(said["entry"])).leaf_hash == entry.leaf_hash
