@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
@@ -257,16 +258,14 @@ class _Gathering:
             fetched = sum(not lacking(self._folder, one.update) for one in due)
             found = replace(found, fetched=fetched, waiting=len(facts.offers) - len(due), unavailable=missing)
             self._openings(node, record, facts)
+            self._judged_on(node, record, claims)
         return replace(found, received=self._most - ration.left)
 
     def _fetch(
         self, node: PeerNode, due: list[OfferFact], claims: Mapping[str, AdapterClaim]
     ) -> dict[str, Missing]:
         record = self.record(node)
-        before = record.missing
-        others = [other for other in self._peers.nodes if other is not node][:_OTHERS]
-        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
-        collector = Collector(self._folder, sources, node.origin, claims)
+        before, collector = record.missing, self._collector(node, claims)
         missing: dict[str, Missing] = {}
         # What was asked for in vain least often comes first, so that nothing keeps others from being had.
         for offer in sorted(due, key=lambda one: _tries(before, one)):
@@ -281,6 +280,23 @@ class _Gathering:
         if missing != before:
             record.keep_missing(missing)
         return missing
+
+    def _collector(self, node: PeerNode, claims: Mapping[str, AdapterClaim]) -> Collector:
+        others = [other for other in self._peers.nodes if other is not node][:_OTHERS]
+        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
+        return Collector(self._folder, sources, node.origin, claims)
+
+    def _judged_on(self, node: PeerNode, record: PeerRecord, claims: Mapping[str, AdapterClaim]) -> None:
+        """Fetch a peer's own updates that its rounds composed with, once it has opened what judged them.
+
+        It need not have offered them: without them nobody could make its verdicts again.
+        """
+        facts, collector = record.facts, self._collector(node, claims)
+        newest = max((one.index for one in facts.rounds), default=0) if facts.openings else 0
+        for adapter, (config, index) in facts.made.items():
+            if index < newest:
+                with suppress(PeerUnreachableError, VerificationError):  # an audit says that it is not here
+                    collector.collect_made(adapter, config)
 
     def _openings(self, node: PeerNode, record: PeerRecord, facts: LogFacts) -> None:
         """Fetch the examples of guest holdouts that a peer has opened."""
