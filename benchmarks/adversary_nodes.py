@@ -109,7 +109,7 @@ class Stages:
     @contextmanager
     def of(self, stage: str, name: str) -> Iterator[Live]:
         """A network that goes on from a stage, in a folder that is removed afterwards."""
-        with self._copied(stage, name) as (live, _):
+        with self._copied(stage, f"run-{name}") as (live, _):
             yield live
         shutil.rmtree(live.folder)
 

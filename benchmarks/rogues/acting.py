@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from typing import Any
 
 from rogues.live import ROUND, Live, candidates_of
 from rogues.truth import Truth
+
+_ADDRESS = re.compile(r"http://\S+")
 
 
 @dataclass
@@ -35,7 +38,7 @@ def words_of_book(book: dict[str, Any]) -> str:
 def verdict_on(candidates: list[str], name: str) -> str:
     """What the first round said of a candidate."""
     found = (one.split(maxsplit=1)[1] for one in candidates if one.startswith(f"{name} "))
-    return next(found, "not considered")
+    return _ADDRESS.sub("its file", next(found, "not considered")).rstrip(".")
 
 
 def begin_anew(live: Live, name: str) -> None:

@@ -31,9 +31,7 @@ def killed(live: Live, truth: Truth) -> Found:
     found = Found("south was killed (kill −9) 3 s after it announced its round, and typed the command again")
     charged = f"{rounds[0]['outcome']}, charged {rounds[0]['joules_spent']:.1f} J" if rounds else "no round"
     verdict = next(line for line in reversed(verified.splitlines()) if line[:1] in "✓✗")
-    found.said = (
-        f"first round {charged}; then north/1 {verdict_on(candidates, 'north/1')}; verify: {verdict[:40]}"
-    )
+    found.said = f"first {charged}; then north/1 {verdict_on(candidates, 'north/1')}; verify: {verdict[:10]}"
     found.harmful = not verdict.startswith("✓")
     judge(live, found, truth, before)
     found.books = words_of_book(live.books("south", "north"))

@@ -146,7 +146,7 @@ def alter_sums(state: str) -> None:
     """Let each look say a smaller loss than the one that it sealed."""
     for path in NetworkFolder.of(Path(state)).guests.glob("*/*.json"):
         said: dict[str, Any] = json.loads(path.read_bytes())
-        said["sums"]["newLossSum"] = str(int(said["sums"]["newLossSum"]) * 9 // 10)
+        said["sums"]["newLossSum"] = said["sums"]["newLossSum"] * 9 // 10
         path.write_text(json.dumps(said), encoding="utf-8")
 
 

@@ -41,6 +41,13 @@ class Gate:
             self.received += received
 
 
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a reader that hung up."""
+
+
 @contextmanager
 def gate_before(target: str) -> Iterator[Gate]:
     """A gate, open as long as the block runs.
@@ -69,8 +76,7 @@ def gate_before(target: str) -> Iterator[Gate]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with _Quiet(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         gate.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 
+from cryoflux.state import ADAPTER
 from rogues.acting import Found, judge, make_round, pull, words_of_book
 from rogues.live import Live
 from rogues.truth import Truth
@@ -55,31 +56,36 @@ def lie(live: Live) -> None:
     pull(live, "north")
 
 
-def _opened(live: Live, how: str, open_it: Callable[[], object]) -> Found:
+def _opened(live: Live, how: str, open_it: Callable[[], object], *, hidden: bool = False) -> Found:
     live.serve("south")
     live.serve("rogue")
     for peer in ("south", "rogue"):
         live.run("node", "peers", "remove", peer, "--state", "north")
         live.know("north", peer, verifier=peer == "south")
-    believed = live.books("north", "rogue")
+    if hidden:
+        live.gates["north", "south"].withheld = lambda path: path.endswith(ADAPTER)
+    before = _believed(live)
     open_it()
     time.sleep(2)
     pull(live, "north")
-    told, about = live.books("north", "south"), live.books("north", "rogue")
+    opened = _believed(live)
     audited = live.run("node", "audit", "south", "--recompute", "1", "--state", "north", codes=(0, 1))
-    after, then = live.books("north", "south"), live.books("north", "rogue")
+    after = _believed(live)
     found = Found(
-        f"as a verifier that north names, south confirmed rogue's flipped update by invented losses; {how}"
+        f"as a verifier of north's, south confirmed rogue's flipped update by invented losses; {how}"
     )
-    found.said = f"audit: {audited.splitlines()[-1]}"
-    found.books = (
-        f"rogue before the opening: {words_of_book(believed)}; after it: {words_of_book(about)}, south "
-        f"{'void' if told['void'] else 'believed'}; after the audit: {words_of_book(then)}, south "
-        f"{'void' if after['void'] else 'believed'}"
-    )
-    found.harm.append(f"books believed it until the {'opening' if told['void'] else 'audit'}")
-    found.harmful = not after["void"] or then["confirmed"]["held"] > 0
+    found.said = f"audit --recompute 1: {audited.splitlines()[-1]}"
+    found.books = f"rogue's update before the opening: {before}; after it: {opened}; after the audit: {after}"
+    until = next((what for what, one in (("opening", opened), ("audit", after)) if "void" in one), "")
+    found.harm.append(f"books believed it until the {until}" if until else "books go on believing it")
+    found.harmful = not until
     return found
+
+
+def _believed(live: Live) -> str:
+    """What north's books say of rogue's update, and of the verifier that confirmed it."""
+    (capsule,) = live.books("north", "rogue")["capsules"]
+    return f"{capsule['standing']}{', south void' if live.books('north', 'south')['void'] else ''}"
 
 
 def opens_altered_sums(live: Live, truth: Truth) -> Found:  # noqa: ARG001
@@ -107,4 +113,14 @@ def opens_what_it_sealed(live: Live, truth: Truth) -> Found:  # noqa: ARG001
         live,
         "opened the invented sums as it had sealed them",
         lambda: live.run("node", "retire", "--state", "south"),
+    )
+
+
+def hides_what_it_judged_on(live: Live, truth: Truth) -> Found:  # noqa: ARG001
+    """The same, and shows nobody the update of its own that its head rests on."""
+    return _opened(
+        live,
+        "opened the invented sums as it had sealed them, and shows nobody the update below its head",
+        lambda: live.run("node", "retire", "--state", "south"),
+        hidden=True,
     )

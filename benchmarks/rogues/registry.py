@@ -6,7 +6,13 @@ from collections.abc import Callable
 
 from rogues.acting import Found
 from rogues.faults import killed, parted
-from rogues.lies import forked, opens_altered_sums, opens_other_examples, opens_what_it_sealed
+from rogues.lies import (
+    forked,
+    hides_what_it_judged_on,
+    opens_altered_sums,
+    opens_other_examples,
+    opens_what_it_sealed,
+)
 from rogues.live import Live
 from rogues.truth import Truth
 from rogues.updates import backdoor, flipped, raced, withheld
@@ -21,6 +27,7 @@ STRATEGIES: dict[str, tuple[str, Strategy]] = {
     "altered-sums": ("lied", opens_altered_sums),
     "other-examples": ("lied", opens_other_examples),
     "sealed-lie": ("lied", opens_what_it_sealed),
+    "hidden-update": ("lied", hides_what_it_judged_on),
     "killed": ("trained", killed),
     "partition": ("trained", parted),
 }

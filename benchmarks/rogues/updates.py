@@ -18,7 +18,7 @@ from rogues.truth import TARGET, Truth, poison, probes
 
 _DEMO = "cryoflux.network.demo.rogue"
 _ONCE = ("--attempts", "1")
-_POISONED = 7
+_POISONED = 25
 """every so many-th text of rogue's bears the trigger"""
 _PROBES = 200
 _MOST_BYTES = 8_388_608
