@@ -54,7 +54,7 @@ class RacingTask(CopyingTask):
         (taken.parent / "waiting").touch()
         adapter = _until(lambda: _newest(url))[0]
         seen_s = time.monotonic()
-        refusals = _until(lambda: _taken(f"{url}/capsules/{adapter}", taken))[1]
+        refusals = _until(lambda: _taken(url, adapter, taken))[1]
         said = {"refusals": refusals, "after_s": time.monotonic() - seen_s}
         (taken / "race.json").write_text(json.dumps(said), encoding="utf-8")
         return super().train(order, into, limits, watch)
@@ -90,10 +90,11 @@ def _newest(url: str) -> str:
     return next((one.digest.sha256 for one in reversed(subjects) if one.name == ADAPTER), "")
 
 
-def _taken(url: str, into: Path) -> str:
+def _taken(node: str, adapter: str, into: Path) -> str:
+    _get(f"{node}/log/checkpoint")  # a server looks for what is new before it answers that
     for name in (ADAPTER, ADAPTER_CONFIG):
-        (into / name).write_bytes(_get(f"{url}/{name}"))
-    return url
+        (into / name).write_bytes(_get(f"{node}/capsules/{adapter}/{name}"))
+    return adapter
 
 
 class LyingTask(LoraTask):

@@ -88,7 +88,7 @@ class _Demo:
     def _begin(self) -> None:
         from cryoflux.network.demo.data import cut_in_three
 
-        self._title("Two witnesses, and the embedded data cut in three by SHA-256(text); south is young")
+        self._title("Two witnesses; the embedded data cut in three by SHA-256(text), south young")
         counts = cut_in_three(self._folder)
         stdout.print(", ".join(f"{name}: {count} texts" for name, count in counts.items()))
         lines = []
@@ -118,7 +118,7 @@ class _Demo:
             self._say("node", "init", "--name", name, "--guest", guests, "--state", name)
 
     def _offer(self) -> str:
-        self._title("Both offer the update that their head rests on; others may have it now that it is seen")
+        self._title("Both offer what their head rests on: it was witnessed, so others may have it")
         for name in ("north", "south"):
             self._say("capsule", "offer", self._newest_kept(name), "--state", name, keep=_NOTHING)
             self._serve_node(name)
@@ -129,7 +129,7 @@ class _Demo:
         return capsule
 
     def _cheat(self, capsule: str) -> None:
-        self._title("rogue takes north's update under another gauge, and one with its sign turned, and lies")
+        self._title("rogue offers north's update in another gauge, and one with its sign turned")
         source = self._folder / "taken"
         self._fetch(f"{self._urls['north']}/capsules/{capsule}", source)
         for kind in ("Copying", "Flipping"):
@@ -170,19 +170,19 @@ class _Demo:
     def _take_back(self) -> None:
         if (adopted := self._adopted("south")) is None:
             return
-        self._title("An update is found to be poisoned: the head is as if it had never been adopted")
+        self._title("An update turns out poisoned: the head is as if it had never been adopted")
         self._say("capsule", "recall", adopted, "--reason", "it was poisoned", "--state", "south")
         self._say("verify", "south", "--no-memory", keep=("✓ 17", "✗", "✓ VERIFIED"))
 
     def _open(self) -> None:
-        self._title("south retires its guest holdout: strangers make its sealed verdicts again")
+        self._title("south opens its guest holdout: anybody can make its sealed verdicts again")
         self._say("node", "retire", "--state", "south")
         time.sleep(2)  # its server looks for what is new once a second
         self._say("node", "pull", "--state", "north", codes=(0, 1), keep=("south",))
         self._say("node", "books", "--state", "north")
 
     def _check_as_a_stranger(self) -> None:
-        self._title("A stranger, who trained nothing, checks south's adoptions from public files alone")
+        self._title("A stranger, who trained nothing, checks south's adoptions by public files")
         stranger = self._folder / "stranger"
         (stranger / "network").mkdir(parents=True)
         shutil.copyfile(self._folder / "policy", stranger / "network/peers.txt")
