@@ -56,11 +56,11 @@ def raced(live: Live, truth: Truth) -> Found:
     live.serve("north")
     live.behind(gate, "north")
     live.end(training)
+    join(live, "north")  # from here on it shows what its head is the sum of
     live.end(racing)
     race = json.loads((source / "race.json").read_text())
     join(live, "rogue")
     copy = live.offer("rogue", "#1")  # before the original is
-    join(live, "north")
     original = live.offer("north", "#1")
     live.serve("rogue")
     live.know("south", "rogue")
