@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import public_node
+from cryoflux.digests import sha256_hex
 from cryoflux.errors import StorageError
 from cryoflux.files import write_atomic
 from cryoflux.network.books import LATER, Confirmation, books_of
@@ -488,6 +489,26 @@ def test_an_opening_is_reproduced_by_whoever_has_its_examples(
     record.keep_examples(root, b"".join(one + b"\n" for one in GUESTS[:-1]))
     assert told() == {root: False}
     assert GUEST_KEY.hex() in (record.folder / "facts").read_text()
+
+
+def test_what_an_opened_verdict_rests_on_comes_though_it_was_never_offered(
+    tmp_path: Path, north: TreeNode, judge: TreeNode
+) -> None:
+    """A verifier could else keep its own update to itself, and nobody could make its verdicts again."""
+    network, content = tmp_path / "mine", b"adapter 4"
+    own = NetworkFolder(network).capsule(sha256_hex(content))
+    judge.put(f"capsules/{own.name}/adapter_model.safetensors", content)
+    judge.put(f"capsules/{own.name}/adapter_config.json", b"config")
+    _, peers = gathered(network, judge, north)
+    rounds(judge, found_offers(network, peers))
+    judge.publish({W1: T + 200, W2: T + 200})
+    gathered(network, judge, north)
+    assert not own.exists(), "nothing that it judged is open yet"
+    judge.node.open()
+    judge.publish({W1: T + 300, W2: T + 300})
+    found, _ = gathered(network, judge, north)
+    assert files(own) == {"adapter_model.safetensors": content, "adapter_config.json": b"config"}
+    assert found["judge"].unavailable == {}
 
 
 def test_ones_own_log_tells_the_same_as_its_mirror(tmp_path: Path, judge: TreeNode, north: TreeNode) -> None:

@@ -561,12 +561,14 @@ def test_a_guard_set_that_gets_worse_bars_the_look(nodes: RoundNodes) -> None:
     labels = sorted(tiny.TOPICS)
     turned = {label: labels[(at + 1) % len(labels)] for at, label in enumerate(labels)}
     rows = [(text, turned[label]) for text, label in tiny.sentences(60, 5)]
-    guard = nodes.folder / "guard.jsonl"
-    guard.write_text("".join(json.dumps({"label": label, "text": text}) + "\n" for text, label in rows))
+    guard = tiny.write_csv(nodes.folder / "guard.csv", rows)
     north.round(CRYOFLUX_GUARDS=str(guard))
     (record,) = north.rounds
     assert (record.outcome, record.look, record.reason.code) == (RoundOutcome.UNSHOWN, None, "round.unsafe")
-    assert [(one.name, one.count, one.passed) for one in record.guards] == [("guard.jsonl", 60, False)]
+    digest = sha256_hex(guard.read_bytes())
+    assert [(one.name, one.sha256, one.count, one.passed) for one in record.guards] == [
+        ("guard.csv", digest, 60, False)
+    ]
     assert verdicts(north) == {nodes["south"].offered: MemberVerdict.UNSAFE}
     assert (north.head, north.looks) == (before, [])
     holds(north)

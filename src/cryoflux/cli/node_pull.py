@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["peers_app", "pull_peers"]
+__all__ = ["begin_peers", "peers_app", "pull_peers"]
 
 import shlex
 from collections.abc import Callable, Collection
@@ -21,6 +21,7 @@ from cryoflux.errors import ExitCode
 from cryoflux.report.layout import counted
 
 if TYPE_CHECKING:
+    from cryoflux.config import Settings
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.gathering import Gathered, PeerGathered
 
@@ -231,9 +232,10 @@ def add_peer(
 
     The first one begins the file, with the witnesses and the quorum of the setting trust.
     """
+    from cryoflux.config import load_settings
     from cryoflux.network.peers import with_node
 
-    begin = _policy(state)
+    begin = _policy(load_settings({"state": state}).settings)
     _replace(
         state,
         "added",
@@ -243,17 +245,37 @@ def add_peer(
     )
 
 
-def _policy(state: str | None) -> bytes:
+def begin_peers(settings: Settings, state: Path) -> Path | None:
+    """Let a node go by the witnesses that the settings trust, before it knows anybody; the new file.
+
+    Args:
+        settings: that trust them.
+        state: of the node.
+
+    Returns:
+        none where there is a file of peers, or nobody is trusted.
+    """
+    from cryoflux.files import one_at_a_time, write_atomic
+    from cryoflux.network.folder import NetworkFolder
+
+    path = NetworkFolder.of(state).known_peers
+    if path.is_file() or not settings.witness.trust:
+        return None
+    with one_at_a_time(path.with_name("peers.lock")):
+        write_atomic(path, _policy(settings))
+    return path
+
+
+def _policy(settings: Settings) -> bytes:
     """What a file of peers begins with: the policy that the settings trust; that of nobody without one.
 
     Where that needs a quorum, a line lets strangers in: whoever does not want that takes it out.
     """
-    from cryoflux.config import load_settings
     from cryoflux.files import read_regular
     from cryoflux.network.peers import LET_IN, NOBODY
     from cryoflux.witness.policy import MOST_POLICY_BYTES, read_policy
 
-    if not (trust := load_settings({"state": state}).settings.witness.trust):
+    if not (trust := settings.witness.trust):
         return NOBODY
     policy = read_policy(Path(trust))  # it says what is wrong in its own words
     content = read_regular(Path(trust), MOST_POLICY_BYTES)

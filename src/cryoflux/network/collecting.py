@@ -227,6 +227,22 @@ class Collector:
                     raise _too_much(f"was trained on {adapter[:16]}…, which no log that is here has made")
                 self._adapter(adapter, below.config, MOST_ADAPTER_BYTES)
 
+    def collect_made(self, adapter: str, config: str) -> None:
+        """Get an update that a log has made, offered or not.
+
+        Args:
+            adapter: digest of it.
+            config: of its settings.
+
+        Raises:
+            PeerUnreachableError: nobody has a part of it.
+            VerificationError: what came is not what was signed.
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        claim = self.claims.get(adapter)
+        if claim is not None and claim.config == config and not _is_here(self.folder, adapter):
+            self._adapter(adapter, config, MOST_ADAPTER_BYTES)
+
     def _capsule(self, adapter: str, entries: tuple[bytes, bytes], *, first: bool) -> None:
         path = self.folder.capsule(adapter) / CAPSULE
         if path.is_file() and _speaks_of(read_regular(path, MOST_CAPSULE_BYTES), entries):

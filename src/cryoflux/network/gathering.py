@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
@@ -307,18 +307,15 @@ class _Gathering:
             fetched = sum(not lacking(self._folder, one.update) for one in due)
             found = replace(found, fetched=fetched, waiting=len(facts.offers) - len(due), unavailable=missing)
             self._openings(node, record, facts)
+            if not node.by_lottery:  # nobody is a verifier who was drawn
+                self._judged_on(node, record, claims)
         return replace(found, received=self._most[node.name] - ration.left)
 
     def _fetch(
         self, node: PeerNode, due: list[OfferFact], claims: Mapping[str, AdapterClaim]
     ) -> dict[str, Missing]:
         record = self.record(node)
-        before = record.missing
-        # A stranger makes us ask nobody else, and is asked for nothing of others.
-        named = () if node.by_lottery else self._peers.nodes
-        others = [other for other in named if other is not node][:_OTHERS]
-        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
-        collector = Collector(self._folder, sources, node.origin, claims)
+        before, collector = record.missing, self._collector(node, claims)
         missing: dict[str, Missing] = {}
         # What was asked for in vain least often comes first, so that nothing keeps others from being had.
         for offer in sorted(due, key=lambda one: _tries(before, one)):
@@ -333,6 +330,25 @@ class _Gathering:
         if missing != before:
             record.keep_missing(missing)
         return missing
+
+    def _collector(self, node: PeerNode, claims: Mapping[str, AdapterClaim]) -> Collector:
+        # A stranger makes us ask nobody else, and is asked for nothing of others.
+        named = () if node.by_lottery else self._peers.nodes
+        others = [other for other in named if other is not node][:_OTHERS]
+        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
+        return Collector(self._folder, sources, node.origin, claims)
+
+    def _judged_on(self, node: PeerNode, record: PeerRecord, claims: Mapping[str, AdapterClaim]) -> None:
+        """Fetch a peer's own updates that its rounds composed with, once it has opened what judged them.
+
+        It need not have offered them: without them nobody could make its verdicts again.
+        """
+        facts, collector = record.facts, self._collector(node, claims)
+        newest = max((one.index for one in facts.rounds), default=0) if facts.openings else 0
+        for adapter, (config, index) in facts.made.items():
+            if index < newest:
+                with suppress(PeerUnreachableError, VerificationError):  # an audit says that it is not here
+                    collector.collect_made(adapter, config)
 
     def _openings(self, node: PeerNode, record: PeerRecord, facts: LogFacts) -> None:
         """Fetch the examples of guest holdouts that a peer has opened."""

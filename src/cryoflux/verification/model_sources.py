@@ -97,7 +97,8 @@ class ModelSources:
         for name, digest in named.items():
             if not (folder / name).is_file():
                 raise OpenQuestion(
-                    f"its update {adapter[:16]}… is not here; cryoflux node pull fetches what peers offer"
+                    f"its update {adapter[:16]}… is not here; cryoflux node pull fetches what peers offer, "
+                    "and what their opened verdicts rest on"
                 )
             if digest is not None and file_digest(folder / name) != digest:
                 raise OpenQuestion(

@@ -12,10 +12,12 @@ import typer
 from typer.testing import CliRunner
 
 from cryoflux.cli.node_books import share_words, show_books
-from cryoflux.cli.node_pull import peers_app, pull_peers
+from cryoflux.cli.node_pull import begin_peers, peers_app, pull_peers
+from cryoflux.config import load_settings
 from cryoflux.errors import UsageError
 from cryoflux.network.books import ShareBound, share_that_holds
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.peers import read_peers
 from json_rule import complaints, keys_of, parsed
 from node_tree import CosigningWitness, TreeNode, serving_tree, tree_key
 
@@ -172,6 +174,18 @@ def test_the_first_peer_begins_the_file_with_the_policy_that_is_trusted(
     assert known.read_text().startswith(policy)
     assert "\nstrangers 1%\n" in known.read_text(), "written out, so that it can be taken out"
     assert typed("peers").startswith("quorum of witnesses: one\n")
+
+
+def test_a_node_goes_by_the_witnesses_it_trusts_before_it_knows_anybody(tmp_path: Path) -> None:
+    policy, known = tmp_path / "trust.policy", tmp_path / "mine/network/peers.txt"
+    policy.write_text(f"witness one {WITNESS.vkey}\nquorum one\n")
+    assert begin_peers(load_settings({}).settings, tmp_path / "mine") is None
+    settings = load_settings({"trust": str(policy)}).settings
+    assert begin_peers(settings, tmp_path / "mine") == known
+    assert read_peers(known).policy.describe() == "one"
+    known.write_text("quorum none\n")  # it is its owner's to edit
+    assert begin_peers(settings, tmp_path / "mine") is None
+    assert known.read_text() == "quorum none\n"
 
 
 def test_books_say_bounds_and_what_is_not_known(
