@@ -36,7 +36,8 @@ from strategies.model_measuring import LONG_PARTS, PARTS, Found, Power, found_in
 from strategies.model_world import ModelWorld
 
 _Kind = TypeVar("_Kind", Counted, Survey, Power)
-_BANDS = (0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.13, 0.2)
+_BANDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0)
+"""of true Δ by the spread of δ"""
 
 
 def percent(share: float) -> str:
@@ -58,7 +59,7 @@ def strategies(found: Sequence[Found]) -> Iterator[str]:
     counts = ("lives", "looks", "accepted", "harmful", "at most", "cheats in the head")
     yield from _header("family", "strategy", "cheats, by their first verdict", numbers=counts)
     rows = _of(found, "alone", Counted)
-    for part in ("adaptive", "beyond"):
+    for part in ("adaptive", "beyond", "spoiling"):
         rows |= {f"{part}/{name}": one for name, one in _of(found, part, Counted).items()}
     for name, one in {**rows, "/all of them": sum(rows.values(), Counted())}.items():
         family, _, strategy = name.partition("/")
@@ -148,19 +149,20 @@ def leak(found: Sequence[Found]) -> Iterator[str]:
 def power_curve(found: Sequence[Found]) -> Iterator[str]:
     """Real updates beside the drawn ones of layer S1."""
     one = _of(found, "power", Power).get("honest updates", Power())
-    shown = ("found by look 1", "normal δ of that spread", "layer S1", "by look 2 after an acceptance")
-    yield from _header("true Δ, nats", numbers=("updates", "spread by √Δ", *shown))
-    delta = np.array(one.delta)
+    shown = ("found by look 1", "normal δ of that spread", "layer S1 at that Δ", "look 2 after an acceptance")
+    counts = ("true Δ, nats", "spread by √Δ", *shown)
+    yield from _header("Δ by spread of δ", numbers=("updates", *counts))
+    delta, spread = np.array(one.delta), np.array(one.spread)
     for low, high in pairwise(_BANDS):
-        inside = (delta >= low) & (delta < high)
+        inside = (delta / spread >= low) & (delta / spread < high)
         if not inside.any():
             continue
-        spread = float(np.median(np.array(one.spread)[inside] / np.sqrt(delta[inside])))
-        shares = [
-            float(np.array(v)[inside].mean()) for v in (one.first, one.predicted, one.drawn, one.second)
-        ]
+        wide = float(np.median(spread[inside] / np.sqrt(delta[inside])))
+        columns = (one.first, one.predicted, one.drawn, one.second)
+        shares = [float(np.array(column)[inside].mean()) for column in columns]
         said = " | ".join(f"{100 * share:.0f} %" for share in shares)
-        yield f"| {low} to {high} | {inside.sum()} | {spread:.2f} | {said} |"
+        sizes = f"{inside.sum()} | {_quantiles(delta[inside].tolist())} | {wide:.2f}"
+        yield f"| {low} to {high} | {sizes} | {said} |"
     if one.null:
         mean, worst = percent(float(np.mean(one.null))), percent(max(one.null))
         yield f"\nLayer S1 draws with a spread of {SPREAD_BY_ROOT} √Δ. Updates in full, with their mean taken"

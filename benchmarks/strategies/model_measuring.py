@@ -19,15 +19,23 @@ from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import ListStep, StepKind, after
 from strategies.looks import levels_of
 from strategies.measuring import SPREAD_BY_ROOT
-from strategies.model_adaptive import ADAPTIVE, SEARCHERS, forty_rounds
+from strategies.model_adaptive import ADAPTIVE, ROUNDS, SEARCHERS, forty_rounds
 from strategies.model_backdoors import BACKDOORS, Survey, survey
 from strategies.model_lives import GUESTS, Counted, living, two_rounds
 from strategies.model_node import ALPHA_PPM
-from strategies.model_offers import CHEATS, FOUR, HONEST_UPDATES, Stall, honest_offers, leaked_offers
+from strategies.model_offers import (
+    CHEATS,
+    FOUR,
+    HONEST_UPDATES,
+    Stall,
+    honest_offers,
+    leaked_offers,
+    worthless_offer,
+)
 from strategies.model_world import ModelWorld
 from strategies.world import Array
 
-LONG_PARTS = frozenset({"adaptive", "beyond"})
+LONG_PARTS = frozenset({"adaptive", "beyond", "spoiling"})
 """those with lives of forty rounds"""
 _DRAWS, _NULL_DRAWS = 400, 4000
 _SMALLER = ("1", "1/2", "1/4", "1/10", "1/20")
@@ -166,6 +174,18 @@ def _beyond(stall: Stall, _lives: int) -> Iterator[tuple[str, Counted]]:
         yield name, forty_rounds(stall, name, _rng(stall, name))
 
 
+def _spoiling(stall: Stall, _lives: int) -> Iterator[tuple[str, Counted]]:
+    """A round of honest offers, and then one of a worthless offer again and again."""
+    name, counted, world = "worthless offers", Counted(), stall.world
+    rng = _rng(stall, name)
+    with living(world, counted, rng) as life:
+        life.round(honest_offers(stall))
+        for number in range(1, ROUNDS):
+            if life.node.tally is not None:
+                life.round([worthless_offer(stall, number, rng)])
+    yield name, counted
+
+
 def _power(stall: Stall, _lives: int) -> Iterator[tuple[str, Power]]:
     """Honest updates on many guest holdouts of the population."""
     world, found, rng = stall.world, Power(), _rng(stall, "power")
@@ -220,5 +240,6 @@ _PARTS: dict[str, _Part] = {
     "power": _power,
     "adaptive": _adaptive,
     "beyond": _beyond,
+    "spoiling": _spoiling,
 }
 PARTS = list(_PARTS)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["CHEATS", "COPIES", "FOUR", "HONEST_UPDATES", "Stall", "honest_offers", "leaked_offers", "same"]
+__all__ = [
+    "CHEATS",
+    "COPIES",
+    "FOUR",
+    "HONEST_UPDATES",
+    "Stall",
+    "honest_offers",
+    "leaked_offers",
+    "same",
+    "worthless_offer",
+]
 
 import json
 from collections.abc import Callable
@@ -119,6 +129,12 @@ def leaked_offers(stall: Stall) -> list[Offered]:
     make = partial(stall.world.learned, "public", seed=40, steps=_LONG)
     (update,) = stall.several("leaked", lambda: [times(make(), 4.0)])
     return [stall.offered("leaked", 0, partial(same, update))]
+
+
+def worthless_offer(stall: Stall, number: int, rng: np.random.Generator) -> Offered:
+    """Random numbers that nobody has offered before: a reason for a round, and no more."""
+    update = stall.world.written(like_noise(stall.honest(FOUR + 1), 0.3, rng, 1))
+    return Offered(update, "null", f"cheat.example/{number}", _COMMITTED_S + 3600 * number)
 
 
 Cheat = Callable[[Stall, np.random.Generator], list[Offered]]
