@@ -60,6 +60,9 @@ def test_what_has_grown_is_pulled_long_before_its_time(
     keep_cosigned(north.state.log, north.cosigned().content)
     for one in states:
         NetworkFolder.of(one.path).path.mkdir(exist_ok=True)
+    NetworkFolder.of(north.path).known_peers.write_text(
+        f"quorum none\nnode mine {log_key_of(mine.path)} http://127.0.0.1:9\n"
+    )
     with serving_node(north.path) as tells, serving_tree(east.tree) as silent:
         NetworkFolder.of(mine.path).known_peers.write_text(
             f"quorum none\nnode north {log_key_of(north.path)} {tells.url}\nnode east {east.vkey} {silent}\n"
@@ -68,6 +71,7 @@ def test_what_has_grown_is_pulled_long_before_its_time(
             first = json.loads(process.stdout.readline())
             assert complaints(first) == []
             assert {one["name"]: one["outcome"] for one in first["peers"]} == {"north": "new", "east": "new"}
+            mine.log.abort(mine.log.announce())  # peers are told of it
             north.log.abort(north.log.announce())  # it says so itself
             east.offer()
             east.publish()
@@ -82,3 +86,8 @@ def test_what_has_grown_is_pulled_long_before_its_time(
             assert process.wait() == 0
     assert list(NetworkFolder.of(mine.path).hints.iterdir()) == []
     assert (NetworkFolder.of(mine.path).public / "log/checkpoint").is_file()
+    (told,) = NetworkFolder.of(north.path).hints.iterdir()
+    assert json.loads(told.read_bytes()) == {
+        "origin": log_key_of(mine.path).name,
+        "size": len(mine.log.entries),
+    }

@@ -164,9 +164,12 @@ def _nodes(draw: LotteryRecord, peers: Peers) -> list[PeerNode]:
 def _kept(folder: NetworkFolder) -> LotteryRecord | None:
     """What is remembered; none where nothing is, or what is there is damaged: then it begins anew."""
     try:
-        return msgspec.json.decode(read_regular(folder.strangers, _MOST_FILE_BYTES), type=LotteryRecord)
-    except (OSError, msgspec.DecodeError, ValueError):
+        found = msgspec.json.decode(read_regular(folder.strangers, _MOST_FILE_BYTES), type=LotteryRecord)
+        for one in (*found.drawn, *found.leaving, *found.confirmed):
+            parse_verifier_key(one.key)
+    except (OSError, msgspec.DecodeError, ValueError, VerificationError):
         return None
+    return found
 
 
 class Lottery:
