@@ -24,7 +24,7 @@ from cryoflux.evaluation.scoring import LossesAndHits, Scorer
 from cryoflux.network import guest
 from cryoflux.network.demo.rogue import SOURCE, CopyingTask
 from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.pulling import unbundled
+from cryoflux.network.mirror import unbundled
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.tiles import Tile
 from cryoflux.registry.composition import Composition

@@ -16,11 +16,12 @@ from cryoflux.network import strangers
 from cryoflux.network.fetching import Fetcher, PeerUnreachableError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import Gathered, gather
+from cryoflux.network.mirror import PEERS
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.offers_found import OfferFound, found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, parse_peers
-from cryoflux.network.pulling import PEERS, PullOutcome
+from cryoflux.network.pulling import PullOutcome
 from cryoflux.network.reaching import Reach, reach_of
 from cryoflux.network.strangers import Lottery, with_strangers
 from cryoflux.receipts.checkpoint import Checkpoint, sign_checkpoint, verifier_key

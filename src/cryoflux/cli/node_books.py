@@ -40,15 +40,15 @@ def show_books(
     peers = read_peers(folder.known_peers)
     own = [own_record(path)] if (path / "receipts.db").is_file() else []
     logs, now_s = told_by(folder.path, peers, own)
-    books = books_of(logs, peers.verifier_origins, quorum, now_s)
+    verifiers = peers.verifier_origins | {record.origin for record in own}
+    books = books_of(logs, verifiers, quorum, now_s)
     names = {node.origin: node.name for node in peers.nodes} | {record.origin: "own" for record in own}
     if as_json:
         emit_json("node.books/1", _document(books, names, asked, quorum, now_s))
         return
     if not peers.verifiers:
-        stdout.print(
-            "No verifier is named, so nothing is confirmed or refuted: cryoflux node peers add --verifier …"
-        )
+        whose = "only your own verdicts count" if own else "nothing is confirmed or refuted"
+        stdout.print(f"No verifier is named, so {whose}: cryoflux node peers add --verifier …")
     for origin, book in sorted(books.items(), key=lambda pair: names[pair[0]]):
         stdout.print(f"{names[origin]}  {origin}")
         for line in _lines(book, asked):

@@ -37,7 +37,7 @@ from cryoflux.network.node_file import hints_in
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.reaching import Reach, reach_of
-from cryoflux.network.telling import tell
+from cryoflux.network.telling import own_record, tell
 from cryoflux.receipts.checkpoint import VerifierKey, parse_verifier_key
 from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import log_key_of
@@ -307,13 +307,15 @@ class Lottery:
         self._keep()
 
     def _proven(self, drawn: Iterable[DrawnStranger]) -> set[str]:
-        """The strangers of which a verifier of the reader has confirmed something."""
-        believed = self._peers.verifier_origins
-        keys = [node.key for node in self._peers.nodes if node.origin in believed]
+        """The strangers of which the reader, or a verifier of the reader, has confirmed something."""
         mine = [parse_verifier_key(one.key) for one in drawn if one.offers]
-        if not keys or not mine:
+        if not mine:
             return set()
-        records = [PeerRecord.of(self._folder.path, key) for key in (*keys, *mine)]
+        state = self._folder.path.parent
+        own = [own_record(state)] if StateFolder(state).receipts.is_file() else []
+        believed = self._peers.verifier_origins | {record.origin for record in own}
+        keys = [node.key for node in self._peers.nodes if node.origin in believed]
+        records = [*own, *(PeerRecord.of(self._folder.path, key) for key in (*keys, *mine))]
         told = []
         newest_s = 0
         for record in records:

@@ -215,7 +215,7 @@ def test_ones_own_log_has_a_book_too(typed: Typed, north: TreeNode) -> None:
     north.publish({WITNESS: T})
     shutil.copytree(north.state, "mine")
     found = typed("books").splitlines()
-    assert found[0].startswith("No verifier is named")
+    assert found[0].startswith("No verifier is named, so only your own verdicts count")
     assert found[1] == f"own  {north.origin}"
 
 
