@@ -6,7 +6,7 @@ not come of it is looked at by `LogWorld.judge`, the same for all.
 
 from __future__ import annotations
 
-__all__ = ["LOG_LIVES", "Branch", "Life", "dates_back"]
+__all__ = ["LOG_LIVES", "Branch", "Life", "dates_back", "dates_forward"]
 
 import shutil
 from collections.abc import Callable
@@ -226,6 +226,17 @@ def dates_back(world: LogWorld, offers: int, after_s: tuple[int, int] = (660, 72
         world.wait(*after_s)
         original = node.offered[-1]
         world.copy(cheat, original, original.content, 10 * _DAY_S)
+        world.show(cheat)
+    world.until_pulled()
+
+
+def dates_forward(world: LogWorld, offers: int) -> None:
+    """Copies bytes, and has a witness of its own that dates everybody else's heads an hour ahead."""
+    cheat = world.cheat()
+    world.seers[0].dates_ahead = {node.origin: 3600 for node in world.own}
+    for node in world.live(offers):
+        world.wait(5, 300)
+        world.copy(cheat, node.offered[-1], node.offered[-1].content)
         world.show(cheat)
     world.until_pulled()
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from exact_binomial import upper_bound
 from strategies.log_books import BOOK_LIVES
-from strategies.log_lives import LOG_LIVES, dates_back
+from strategies.log_lives import LOG_LIVES, dates_back, dates_forward
 from strategies.log_node import undurable
 from strategies.log_peers import PEER_LIVES
 from strategies.log_verdicts import VERDICT_LIVES, never_opens, seals_inventions
@@ -90,9 +90,14 @@ TWINS_OF_LOGS = [
 ]  # fmt: skip
 """each defence, taken away"""
 THROUGH: list[tuple[str, Life, Defences]] = [
-    (
-        "back-dating by one witness of three within ten minutes, while another one does not always answer",
-        partial(dates_back, after_s=(5, 300)), Defences(),
+    *(
+        (f"one witness of three {lies}, another one does not always answer; {rule}", life,
+         Defences(seen_first=seen_first))
+        for rule, seen_first in (("first is what a quorum had seen first", True), ("times alone", False))
+        for lies, life in (
+            ("dates a copy within five minutes back", partial(dates_back, after_s=(5, 300))),
+            ("dates originals an hour ahead", dates_forward),
+        )
     ),
     ("a quorum of verifiers confirms what is worth nothing, and never opens", never_opens, Defences()),
     ("a quorum of verifiers seals sums that it invents, and opens those", seals_inventions, Defences()),
