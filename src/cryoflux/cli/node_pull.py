@@ -100,7 +100,7 @@ def _show(found: Gathered, *, again: bool, folder: NetworkFolder, as_json: bool)
 
 def _news(found: Gathered) -> Gathered:
     peers, strangers = ([one for one in some if _is_news(one)] for some in (found.peers, found.strangers))
-    return replace(found, peers=tuple(peers), strangers=tuple(strangers))
+    return replace(found, peers=tuple(peers), strangers=tuple(strangers), heard=0)
 
 
 def _is_news(one: PeerGathered) -> bool:
