@@ -33,8 +33,8 @@ def brought_by(said: RoundResult) -> Iterator[str]:
 class CertifiedLevels(Struct):
     """Levels of the rounds of one task, entry after entry; of a log, or of a part of one."""
 
-    levels: dict[int, int] = field(default_factory=dict)
-    """place of a round's record → the mean Δ that it certifies, nano-nats"""
+    levels: list[tuple[int, int]] = field(default_factory=list)
+    """place of a round's record, and the mean Δ that it certifies, nano-nats"""
     withdrawn: int = 0
     """rounds whose level counts no more"""
     brought: dict[str, int] = field(default_factory=dict)
@@ -43,19 +43,18 @@ class CertifiedLevels(Struct):
     @property
     def total(self) -> int:
         """Their sum, nano-nats."""
-        return sum(self.levels.values())
+        return sum(level for _, level in self.levels)
 
     def take(self, said: RoundResult | Recall) -> None:
         """Go on by one entry, in the order of the log."""
         if isinstance(said, RoundResult):
             if said.outcome is RoundOutcome.ACCEPTED and said.look is not None:
-                self.levels[said.sequence] = said.look.level
+                self.levels.append((said.sequence, said.look.level))
             for adapter in brought_by(said):
                 self.brought.setdefault(adapter, said.sequence)
             return
         # What was brought before the part that is here was in each of its heads.
         since = self.brought.pop(said.capsule, 0)
-        gone = [place for place in self.levels if place >= since]
-        self.withdrawn += len(gone)
-        for place in gone:
-            del self.levels[place]
+        left = [(place, level) for place, level in self.levels if place < since]
+        self.withdrawn += len(self.levels) - len(left)
+        self.levels = left
