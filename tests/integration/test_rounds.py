@@ -24,6 +24,7 @@ from cryoflux.receipts.network_statement import Node, OfferStatement, UpdateOffe
 from cryoflux.registry.composition import list_digest
 from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
+from cryoflux.report.round_words import round_lines
 from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.runs.guests_by_hand import GuestWishes, enter
 from cryoflux.runs.node_by_hand import composed_draft
@@ -104,6 +105,7 @@ def test_who_joins_late_takes_the_whole_list_of_another_in_one_look(nodes: Round
     (record,) = north.rounds
     (step,) = record.steps
     assert (step.update.adapter, step.kind, step.amount) == (south.offered, StepKind.MIX, "1")
+    assert "with its proposer's whole list" in "\n".join(round_lines(record))
     assert north.head == south.head, "byte for byte"
     assert north.told.tasks[TASK].composition == south.told.tasks[TASK].composition
     assert len(north.looks) == 1
