@@ -80,8 +80,7 @@ def certified_in(
         if isinstance(said, RoundResult) and said.look is not None and said.look.profile not in _IN_NATS:
             strange = f"Round {said.id} was judged in {said.look.profile}, which is not known to be in nats."
     counted = {
-        task: {at: level for at, level in found.levels.items() if at in standing}
-        for task, found in by_task.items()
+        task: {at: level for at, level in found.levels if at in standing} for task, found in by_task.items()
     }
     lost = sum(found.withdrawn + len(found.levels) - len(counted[task]) for task, found in by_task.items())
     gained = [task for task, levels in counted.items() if levels]

@@ -20,7 +20,7 @@ from cryoflux.network.books import LATER, CapsuleTold, LogTold, RoundTold
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.following import follow, signed_heads
 from cryoflux.network.head_times import HeadTimes, together
-from cryoflux.network.log_facts import LogFacts, OpeningFact, RoundFact
+from cryoflux.network.log_facts import OpeningFact, RoundFact
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
@@ -65,6 +65,9 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
         for one in facts.openings
         if one.root in used or not one.follows
     }
+    nodes = facts.nodes.values()
+    recalled = frozenset[str]().union(*(node.recalled for node in nodes))
+    counting = frozenset(place for node in nodes for place, _ in node.certified.levels)
     return LogTold(
         origin=record.origin,
         offers=tuple(
@@ -72,7 +75,7 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
             for one, committed_s in offers
             if committed_s is not None
         ),
-        rounds=tuple(_round(one, times, facts) for one in facts.rounds),
+        rounds=tuple(_round(one, times, recalled, counting) for one in facts.rounds),
         upper_uj=facts.upper_uj,
         # What an entry of a newer form has cost, this version cannot say.
         unrecorded=len(facts.open) + facts.unread,
@@ -83,10 +86,15 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
     )
 
 
-def _round(one: RoundFact, times: HeadTimes, facts: LogFacts) -> RoundTold:
-    """What a log says of a round; that it recalled something counts at once, whoever has seen that."""
-    nodes = facts.nodes.values()
-    recalled = frozenset[str]().union(*(node.recalled for node in nodes))
+def _round(one: RoundFact, times: HeadTimes, recalled: frozenset[str], counting: frozenset[int]) -> RoundTold:
+    """What a log says of a round; that it recalled something counts at once, whoever has seen that.
+
+    Args:
+        one: the round.
+        times: of the log's entries.
+        recalled: adapters that the log has recalled.
+        counting: places of the rounds whose level has not been withdrawn by that.
+    """
     entered_s, recorded_s = times.at(one.guest_index), times.at(one.index)
     return RoundTold(
         root=one.root,
@@ -95,7 +103,7 @@ def _round(one: RoundFact, times: HeadTimes, facts: LogFacts) -> RoundTold:
         members=one.members,
         level=one.level,
         origins=one.origins,
-        withdrawn=one.level > 0 and all(one.index not in node.certified.levels for node in nodes),
+        withdrawn=one.level > 0 and one.index not in counting,
         recalled=frozenset(
             capsule
             for capsule, verdict in one.members.items()
