@@ -88,7 +88,8 @@ def table(size: Size) -> Iterator[str]:
 
 
 def _unseen(entry: Entry) -> str:
-    return f"not seen by this layer: {_named(entry.elsewhere)}"
+    where = "[logs](#logs);" if entry.logs else "not seen by this layer:"
+    return f"{where} {_named(entry.elsewhere)}"
 
 
 def _named(elsewhere: str) -> str:

@@ -27,9 +27,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.network.books import books_of
 from cryoflux.network.following import follow
+from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, parse_peers
-from cryoflux.network.pulling import MirrorFolder
 from cryoflux.network.telling import told_by
 from cryoflux.receipts.checkpoint import (
     Checkpoint,
@@ -86,7 +86,9 @@ def mirrored(network: Path, entries: int, number: int) -> int:
     ]
     point = Checkpoint(vkey_of(number).name, len(told), tree.root())
     note = parse_note(sign_checkpoint(point, log_key_of(number)))
-    mirror.keep(bundles, tree, note, "")
+    for tile, content in bundles:
+        mirror.arrive(tile, content)
+    mirror.keep([tile for tile, _ in bundles], tree, note, "")
     return sum(map(len, told))
 
 

@@ -9,8 +9,10 @@ while it is up. It sees the offers of the last day of all nodes that it can reac
 candidates are those that a quorum of verifiers adopted, the most praised first, as of the last hour; half are
 drawn among those that no verifier has looked at; what verifiers have looked at without a quorum comes last,
 and what a quorum refused never. Every tenth node is a verifier. Strangers are drawn by lottery among their
-logs, for at most a hundredth of the joules. Nodes come and go; in one setting the network is cut in two for
-two days, and pulls what it missed when it is whole again.
+logs, eight an hour, and a round takes as many of them as `network_state` says that a hundredth of the node's
+joules pays for: everybody is heard of by everybody, and each that is drawn has something to offer. How long
+a newcomer waits by the real lottery: `newcomers.py`. Nodes come and go; in one setting the network is cut in
+two for two days, and pulls what it missed when it is whole again.
 
 Drawn are values and verdicts: a capsule has a true marginal, of which each node has a part already, and a
 check finds it as often as `decision.power` says of 512 examples. Logs are counters, but for every 50th
@@ -32,6 +34,7 @@ import numpy as np
 
 from cryoflux.decision.levels import RoundBudget
 from cryoflux.decision.power import power
+from cryoflux.network_state import ChargedTally, strangers_uj
 from cryoflux.receipts.merkle import CompactRange, consistency_proof, leaf_hash, verify_consistency
 from cryoflux.signing.canonical import canonical_bytes
 from cryoflux.signing.fields import Document
@@ -45,6 +48,8 @@ _WINDOW_H = 24
 _JOULES_A_DAY, _ATTEMPT_J, _CHECK_J = 20_000.0, 27.5, 3.3
 _CHECKS, _STRANGERS = 0.10, 0.01
 """shares of the joules"""
+_PLACES = 8
+"""strangers that are drawn an hour, as `cryoflux.network.strangers` does"""
 _OFFERED = 0.15
 """share of attempts that an honest node offers: what it kept"""
 _VERIFIER_EACH, _REAL_EACH = 10, 50
@@ -184,7 +189,8 @@ class Network:
         self._rng.shuffle(self._cheat)
         self._side = (np.arange(nodes) % 2).astype(np.int8)
         self._up, self._spent_h = np.ones(nodes, bool), np.zeros(nodes)
-        self._owed, self._owed_strangers = np.zeros(nodes), np.zeros(nodes)
+        self._owed = np.zeros(nodes)
+        self._charged = [ChargedTally() for _ in range(nodes)]
         self._seen: list[dict[int, None]] = [{} for _ in range(nodes)]
         self._logs = {node: RealLog() for node in range(0, nodes, _REAL_EACH)}
         attempts = _JOULES_A_DAY * (1 - _CHECKS) / _ATTEMPT_J / _DAY
@@ -289,12 +295,11 @@ class Network:
         self.told.joules += hours * _JOULES_A_DAY / _DAY
         self._offer(now, node, hours)
         self._owed[node] += hours * _JOULES_A_DAY / _DAY * (_CHECKS - _STRANGERS) / _CHECK_J
-        self._owed_strangers[node] += hours * _JOULES_A_DAY / _DAY * _STRANGERS / _CHECK_J
         most = int(self._owed[node])
         chosen = self.chosen(now, node, most)
         self._owed[node] = min(self._owed[node] - len(chosen), 100.0)
         self._check(now, node, chosen)
-        self._draw_strangers(node)
+        self._draw_strangers(node, len(chosen), hours * _JOULES_A_DAY / _DAY)
         if (log := self._logs.get(node)) is not None:
             log.enter("round", int(now * 3600), *chosen.tolist())
             log.sign()
@@ -366,16 +371,25 @@ class Network:
         if len(seen) > 2000:  # what is older than the window cannot be drawn again
             self._seen[node] = {row: None for row in seen if row >= self._first}
 
-    def _draw_strangers(self, node: int) -> None:
-        """As many as a hundredth of the joules pays for, each log with one ticket."""
-        places = int(self._owed_strangers[node])
+    def _draw_strangers(self, node: int, known: int, joules: float) -> None:
+        """Eight by lottery, each log with one ticket; of them those that the joules settled pay for."""
+        charged = self._charged[node]
         logs = self.setting.newcomers + self.setting.sybils
-        if not places or not logs:
-            return
-        self._owed_strangers[node] -= places
-        drawn = self._rng.integers(0, logs, places)
-        self.told.on_strangers += places
-        self.told.seen_newcomers.update(drawn[drawn < self.setting.newcomers].tolist())
+        drawn = np.unique(self._rng.integers(0, logs, _PLACES)) if logs else np.zeros(0, int)
+        drawn, taken = self._rng.permutation(drawn), 0
+        for number in range(1, len(drawn) + 1):
+            if charged.strangers_fit(_uj(known + number), number, known + number):
+                taken = number
+        charged.all_uj += round(joules * 1e6)
+        charged.strangers_uj += strangers_uj(_uj(known + taken), taken, known + taken) if taken else 0
+        self.told.on_strangers += taken
+        seen = drawn[:taken]
+        self.told.seen_newcomers.update(seen[seen < self.setting.newcomers].tolist())
+
+
+def _uj(checks: int) -> int:
+    """What a round of so many checks costs, µJ."""
+    return round(checks * _CHECK_J * 1e6)
 
 
 _STEP_NATS = 0.002

@@ -131,9 +131,9 @@ def _due(said: Attempt, bar: Bar) -> Look:
 
 def _training(state: SyntheticState, said: Attempt, known: Chain | None, adapter: str) -> Training:
     before = known.steps if known is not None else 0
-    composed = state.memory.tasks[TASK].composition.followed_by(state.head.digest, adapter)
+    composed = state.memory.tasks[TASK].composition.adopting(adapter)
     if known is not None and not said.on_head:
-        composed = known.composed.followed_by(known.start.digest, adapter)
+        composed = known.composed.adopting(adapter)
     own = {
         "plannedSteps": said.steps,
         "plannedAtStep": 0,

@@ -33,18 +33,19 @@ tokens_per_example
 rows distinct_texts unbalanced holdout_examples holdout_needed texts_needed lacking_classes
 groups cut_documents
 capsules covered_entries
+hint_count strangers_heard_of
 offers fetched waiting tries witnesses head_count witnessed_entries
-held decided opened reproduced confirmed_by refuted_by used_by quorum
+held decided opened reproduced confirmed_by refuted_by used_by recalled_by quorum
 examples_needed windows
 members guest_holdouts_left looks_most looks_before kept_before candidates parent_updates tried
 rounds rounds_kept offers_waiting rounds_open accepted considered adopted recalled
 """
-WHICH_ONE = "receipt_index number attempt first_attempt index entry first end from until seq exit_code"
+WHICH_ONE = "seed receipt_index number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
     "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "
     "leak_guard at_least "
-    "relative_norm accuracy alpha target_share adapted_alpha power chance"
+    "rounds_share strangers_share relative_norm accuracy alpha target_share adapted_alpha power chance"
 )
 OTHERS = "value timestamp cost cost_lo cost_hi price_per_kwh"
 """of a setting, whose own name has the unit; the whitepaper's Unix time, beside ``at``; in ``currency``"""

@@ -43,7 +43,7 @@ from cryoflux.receipts.network_statement import (
     UpdateOffer,
     WhyOpened,
 )
-from cryoflux.receipts.statement import CROSS_ENTROPY, Base, Section, Sha256Digest, Subject
+from cryoflux.receipts.statement import CROSS_ENTROPY, Base, Hits, Section, Sha256Digest, Subject
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
@@ -98,19 +98,26 @@ class NodeLog:
     def composed(self) -> Composition:
         return self.log.state.tasks[TASK].composition
 
-    def train(self) -> Entry:
-        """An update of its own, whose receipt names the list of what it made."""
+    def train(self, gain: int = 3_200_000_000) -> Entry:
+        """An update of its own, whose receipt names the list of what it made.
+
+        Args:
+            gain: by how much its losses fall in sum, nano-nats.
+        """
         intent = self.log.announce()
+        assert intent.intent is not None
         adapter, config = digest_of(f"adapter {intent.index}"), digest_of("config")
         made = self.composed.adopting(adapter)
-        assert made is not None
         fields = {"merge": "compose/v1", "genesis": made.genesis, "list": made.digest}
         subject = [
             Subject(name="adapter_model.safetensors", digest=Sha256Digest(sha256=adapter)),
             Subject(name="adapter_config.json", digest=Sha256Digest(sha256=config)),
         ]
         section = Section(kind="plain/v1", fields=fields)
-        return self.log.conclude(intent, training=training(section=section), subject=subject)
+        judged = self.log.judged(intent.intent, gain, hits=Hits(base=30, new=30, gained=0, lost=0))
+        return self.log.conclude(
+            intent, training=training(section=section), subject=subject, evaluation=judged
+        )
 
     def introduce(self) -> Entry:
         state = self.log.state
@@ -147,7 +154,7 @@ class NodeLog:
             entered_at=AT,
         )
 
-    def offer(self, receipt: Entry) -> Entry:
+    def offer(self, receipt: Entry, said: OfferedUpdate | None = None) -> Entry:
         update = receipt.statement.subject
         genesis = self.log.state.tasks[TASK].start.digest
         return self.say(
@@ -155,7 +162,7 @@ class NodeLog:
             UpdateOffer,
             update[0].digest.sha256,
             task=TASK,
-            update=OfferedUpdate(adapter=update[0].digest.sha256, genesis=genesis),
+            update=said or OfferedUpdate(adapter=update[0].digest.sha256, genesis=genesis),
             receipt=receipt.leaf_hash,
             receipt_at=receipt.index,
             config=update[1].digest.sha256,
@@ -254,9 +261,8 @@ class NodeLog:
             search=Search(
                 tried=6,
                 count=512,
-                base_loss_sum=512 * 10**9,
-                new_loss_sum=460 * 10**9,
-                delta_squared_sum=str(10**21),
+                delta_nano_nat=3 << 25,
+                spread_nano_nat=1 << 30,
             ),
             look=SealedLook(
                 sealed=sums.seal(GUEST_KEY, announced.leaf_hash),

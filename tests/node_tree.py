@@ -53,6 +53,12 @@ class CosigningWitness:
         return with_signatures(note, [line])
 
 
+def tree_key(name: str) -> VerifierKey:
+    """A key of a log that a node may be named by, and that nobody has."""
+    key = Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b".")[:32])
+    return verifier_key(f"cryoflux.dev/{name[:16]}", key.public_key())
+
+
 class TreeNode:
     """A node with a log of its own, and what it has published of it.
 
@@ -76,6 +82,10 @@ class TreeNode:
     @property
     def origin(self) -> str:
         return self.vkey.name
+
+    def hint(self, url: str) -> dict[str, str]:
+        """How another node names it."""
+        return {"log_key": str(self.vkey), "url": url}
 
     @property
     def receipt_key(self) -> str:
@@ -130,7 +140,7 @@ class TreeNode:
         return digest
 
     def publish(
-        self, signed: Mapping[CosigningWitness, int] | None = None, peers: Sequence[str] = ()
+        self, signed: Mapping[CosigningWitness, int] | None = None, peers: Sequence[object] = ()
     ) -> bytes:
         """Bring the tree up to date; the newest head as some witnesses cosigned it, at their times."""
         shutil.copytree(self.state / "log", self.tree / "log", dirs_exist_ok=True)

@@ -102,7 +102,6 @@ class OfferedState:
         write_adapter(self.state, content, config)
         intent = self.log.announce()
         made = self.node.composed.adopting(sha256_hex(content))
-        assert made is not None
         fields = {"merge": "compose/v1", "genesis": made.genesis, "list": made.digest, **changes}
         named = {"adapter_model.safetensors": content, "adapter_config.json": config}
         subject = [

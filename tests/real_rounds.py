@@ -23,7 +23,7 @@ from cryoflux.receipts.network_parts import (
 from cryoflux.receipts.statement import Base
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
-from cryoflux.registry.composition import Composition
+from cryoflux.registry.composition import Composition, Term
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
 from cryoflux.registry.parent_lists import adapter_place, parent_lists
@@ -176,22 +176,26 @@ class RealRounds:
         adapter: str,
         *,
         weight: str = "1",
+        kind: StepKind = StepKind.ADD,
+        parent: tuple[Term, ...] = (),
         swapped: Base | None = None,
         invents: Callable[[SealedSums], SealedSums] = lambda said: said,
         root_over: Callable[[Found, Found], tuple[Found, Found]] = lambda base, new: (base, new),
     ) -> Entry:
-        """Announce and record a round that adds one update; a lie may be put in its place.
+        """Announce and record a round that takes one update; a lie may be put in its place.
 
         Args:
             adapter: the update.
             weight: how much of it.
+            kind: of the step.
+            parent: the list that it was trained on.
             swapped: the version that it says it composed.
             invents: what is sealed in place of its sums.
             root_over: losses that its root is over.
         """
         known = self.log.state.tasks[TASK]
-        update = OfferedUpdate(adapter=adapter, genesis=known.composition.genesis)
-        steps = [ListStep(kind=StepKind.ADD, update=update, amount=weight)]
+        update = OfferedUpdate(adapter=adapter, genesis=known.composition.genesis, parent=parent)
+        steps = [ListStep(kind=kind, update=update, amount=weight)]
         head, composed, announced = known.head, after(known.composition, steps), self.announce(adapter)
         intent = announced.round_intent
         assert intent is not None

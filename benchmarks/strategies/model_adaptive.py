@@ -179,4 +179,4 @@ def _searched(record: RoundResult) -> float | None:
     """Mean Δ of what was composed on the search set, nats."""
     if record.search is None or not record.steps:
         return None
-    return (record.search.base_loss_sum - record.search.new_loss_sum) / record.search.count / 1e9
+    return record.search.delta_nano_nat / 1e9

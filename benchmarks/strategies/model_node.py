@@ -36,8 +36,9 @@ from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import enter_guest
 from cryoflux.network.node_place import NodePlace
 from cryoflux.network.norms import NormBounds
+from cryoflux.network.prices import RoundBounds
 from cryoflux.network.recording import RoundRecord
-from cryoflux.network.round_parts import OfferHere
+from cryoflux.network.round_parts import ChosenOffers, OfferHere
 from cryoflux.network.rounds import Walls, run_round
 from cryoflux.network.screening import Whose
 from cryoflux.network_state import GuestTally, NodeState
@@ -233,9 +234,11 @@ class JudgingNode:
         now = {one.adapter for one in ordered}
         known: list[Whose] = [one for one in self._seen if one.adapter not in now and not one.absent]
         self._seen += [one for one in ordered if all(one.adapter != seen.adapter for seen in self._seen)]
-        return run_round(
-            self.context, self.opened, place, [one.here for one in ordered], Walls(self._admit, known)
-        )
+        chosen = ChosenOffers([one.here for one in ordered])
+        record = run_round(self.context, self.opened, place, chosen, Walls(self._admit, known), RoundBounds())
+        if record is None:
+            raise ValueError("nothing that is offered is here")
+        return record
 
     def recalled(self, adapters: Sequence[str]) -> Composition:
         """Close the node, and take updates out of its head as a person does: what is left of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["FAMILIES", "STRATEGIES", "TWINS", "Entry", "Twin"]
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from strategies import adaptive, copying, value
 from strategies.looks import Protocol, Strategy
@@ -50,6 +50,8 @@ class Entry:
     """its cheats in whole rounds (`strategies.rounds`)"""
     books: str = ""
     """its life in the books (`strategies.bookkeeping`)"""
+    logs: bool = False
+    """whether it has a life in real signed logs (`benchmarks/adversary_logs.py`)"""
     elsewhere: str = ""
     """what sees it where this layer does not: a test, another simulation, or that nothing does"""
 
@@ -282,7 +284,16 @@ _NETWORK = [
         elsewhere="benchmarks/network_events.py",
     ),
 ]
-STRATEGIES = [*_VALUE, *_COPY, *_ADAPTIVE, *_LOG, *_VERIFIER, *_ECONOMY, *_BACKDOOR, *_NETWORK]
+_IN_LOGS = frozenset(
+    {
+        *("bytes", "gauge", "front-run intent", "levels", "openings of others"),
+        *(one.name for one in (*_LOG, *_VERIFIER, *_ECONOMY, *_NETWORK)),
+    }
+)
+STRATEGIES = [
+    replace(entry, logs=entry.name in _IN_LOGS)
+    for entry in (*_VALUE, *_COPY, *_ADAPTIVE, *_LOG, *_VERIFIER, *_ECONOMY, *_BACKDOOR, *_NETWORK)
+]
 
 TWINS = [
     Twin(

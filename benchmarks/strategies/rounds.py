@@ -125,6 +125,8 @@ class Federation:
         self._read_out = self._rng.normal(size=(_TEXTS * _CLASSES, _SIDE * _SIDE))
         self._budget = RoundBudget(ALPHA_PPM)
         self._kinds = kinds
+        self._looked: set[str] = set()
+        """heads whose losses on the guest holdout are known"""
 
     def _low(self, size: float) -> Array:
         found = self._rng.normal(size=(_SIDE, _RANK)) @ self._rng.normal(size=(_RANK, _SIDE))
@@ -231,14 +233,17 @@ class Federation:
 
     def _round(self, offers: Sequence[Offered], counted: Counted) -> None:
         candidates = [one.update for one in self._screened(offers, counted)]
-        found = search_round(
-            self._head, candidates, lambda c, n: self._losses(c, self._screen[:n]), len(self._screen)
-        )
+
+        def losses(composed: Composition, places: range) -> list[int]:
+            return self._losses(composed, self._screen[places.start : places.stop])
+
+        found = search_round(self._head, candidates, losses, len(self._screen))
         counted.losses_read += found.read
         if not found.steps:
             return
         counted.looks += 1
-        counted.losses_read += 2 * self._count
+        counted.losses_read += self._count * (2 - (self._head.digest in self._looked))
+        self._looked |= {self._head.digest, found.composed.digest}
         shown = pair_losses(self._losses(self._head, self._guest), self._losses(found.composed, self._guest))
         level = certified_level(shown, self._budget.needed_milli)
         self._budget = self._budget.after(accepted=level > 0)

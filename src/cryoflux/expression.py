@@ -64,7 +64,7 @@ class Quantity(StrEnum):
     DELTA = "delta"
     """sum of Δ, the mean loss that each kept update took off its holdout, nats"""
     JOULES = "joules"
-    """sum over all attempts, at the end of the interval that is worse for the claim, J"""
+    """sum over all attempts and rounds, at the end of the interval that is worse for the claim, J"""
     JOULES_LO = "joules_lo"
     JOULES_ESTIMATE = "joules_estimate"
     JOULES_HI = "joules_hi"
@@ -81,6 +81,10 @@ class Quantity(StrEnum):
     ATTEMPTS = "attempts"
     KEPT = "kept"
     ABORTED = "aborted"
+    ROUNDS = "rounds"
+    """rounds that were recorded, whatever came of them"""
+    CERTIFIED = "certified"
+    """sum of the mean Δ that accepted rounds certify, less what was recalled since, nats"""
     ACCURACY_GAIN = "accuracy_gain"
     """sum of what each kept update added to the accuracy on its holdout, percentage points"""
     LOSS_FIRST = "loss_first"
@@ -88,7 +92,7 @@ class Quantity(StrEnum):
     LOSS_LAST = "loss_last"
     """mean holdout loss of the model after the last attempt that read the whole holdout, nats"""
     TIER = "tier"
-    """worst energy tier of all attempts"""
+    """worst energy tier of all attempts and rounds"""
 
 
 INTERVALS = frozenset({Quantity.JOULES, Quantity.ETA, Quantity.ALL_IN_JOULES, Quantity.ALL_IN_ETA})
@@ -119,6 +123,7 @@ _COUNT = {"": Fraction(1)}
 _POINTS = {"points": Fraction(1, 100)}
 _UNITS = {
     Quantity.DELTA: _NATS,
+    Quantity.CERTIFIED: _NATS,
     Quantity.LOSS_FIRST: _NATS,
     Quantity.LOSS_LAST: _NATS,
     Quantity.JOULES: _JOULES,
@@ -134,6 +139,7 @@ _UNITS = {
     Quantity.ATTEMPTS: _COUNT,
     Quantity.KEPT: _COUNT,
     Quantity.ABORTED: _COUNT,
+    Quantity.ROUNDS: _COUNT,
     Quantity.ACCURACY_GAIN: _POINTS,
 }
 _SHOWN_IN = {id(_NATS): "nats", id(_JOULES): "J", id(_PER_ENERGY): "nats/kJ", id(_POINTS): "points"}
@@ -173,6 +179,11 @@ class Expression:
     def text(self) -> str:
         """The expression in its one spelling."""
         return " and ".join(clause.text for clause in self.clauses)
+
+    @property
+    def on_certified(self) -> bool:
+        """Whether it says anything of what rounds certify."""
+        return any(clause.quantity is Quantity.CERTIFIED for clause in self.clauses)
 
 
 def _refused(what: str, why: str = "") -> UsageError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 __all__ = ["LogState", "OpenIntent"]
 
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -21,7 +22,8 @@ from msgspec import Struct
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
-from cryoflux.network_state import NodeState
+from cryoflux.errors import ModelError
+from cryoflux.network_state import ChargedTally, NodeState
 from cryoflux.receipts.composed_by import composed_by
 from cryoflux.receipts.contract_statement import ContractStatement
 from cryoflux.receipts.entry import Entry
@@ -46,7 +48,7 @@ from cryoflux.receipts.statement import (
 )
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import MadeVersion, list_of
-from cryoflux.registry.mixture import ListStep
+from cryoflux.registry.mixture import ListStep, after
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 from cryoflux.task_state import Chain, TaskState
@@ -103,6 +105,7 @@ class LogState:
     """SHA-256 of a holdout that judges what others made → what it was used for"""
     nodes: dict[str, NodeState] = field(default_factory=dict)
     """task → what it has come to as a node's"""
+    charged: ChargedTally = field(default_factory=ChargedTally)
     guests_before: set[str] = field(default_factory=set)
     """roots of guest holdouts that were entered in the logs that this one goes on from"""
     _memories: dict[str, Memory] = field(default_factory=dict)
@@ -182,6 +185,7 @@ class LogState:
 
     def _end(self, session: Session) -> None:
         self.accounted, self.session_end = self.attempts, self.size + 1
+        self.charged.take(session.energy)
         for check in session.checks:
             if (known := self.tasks.get(check.task)) is not None:
                 known.promise(check.alpha_ppm)
@@ -195,7 +199,10 @@ class LogState:
 
     def _network(self, entry: Entry, statement: NetworkStatement | ContractStatement) -> None:
         said = statement.predicate
-        self.nodes.setdefault(said.task, NodeState()).take(said, entry.index, entry.leaf_hash)
+        node = self.nodes.setdefault(said.task, NodeState())
+        if isinstance(said, RoundResult):
+            self.charged.take_round(said.energy, node.open.get(said.intent))
+        node.take(said, entry.index, entry.leaf_hash)
         if isinstance(said, Recall):
             self._adopt(entry, said, recalled=said.capsule)
         elif isinstance(said, RoundResult) and said.outcome is RoundOutcome.ACCEPTED:
@@ -207,8 +214,12 @@ class LogState:
         """A head goes on with what others offered, or without it."""
         if (known := self.tasks.get(said.task)) is None:
             return
-        genesis = known.composition.genesis
-        known.put_head(said.result, MadeVersion(genesis, known.head.digest, steps=steps, recalled=recalled))
+        genesis, composed = known.composition.genesis, None
+        if steps:
+            with suppress(ModelError):  # then verification says that they make no list
+                composed = after(known.composition, steps)
+        made = MadeVersion(genesis, known.head.digest, steps=steps, recalled=recalled)
+        known.put_head(said.result, made, composed)
         known.was_made(said.result, entry.index, entry.leaf_hash, known.counts[-1])
         known.chains.clear()  # they go on from what others had no part in
         known.of_others = True
@@ -238,6 +249,7 @@ class LogState:
             self._memories[task].renew()
 
     def _close(self, entry: Entry, receipt: Receipt) -> None:
+        self.charged.take(receipt.energy)
         opened = self.open.pop(receipt.intent, None)
         known = self.tasks.get(receipt.task.name)
         if known is None:

@@ -5,21 +5,34 @@ Values and how they follow from one another; the fold over a log's entries is `c
 
 from __future__ import annotations
 
-__all__ = ["Consideration", "ContractTally", "GuestLook", "GuestTally", "NodeState", "OpenRound", "RoundGain"]
+__all__ = [
+    "STRANGERS_PART",
+    "ChargedTally",
+    "Consideration",
+    "ContractTally",
+    "GuestLook",
+    "GuestTally",
+    "NodeState",
+    "OpenRound",
+    "RoundGain",
+]
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import Struct
 
 from cryoflux.decision.levels import RoundBudget
+from cryoflux.quantities import MICRO
+from cryoflux.receipts.certified import CertifiedLevels, brought_by
+from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.contract_parts import AgreedTerms
 from cryoflux.receipts.contract_statement import (
     AcceptedContract,
     ContractLook,
     ContractResult,
     ProposedContract,
+    last_kept,
 )
 from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import (
@@ -32,7 +45,6 @@ from cryoflux.receipts.network_statement import (
     UpdateOffer,
 )
 from cryoflux.receipts.parts import Base
-from cryoflux.registry.mixture import ListStep, StepKind
 
 ContractSaid = ProposedContract | AcceptedContract | ContractLook | ContractResult
 """what a party of a contract says"""
@@ -42,6 +54,8 @@ NodeSaid = (
 """what a node says"""
 _MOST_GAINS = 4
 """newest rounds that the next one is expected to be like"""
+STRANGERS_PART = 100
+"""strangers get one part of so many of a node's joules"""
 
 
 class OpenRound(Struct, frozen=True):
@@ -81,6 +95,83 @@ class RoundGain(Struct, frozen=True):
     """mean Δ on the node's own training side, billionths of the unit; 0 where nothing was adopted"""
     hi_uj: int
     """upper end of what it was charged, µJ"""
+
+
+class ChargedTally(Struct):
+    """What the entries of a log say was charged, µJ: as the account paid it, not the ends of its range.
+
+    A reservation bounds just that figure, so whether a share is kept is known before a round is tried.
+    """
+
+    all_uj: int = 0
+    """attempts, rounds, and what sessions cost beside them"""
+    rounds_uj: int = 0
+    strangers_uj: int = 0
+    """of rounds, their parts that were strangers': a round's joules × its strangers / its candidates"""
+
+    def take(self, figure: EnergyFigure) -> None:
+        """Go on by what an attempt or a session was charged."""
+        self.all_uj += max(0, figure.microjoules)
+
+    def take_round(self, figure: EnergyFigure, opened: OpenRound | None) -> None:
+        """Go on by what a round was charged.
+
+        Args:
+            figure: its charge.
+            opened: its announcement; none where there was none: then nobody knows who its candidates were.
+        """
+        self.take(figure)
+        charged_uj = max(0, figure.microjoules)
+        self.rounds_uj += charged_uj
+        if opened is not None:
+            named = opened.intent.candidates
+            self.strangers_uj += strangers_uj(charged_uj, _by_lottery(opened.intent), len(named))
+
+    def strangers_fit(self, round_uj: int, strangers: int, candidates: int) -> bool:
+        """Whether strangers would have had no more than their hundredth, that round included.
+
+        Args:
+            round_uj: what the round may cost at most, µJ.
+            strangers: of its candidates.
+            candidates: all of them.
+        """
+        then_uj = self.strangers_uj + strangers_uj(round_uj, strangers, candidates)
+        return not strangers or then_uj <= (self.all_uj + round_uj) // STRANGERS_PART
+
+    def pays_for(self, intent: RoundIntent) -> bool:
+        """Whether the strangers of an announced round are paid for by the joules that were settled before."""
+        strangers, candidates = _by_lottery(intent), len(intent.candidates)
+        return self.strangers_fit(intent.reserved_microjoules, strangers, candidates)
+
+    @property
+    def shares_ppm(self) -> tuple[int, int]:
+        """What rounds were charged, and of them strangers, of all joules, parts per million."""
+        whole_uj = max(1, self.all_uj)
+        return self.rounds_uj * MICRO // whole_uj, self.strangers_uj * MICRO // whole_uj
+
+    def left_for_rounds_uj(self, share_ppm: int) -> int:
+        """What one more round may cost at most so that rounds keep to a share of all joules, it included, µJ.
+
+        Args:
+            share_ppm: the share, parts per million; all of them leave no bound.
+        """
+        left = share_ppm * self.all_uj - MICRO * self.rounds_uj
+        return max(0, left) // (MICRO - share_ppm) if share_ppm < MICRO else 2**53
+
+
+def strangers_uj(round_uj: int, strangers: int, candidates: int) -> int:
+    """The part of a round's joules that is its strangers', µJ, rounded up.
+
+    Args:
+        round_uj: what the round is charged.
+        strangers: of its candidates.
+        candidates: all of them.
+    """
+    return -(-round_uj * strangers // candidates)
+
+
+def _by_lottery(intent: RoundIntent) -> int:
+    return sum(one.by_lottery for one in intent.candidates)
 
 
 class GuestTally(Struct):
@@ -139,9 +230,14 @@ class ContractTally(Struct):
     """window → what it came to, by the newest entry"""
 
     @property
-    def base(self) -> str:
-        """Digest of the list that the next window is compared with."""
-        return next((one.result for one in reversed(self.looks) if all(one.kept)), self.terms.start)
+    def bases(self) -> frozenset[str]:
+        """Digests of the lists that the next window may be compared with.
+
+        A look that witnesses saw too late counts nothing, and which those are no log says of itself. So each
+        beginning of the looks may be all that counts; both logs decide (`network.contracts.due`).
+        """
+        last = (last_kept(self.looks[:end]) for end in range(len(self.looks) + 1))
+        return frozenset(look.result if look is not None else self.terms.start for look in last)
 
     def take(self, said: ContractLook | ContractResult) -> None:
         """Go on by a look or a result; a second look at a window is none."""
@@ -175,6 +271,8 @@ class NodeState:
     """capsule → what rounds have said of it"""
     gains: list[RoundGain] = field(default_factory=list)
     """of the newest rounds that came to a verdict, oldest first"""
+    certified: CertifiedLevels = field(default_factory=CertifiedLevels)
+    """what its rounds certify, less what was recalled since"""
 
     def take(self, said: NodeSaid, index: int, leaf_hash: str) -> None:
         """Go on by the next entry of the log's owner.
@@ -228,8 +326,8 @@ class NodeState:
             self.considered[member.capsule] = Consideration(member.verdict, times + 1, record.base.digest)
         if record.outcome is not RoundOutcome.ABORTED:
             self.gains = [*self.gains[1 - _MOST_GAINS :], _gain_of(record)]
-        if record.outcome is RoundOutcome.ACCEPTED:
-            self.adopted |= {adapter: record.intent for step in record.steps for adapter in _brought(step)}
+        self.adopted |= dict.fromkeys(brought_by(record), record.intent)
+        self.certified.take(record)
         return opened
 
     def retire(self, opening: GuestOpening) -> None:
@@ -241,6 +339,7 @@ class NodeState:
         """Go on by an update that was taken out of the head."""
         self.adopted.pop(recall.capsule, None)
         self.recalled.add(recall.capsule)
+        self.certified.take(recall)
 
     def take_contract(self, said: ContractSaid) -> None:
         """Go on by a contract, which stays what it was where it is there already, or by what it came to."""
@@ -267,16 +366,7 @@ class NodeState:
         return next((tally for tally in free if not tally.retired), None)
 
 
-def _brought(step: ListStep) -> Iterator[str]:
-    """Adapters that a step brings into the head: a mix brings those too that its update was trained on."""
-    if step.kind is not StepKind.REWEIGHT:
-        yield step.update.adapter
-    if step.kind is StepKind.MIX:
-        yield from (term.adapter for term in step.update.parent)
-
-
 def _gain_of(record: RoundResult) -> RoundGain:
-    search = record.search
-    gained = record.outcome is RoundOutcome.ACCEPTED and search is not None
-    delta_nano = (search.base_loss_sum - search.new_loss_sum) // search.count if gained and search else 0
-    return RoundGain(max(0, delta_nano), max(1, record.energy.hi_microjoules))
+    gained = record.search if record.outcome is RoundOutcome.ACCEPTED else None
+    delta_nano = gained.delta_nano_nat if gained is not None else 0
+    return RoundGain(delta_nano, max(1, record.energy.hi_microjoules))

@@ -24,12 +24,14 @@ __all__ = [
     "named_ranges",
     "parse_duration",
     "parse_energy",
+    "utc_label",
     "worst_tier",
 ]
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
 from enum import StrEnum
 from functools import reduce
@@ -224,6 +226,11 @@ def parse_duration(text: str) -> float:
     if not 0 < seconds <= 1e9:
         raise UsageError(f"{text!r} is not a usable duration.", hint="Write it as in 90s, 30m or 2h.")
     return seconds
+
+
+def utc_label(time_s: float) -> str:
+    """POSIX seconds as entries and commands write a time: ``2026-11-25T01:00:00Z``."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_energy(uj: int) -> str:

@@ -290,8 +290,10 @@ class NetworkSettings(SettingsSection):
     adopt: Literal["when-it-pays", "never"] = "when-it-pays"
     """``when-it-pays``: a run makes a round where that is expected to bring as much for a joule as training;
     ``never``: only ``cryoflux node round`` makes one"""
+    adopt_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """share of all joules that a run keeps its rounds within; ``cryoflux node round`` counts in it"""
     candidates: Annotated[int, Field(ge=1, le=48)] = 8
-    """most offers of a round"""
+    """most offers of a round, strangers apart"""
     guards: str = ""
     """CSV or JSONL files, with commas, that what is adopted must not make worse; empty for none"""
 

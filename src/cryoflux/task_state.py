@@ -19,13 +19,13 @@ from cryoflux.receipts.fork_parts import ForkedTask, HeadLosses, UsedHoldout
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import Base, Data, Intent, Metric, Outcome, Receipt
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.made import MadeVersion, list_of
+from cryoflux.registry.made import MOST_MADE, MadeVersion, list_of
 from cryoflux.task_tallies import HoldoutTally, MadeBy, PoolParts, SignedLosses
 
 _MOST_LOSSES = 16
 """of a head that a fork takes along"""
 _MOST_MADE = 256
-"""newest versions whose lists are remembered; a move to an older one begins a list anew"""
+"""newest versions of which it is remembered what made them"""
 _MOST_COMPARED = 4
 """newest versions that a monitor compares a head with, beside the one that the log began with"""
 
@@ -310,7 +310,7 @@ class TaskState:
         if made is not None and head.digest != made.genesis and list_of(self.made, head.digest) is None:
             self.made.pop(head.digest, None)
             self.made[head.digest] = made
-            if len(self.made) > _MOST_MADE:
+            if len(self.made) > MOST_MADE:
                 del self.made[next(iter(self.made))]
         self.composed = composed or list_of(self.made, head.digest)
         self.head, self.losses, self.heads = head, {}, self.heads + 1

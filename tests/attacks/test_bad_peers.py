@@ -11,7 +11,8 @@ import pytest
 
 from bad_peer import NO_ANSWERS, Conversation, Odd, answer, bad_peer, silent, telling
 from cryoflux.network.fetching import Fetcher, PeerUnreachableError
-from cryoflux.network.pulling import MirrorFolder, Pulled, PullOutcome, pull
+from cryoflux.network.mirror import MirrorFolder
+from cryoflux.network.pulling import Pulled, PullOutcome, pull
 from cryoflux.receipts.checkpoint import Checkpoint, KeyType, VerifierKey, sign_checkpoint
 from cryoflux.receipts.merkle import leaf_hash, root_hash
 from cryoflux.receipts.tiles import TileTree

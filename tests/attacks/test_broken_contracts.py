@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from pathlib import Path
+
 import pytest
 
 from contract_world import FIRST, GAIN, LENGTH, World
-from cryoflux.network.contracts.evaluation import ContractVerdict
-from cryoflux.network.contracts.told import HeadTold
+from cryoflux.network.contracts.evaluation import ContractVerdict, evaluate
+from cryoflux.network.contracts.logs import read_each
+from cryoflux.network.contracts.told import HeadTold, contract_told
 from cryoflux.receipts.contract_parts import AgreedWindows, ContractStanding, OnMissing
+from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.store import Row
 from cryoflux.registry.composition import Term, list_digest
+from cryoflux.verification.contracts import Contracts
+from cryoflux.verification.material import Material
+from cryoflux.verification.walk import walk
 from synthetic_parts import digest_of
 
 ONE = AgreedWindows(first=FIRST, length_s=LENGTH, count=1)
@@ -57,6 +67,61 @@ def test_an_offer_after_the_window_is_not_what_the_window_is_about() -> None:
     world.offer(world.train())
     world.seller.seen(world.terms.windows.end_s(0) + 100)
     assert world.due(0).offer == due.offer
+
+
+# What cannot be read here
+
+
+def newer(entry: Entry) -> bytes:
+    """An entry in a form that is not known here; whose signature it has is not what is looked at."""
+    said, kind = json.loads(entry.envelope), f"/{entry.kind.value}/v".encode()
+    before, found, after = entry.signed.payload.rpartition(kind)
+    assert found
+    said["payload"] = base64.b64encode(before + kind + b"9" + after).decode()
+    return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("hidden", ["an attempt", "an offer", "a look"])
+def test_what_a_party_signs_in_another_form_fulfils_and_breaches_nothing(hidden: str) -> None:
+    """Joules, an offer or a look may be in it: what rests on them is not known."""
+    world = kept(clauses=("delta >= 0.05 nats", "eta >= 0.001 nats/kJ"), on_missing=OnMissing.BREACH)
+    world.look(0)
+    world.pass_time(world.terms.windows.due_s(0) + 1)
+    assert world.evaluate().standing is ContractStanding.FULFILLED
+    party = world.buyer if hidden == "a look" else world.seller
+    kinds = {"an attempt": ("intent", "receipt"), "an offer": ("offer",), "a look": ("contract-look",)}[
+        hidden
+    ]
+    entries = [
+        newer(one) if one.kind.value in kinds and one.index > 3 else one.envelope for one in party.log.entries
+    ]
+    told = contract_told(party.origin, list(read_each(entries)), party.heads, world.terms)
+    others = [one.told(world.terms) for one in (world.seller, world.buyer) if one is not party]
+    found = evaluate(world.terms, [told, *others])
+    standings = [one.standing for one in found.windows[0].clauses]
+    unknown = ContractStanding.UNVERIFIABLE
+    delta = ContractStanding.FULFILLED if hidden == "an attempt" else unknown
+    assert standings == [delta, unknown]
+    assert "not-read" in codes(found)
+
+
+def test_a_look_that_witnesses_saw_late_leaves_the_base_and_its_log_verifies() -> None:
+    world = World().agree(windows=AgreedWindows(first=FIRST, length_s=LENGTH, count=2))
+    world.deliver(0)
+    world.look(0)
+    world.buyer.heads.pop()  # nobody saw it until it was too late
+    world.pass_time(world.terms.windows.due_s(0) + 1)
+    world.offer(world.train())
+    world.seller.seen(world.terms.windows.end_s(1) - 100)
+    world.pass_time(world.terms.windows.end_s(1) + 10)
+    said = world.look(1)
+    assert said.base == world.terms.start, "what came too late counts nothing"
+    assert world.evaluate().windows[1].standing is ContractStanding.FULFILLED
+    log = world.buyer.log
+    rows = [Row(one.index, None, None, one.envelope) for one in log.entries]
+    fold = Contracts(Material(target=Path("log"), rows=rows, state=None, key=log.key.public_key()))
+    walk(rows, [fold])
+    assert not fold.findings.failed
 
 
 # A second measurement

@@ -75,7 +75,7 @@ def test_an_honest_state_of_another_machines_arithmetic_is_not_accused(tmp_path:
 
 
 def due(made: SyntheticState, adapter: str) -> Composition:
-    return made.memory.tasks[TASK].composition.followed_by(made.head.digest, adapter)
+    return made.memory.tasks[TASK].composition.adopting(adapter)
 
 
 def attempt(made: SyntheticState, gain: float = 0.02, lie: object = None, **fields: object) -> Entry:

@@ -48,6 +48,11 @@ FORGED: dict[str, tuple[type, Callable, str]] = {
         lambda s: s.but(announced_at="2027-01-02T01:00:00Z"),
         "was to be opened by 2027-01-01",
     ),
+    "a stranger that a hundredth of the joules does not pay for": (
+        RoundIntent,
+        lambda s: s.but(candidates=[one.but(by_lottery=True) for one in s.candidates]),
+        "considers more strangers than a hundredth",
+    ),
     "an update considered twice": (
         RoundIntent,
         lambda s: s.but(candidates=[s.candidates[0], s.candidates[0]]),
@@ -89,7 +94,7 @@ FORGED: dict[str, tuple[type, Callable, str]] = {
     "steps without a search": (RoundResult, lambda s: s.but(search=None), "no search"),
     "a search that found nothing": (
         RoundResult,
-        lambda s: s.but(search=s.search.but(new_loss_sum=s.search.base_loss_sum)),
+        lambda s: s.but(search=s.search.but(delta_nano_nat=0)),
         "did not help",
     ),
     "other sums opened": (

@@ -11,13 +11,15 @@ import pytest
 
 from cryoflux.log_check import asked_again
 from cryoflux.receipts.network_parts import SealedSums
-from cryoflux.registry.composition import Composition
-from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.registry.composition import Composition, folded
+from cryoflux.registry.mixture import OfferedUpdate, StepKind
+from cryoflux.registry.parent_lists import keep_lists
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.verification.loss_comparison import Found
 from cryoflux.verification.result import Check, Status
 from cryoflux.verification.rounds_again import OPENED_AGAIN, ROUNDS_AGAIN
 from real_rounds import GUESTS, RealRounds
+from running import cryoflux
 from verifying import verify_target
 
 pytestmark = pytest.mark.process
@@ -99,6 +101,25 @@ def test_a_recall_that_leaves_what_it_says_it_took_out(made: RealRounds) -> None
     (recalled, *rounds), _ = again(made)
     assert "its weights are not the sum of its list" in refuted([recalled])
     assert [check.status for check in rounds] == [Status.OK] * 2
+
+
+def test_an_update_that_came_in_with_a_folded_list_is_recalled_with_it_and_never_seemingly(
+    made: RealRounds,
+) -> None:
+    """Its name is in no entry: the list that has it is, and goes as a whole."""
+    poison, beside, last, offered = (made.update(seed) for seed in (1, 2, 3, 4))
+    before = Composition(genesis=made.genesis.digest).adopting(poison).adopting(beside)
+    parent = Composition(genesis=before.genesis, terms=folded(before.terms)).adopting(last)
+    keep_lists(made.path, [before.terms, parent.terms])
+    made.round(offered, weight="1/2", kind=StepKind.MIX, parent=parent.terms)
+    state = made.point_head()
+    made.log.close()
+    asked = ("capsule", "recall", "--reason", "poisoned", "--state", state)
+    refused = cryoflux(*asked, poison[:12])
+    assert (refused.code, f"capsule recall {before.digest[:16]}" in refused.stderr) == (2, True)
+    done = cryoflux(*asked, before.digest[:16])
+    assert (done.code, "of 2 updates" in done.stdout) == (0, True), done.stderr
+    assert "composed again from its list of 2 updates" in cryoflux("verify", state, "--recompute", "2").stdout
 
 
 def test_sums_that_nobody_measured_and_that_are_opened_as_sealed(made: RealRounds) -> None:

@@ -6,13 +6,14 @@ Some help, and make a guard set worse. Others are worth nothing, and only give a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from cryoflux.attempt.watch import Observer
-from cryoflux.network.looking import Looking
+from cryoflux.network.looking import GuardSet, Looking
 from cryoflux.network.node_place import NodePlace
 from cryoflux.network.round_parts import Considered, OfferHere, Screened
 from cryoflux.network.rounds import _Round
@@ -28,6 +29,12 @@ GENESIS, NANO = digest_of("genesis"), 10**9
 GUARD = "guard0"
 Weights = Mapping[str, float]
 ADOPTED, UNSAFE, NOT_CHOSEN = MemberVerdict.ADOPTED, MemberVerdict.UNSAFE, MemberVerdict.NOT_CHOSEN
+
+
+@pytest.fixture(autouse=True)
+def _in_a_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists of what is tried are kept there."""
+    monkeypatch.chdir(tmp_path)
 
 
 class Worth:
@@ -55,11 +62,13 @@ def trying(worth: Worth, head: Composition = EMPTY, refused: frozenset[str] = fr
     data = SimpleNamespace(count=lambda _part: 60, file_digests={GUARD: digest_of("guard")})
     opened: Any = SimpleNamespace(data=data, composition=head)
     context: Any = SimpleNamespace(
+        state=SimpleNamespace(path=Path()),
         agent=SimpleNamespace(spent=lambda _id: SimpleNamespace(uj=0)),
         observer=Observer(),
         stop=lambda: False,
     )
-    looking = Looking(opened, cast(Any, None), "guests", {"guard": GUARD}, 0)
+    guard = GuardSet("guard", GUARD, digest_of("guard"))
+    looking = Looking(opened, cast(Any, None), "guests", [guard], 0)
     reservation: Any = SimpleNamespace(id="r", reserved_uj=NANO)
     texts = SearchSet("train", list(range(200)))
     return _Round(context, opened, cast(Any, worth), looking, texts, reservation, refused)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from test_forged_rounds import FORGED
 
+from cryoflux.network.offering import update_of
 from cryoflux.receipts.network_statement import GuestHoldout, GuestOpening, Recall, RoundIntent, RoundResult
+from cryoflux.registry.composition import folded
 from node_log import NodeLog, node_log
 from plain_log import KEY, PlainLog
 from shell_bundles import Verdict, bare_tools, bundle_of, needs_tools, run_shell, run_verify
@@ -110,6 +112,23 @@ def test_the_bar_of_a_level_is_the_same_to_the_last_digit(tmp_path: Path, tools:
         shell, verify = both(tmp_path / str(gain), tools, log)
         agree(shell, verify)
         assert shell.holds, (shell.said, verify.said)
+
+
+def test_an_update_of_a_full_list_is_offered_and_one_of_another_list_is_not(
+    tmp_path: Path, tools: Path
+) -> None:
+    """The 65th term begins a list with the one before it folded: both say which list an update makes."""
+    log = PlainLog()
+    node = NodeLog(log)
+    receipts = [node.train(gain=800_000_000) for _ in range(66)]
+    for receipt in (receipts[63], receipts[65]):
+        node.offer(receipt, update_of(log.entries, receipt))
+    honest = update_of(log.entries, receipts[64])
+    assert len(honest.parent) == 64
+    forged = node.offer(receipts[64], honest.but(parent=folded(honest.parent)))
+    node.offer(receipts[64], honest)
+    shell, verify = both(tmp_path, tools, log)
+    assert shell.entries == verify.entries == {forged.index}, (shell.said, verify.said)
 
 
 def test_the_list_is_of_forgeries_that_there_are() -> None:

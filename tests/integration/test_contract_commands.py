@@ -172,11 +172,12 @@ def test_two_results_that_differ_show_the_first_evidence_that_does(deal: Deal, s
     code, out, _ = said("result", terms.digest, *both, "--state", deal.seller.path)
     assert code == 1
     assert "window 1: fulfilled, signed as entry" in out
-    assert "signed breached. First evidence that differs: opening" in out
+    said_of = f"signed breached, and that {terms.clauses[0]} is breached. "
+    assert f"{said_of}First evidence that differs: opening" in out
 
 
 def test_mirrors_of_a_state_are_read_without_being_named(deal: Deal, said: Said) -> None:
-    from cryoflux.network.pulling import MirrorFolder
+    from cryoflux.network.mirror import MirrorFolder
 
     terms = done(deal, said)
     mirror = MirrorFolder.of(deal.seller.path / "network", log_key_of(deal.buyer.path))

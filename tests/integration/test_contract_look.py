@@ -6,13 +6,16 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tiny
 from contract_world import policy_text, witnessed
+from cryoflux.receipts.reading import read_entries
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import log_key_of
+from round_world import RoundNode
 from running import Outcome, cryoflux
 from verifying import verify_target
 
@@ -56,6 +59,15 @@ class States:
             witnessed(state, time_s)
 
 
+def require_metered(buyer: Path, said: dict[str, Any]) -> None:
+    """The look is on the log behind a session that was charged what the look says, as the account has it."""
+    *_, session, entry = read_entries(buyer)
+    assert session.session is not None
+    assert entry.index == said["entry"]
+    assert said["joules_spent"] == session.session.energy.microjoules / 1e6 > 0
+    RoundNode(buyer).require_balance()
+
+
 @pytest.mark.slow
 def test_a_buyer_looks_once_at_what_was_offered_and_opens_it(tmp_path: Path, inputs: list[str]) -> None:
     states = States(tmp_path, inputs)
@@ -82,6 +94,7 @@ def test_a_buyer_looks_once_at_what_was_offered_and_opens_it(tmp_path: Path, inp
     assert "node pull" in refused.stderr
     shutil.copytree(seller / "capsules", buyer / "network/incoming", dirs_exist_ok=True)
     said = json.loads(states.ran(*look, "--json").stdout)
+    require_metered(buyer, said)
     assert [one["clause"] for one in said["clauses"]][1] == "available"
     assert said["clauses"][1]["kept"]
     again = states.ran(*look, code=2)

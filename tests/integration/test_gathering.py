@@ -12,26 +12,29 @@ from pathlib import Path
 import pytest
 
 import public_node
+from cryoflux.digests import sha256_hex
 from cryoflux.errors import StorageError
 from cryoflux.files import write_atomic
-from cryoflux.network.books import Confirmation, books_of
+from cryoflux.network.books import LATER, Confirmation, books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import PeerGathered, gather
 from cryoflux.network.offers_found import OfferFound, found_offers
-from cryoflux.network.peer_record import PeerRecord
+from cryoflux.network.peer_record import PeerRecord, first_claims
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.publishing import Publisher
 from cryoflux.network.pulling import PullOutcome
-from cryoflux.network.telling import LATER, own_record, told_by
+from cryoflux.network.telling import own_record, told_by
 from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
 from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from node_log import GUEST_KEY, GUESTS
-from node_tree import CosigningWitness, Odd, TreeNode, serving_tree
+from node_tree import CosigningWitness, Odd, TreeNode, serving_tree, tree_key
 
 T = 1_764_000_000
 W1, W2 = CosigningWitness("one"), CosigningWitness("two")
+EAST = {"log_key": str(tree_key("ab" * 8)), "url": "http://east.example/"}
+HINTS = [EAST, {**EAST, "url": "javascript:no"}, {**EAST, "log_key": "x"}, "http://east.example/", 7]
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def north(tmp_path: Path) -> Iterator[TreeNode]:
     """A node with one offer that both witnesses have seen."""
     node = TreeNode(tmp_path / "north")
     node.offer()
-    node.publish({W1: T, W2: T + 5}, peers=["http://east.example/", "javascript:no", 7])
+    node.publish({W1: T, W2: T + 5}, peers=HINTS)
     yield node
     node.close()
 
@@ -82,7 +85,7 @@ def test_what_peers_offer_is_here_in_the_order_of_its_commitment(
     assert [(one.outcome, one.offers, one.fetched, one.waiting) for one in found.values()] == [
         (PullOutcome.NEW, 1, 1, 0)
     ] * 2
-    assert found["north"].hints == ("http://east.example/",)
+    assert found["north"].hints == 1
     offers = found_offers(network, peers)
     assert [(one.origin, one.committed_s, one.fetched) for one in offers] == [
         (north.origin, T + 5, True),
@@ -225,6 +228,29 @@ def test_the_capsule_of_who_committed_first_is_kept_whoever_came_first(
     copier.close()
 
 
+def test_wrong_clocks_of_witnesses_put_no_copy_before_its_original(tmp_path: Path) -> None:
+    """A copy that another quorum saw ten seconds later, by clocks that lie an hour and minutes apart."""
+    third = CosigningWitness("three")
+    original, copy = TreeNode(tmp_path / "original"), TreeNode(tmp_path / "copy")
+    assert original.offer().statement.subject == copy.offer().statement.subject
+    original.publish({W1: T + 300, W2: T})
+    copy.publish({W2: T + 10, third: T - 240})
+    lines = [f"witness {one.name} {one.vkey}" for one in (W1, W2, third)]
+    lines += ["group most 2 one two three", "quorum most"]
+    with serving_tree(original.tree) as one, serving_tree(copy.tree) as other:
+        lines += [f"node original {original.vkey} {one}", f"node copy {copy.vkey} {other}", ""]
+        peers, network = parse_peers("\n".join(lines).encode()), tmp_path / "mine"
+        gather(network, peers)
+    assert [(one.origin, one.committed_s) for one in found_offers(network, peers)] == [
+        (original.origin, T + 300),
+        (copy.origin, T + 301),
+    ]
+    (claim,) = first_claims([PeerRecord.of(network, node.key) for node in peers.nodes], peers.policy).values()
+    assert claim[0] == original.origin
+    original.close()
+    copy.close()
+
+
 def test_a_head_that_was_published_and_is_gone_goes_back(tmp_path: Path, north: TreeNode) -> None:
     network = tmp_path / "mine"
     gathered(network, north)
@@ -362,10 +388,12 @@ def test_a_log_whose_entry_another_key_signed_is_read_no_further(tmp_path: Path,
     assert PeerRecord.of(network, north.vkey).facts == facts
 
 
-def test_a_stranger_is_never_asked(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:
+def test_a_stranger_is_never_asked_where_nobody_lets_strangers_in(
+    tmp_path: Path, north: TreeNode, south: TreeNode
+) -> None:
     asked: list[str] = []
     with serving_tree(south.tree, asked=asked) as stranger:
-        north.publish(peers=[stranger])
+        north.publish(peers=[south.hint(stranger)])
         gathered(tmp_path / "mine", north)
     assert asked == []
 
@@ -463,6 +491,26 @@ def test_an_opening_is_reproduced_by_whoever_has_its_examples(
     assert GUEST_KEY.hex() in (record.folder / "facts").read_text()
 
 
+def test_what_an_opened_verdict_rests_on_comes_though_it_was_never_offered(
+    tmp_path: Path, north: TreeNode, judge: TreeNode
+) -> None:
+    """A verifier could else keep its own update to itself, and nobody could make its verdicts again."""
+    network, content = tmp_path / "mine", b"adapter 4"
+    own = NetworkFolder(network).capsule(sha256_hex(content))
+    judge.put(f"capsules/{own.name}/adapter_model.safetensors", content)
+    judge.put(f"capsules/{own.name}/adapter_config.json", b"config")
+    _, peers = gathered(network, judge, north)
+    rounds(judge, found_offers(network, peers))
+    judge.publish({W1: T + 200, W2: T + 200})
+    gathered(network, judge, north)
+    assert not own.exists(), "nothing that it judged is open yet"
+    judge.node.open()
+    judge.publish({W1: T + 300, W2: T + 300})
+    found, _ = gathered(network, judge, north)
+    assert files(own) == {"adapter_model.safetensors": content, "adapter_config.json": b"config"}
+    assert found["judge"].unavailable == {}
+
+
 def test_ones_own_log_tells_the_same_as_its_mirror(tmp_path: Path, judge: TreeNode, north: TreeNode) -> None:
     network = tmp_path / "mine"
     _, peers = gathered(network, judge, north)
@@ -488,6 +536,20 @@ def test_without_witnesses_what_came_first_counts(tmp_path: Path, north: TreeNod
     assert [(found.origin, found.committed_s) for found in found_offers(network, peers)] == [
         (south.origin, T + 1),
         (north.origin, T + 9),
+    ]
+
+
+def test_without_witnesses_a_clock_that_was_set_back_makes_nothing_earlier(
+    tmp_path: Path, north: TreeNode, south: TreeNode
+) -> None:
+    network = tmp_path / "mine"
+    with serving_tree(north.tree) as one, serving_tree(south.tree) as other:
+        gather(network, peers_of({south: other}, quorum="none"), now=lambda: T)
+        peers = peers_of({north: one, south: other}, quorum="none")
+        gather(network, peers, now=lambda: T - 86_400)
+    assert [(found.origin, found.committed_s) for found in found_offers(network, peers)] == [
+        (south.origin, T),
+        (north.origin, T + 1),
     ]
 
 
@@ -571,7 +633,7 @@ def test_a_pull_that_is_broken_off_at_any_write_goes_on_to_the_same_end(
             raise StorageError("The disk is full.")
         write_atomic(path, content)
 
-    for module in ("pulling", "peer_record", "collecting", "witnessed_heads"):
+    for module in ("mirror", "peer_record", "collecting", "witnessed_heads"):
         monkeypatch.setattr(f"cryoflux.network.{module}.write_atomic", write)
     with serving_tree(north.tree) as url:
         peers = peers_of({north: url})

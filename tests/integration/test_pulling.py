@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from cryoflux.network.fetching import Fetcher
-from cryoflux.network.pulling import MirrorFolder, Pulled, PullOutcome, pull
+from cryoflux.network.fetching import Fetcher, Ration
+from cryoflux.network.mirror import MirrorFolder
+from cryoflux.network.pulling import Pulled, PullOutcome, pull
 from cryoflux.receipts.checkpoint import Checkpoint, KeyType, VerifierKey, sign_checkpoint
 from cryoflux.receipts.merkle import leaf_hash, root_hash
-from cryoflux.receipts.tiles import TileTree
+from cryoflux.receipts.tiles import Tile, TileTree
 from cryoflux.signing.keys import raw_public_key
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 from signed_log import LOG_KEY
@@ -122,7 +123,7 @@ def test_lost_peaks_are_computed_again(mirror: MirrorFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "forked_at"), [(10, 10, 4), (10, 40, 4), (300, 700, 299), (300, 301, 0)]
+    ("old", "new", "forked_at"), [(10, 10, 4), (10, 40, 4), (300, 700, 299), (300, 301, 0), (300, 280, 270)]
 )
 def test_two_histories_are_proven_to_anybody_and_nothing_here_changes(
     mirror: MirrorFolder, old: int, new: int, forked_at: int
@@ -145,6 +146,37 @@ def test_a_head_that_goes_back_changes_nothing(mirror: MirrorFolder) -> None:
     found = pulled(mirror, published(entries(200)))
     assert (found.outcome, found.size) == (PullOutcome.GOES_BACK, 300)
     assert here(mirror) == before
+
+
+def test_a_log_that_is_larger_than_what_one_pull_may_bring_comes_in_several(mirror: MirrorFolder) -> None:
+    told = entries(1500)
+    asked: list[str] = []
+
+    def note(handler: BaseHTTPRequestHandler) -> bool:
+        asked.append(handler.path)
+        return False
+
+    with served(published(told), note) as url, Fetcher() as fetcher:
+        for _ in range(3):
+            found = pull(mirror, url, Ration(fetcher, 5_000, 60.0))
+            if found.outcome is PullOutcome.NEW:
+                break
+            assert (found.outcome, mirror.size) == (PullOutcome.UNREACHABLE, 0)
+    assert (found.outcome, found.size) == (PullOutcome.NEW, 1500)
+    assert list(mirror.entries()) == told
+    bundles = [path for path in asked if "entries" in path and ".p/" not in path]
+    assert len(bundles) <= len(set(bundles)) + 2  # only what was cut off is asked for again
+    assert not list((mirror.path / "arriving").rglob("*"))
+
+
+def test_what_waited_and_does_not_continue_the_log_is_thrown_away(mirror: MirrorFolder) -> None:
+    cut = published(entries(700, "b"))
+    del cut["/tile/entries/002.p/188"]
+    assert pulled(mirror, cut).outcome is PullOutcome.UNREACHABLE
+    assert mirror.arriving(Tile(None, 0, 256))
+    assert pulled(mirror, published(entries(700))).outcome is PullOutcome.NOT_SIGNED
+    assert pulled(mirror, published(entries(700))).outcome is PullOutcome.NEW
+    assert list(mirror.entries()) == entries(700)
 
 
 BUNDLE = "/tile/entries/001.p/144"
@@ -191,7 +223,8 @@ def test_a_pull_that_is_killed_leaves_a_mirror_that_goes_on(mirror: MirrorFolder
     script = (
         "import sys\nfrom pathlib import Path\n"
         "from cryoflux.network.fetching import Fetcher\n"
-        "from cryoflux.network.pulling import MirrorFolder, pull\n"
+        "from cryoflux.network.mirror import MirrorFolder\n"
+        "from cryoflux.network.pulling import pull\n"
         "from cryoflux.receipts.checkpoint import parse_verifier_key\n"
         "mirror = MirrorFolder(Path(sys.argv[1]), parse_verifier_key(sys.argv[2]))\n"
         "with Fetcher() as fetcher:\n    print(pull(mirror, sys.argv[3], fetcher).outcome.value)\n"

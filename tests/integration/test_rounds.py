@@ -22,13 +22,17 @@ from cryoflux.network.publishing import Publisher, publish
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import Node, OfferStatement, UpdateOffer
 from cryoflux.registry.composition import list_digest
-from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
+from cryoflux.report.round_words import round_lines
 from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.runs.guests_by_hand import GuestWishes, enter
 from cryoflux.runs.node_by_hand import composed_draft
 from cryoflux.verification.result import Status
+from cryoflux.witness.cosigned import log_key_of
 from node_log import AT
+from node_process import serving_node
+from node_tree import TreeNode, serving_tree
 from offered import OfferedState
 from public_node import shown
 from round_world import BUDGET, POLICY, SETTINGS, TASK, RoundNode, RoundNodes, make_nodes
@@ -40,6 +44,7 @@ from witness_process import witness
 pytestmark = pytest.mark.process
 OTHER_LOOKS = Path(__file__).parents[1] / "other_looks.py"
 ROGUE = "cryoflux.network.demo.rogue"
+GENEROUS = Path(__file__).parents[1] / "generous.py"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,22 @@ def test_a_round_adopts_what_helps(pulled: RoundNodes, adopted: tuple[RoundNodes
     assert "1 round, 1 update adopted" in north.verified()
 
 
+def test_who_joins_late_takes_the_whole_list_of_another_in_one_look(nodes: RoundNodes) -> None:
+    """South's newest update was trained on its first one: north, which has learned nothing, takes both."""
+    north, south = nodes["north"], nodes["south"]
+    south.offers("#2")
+    north.pulls(south)
+    north.round()
+    (record,) = north.rounds
+    (step,) = record.steps
+    assert (step.update.adapter, step.kind, step.amount) == (south.offered, StepKind.MIX, "1")
+    assert "with its proposer's whole list" in "\n".join(round_lines(record))
+    assert north.head == south.head, "byte for byte"
+    assert north.told.tasks[TASK].composition == south.told.tasks[TASK].composition
+    assert len(north.looks) == 1
+    assert "composed again from its list of 2 updates" in north.verified()
+
+
 def test_the_joules_of_a_round_are_on_the_books(adopted: tuple[RoundNodes, Outcome]) -> None:
     nodes, outcome = adopted
     north, summary = nodes["north"], outcome.summary
@@ -98,6 +119,10 @@ def test_the_joules_of_a_round_are_on_the_books(adopted: tuple[RoundNodes, Outco
     (record,) = north.rounds
     assert 0 < record.energy.microjoules < record.energy.reserved_microjoules
     assert summary["joules"] == record.energy.microjoules / 1e6
+    charged = north.told.charged
+    (event,) = outcome.of("round")
+    session_uj = max(0, north.entries[-1].session.energy.microjoules)  # it ends after the round
+    assert event["rounds_share"] == record.energy.microjoules * 10**6 // (charged.all_uj - session_uj) / 1e6
     spent_uj = sum(
         one.energy.microjoules
         for entry in north.entries
@@ -136,7 +161,7 @@ def test_nothing_that_others_see_tells_what_a_look_has_found(
     seen = [*shown(north.network.public).values(), *envelopes, (events.stdout + events.stderr).encode()]
     told = {name for name, secret in secrets(north).items() if any(secret in one for one in seen)}
     assert told == set()
-    assert any(str(north.rounds[0].search.new_loss_sum).encode() in one for one in envelopes), (
+    assert any(str(north.rounds[0].search.spread_nano_nat).encode() in one for one in envelopes), (
         "found if there"
     )
     guest = north.node.guest.said.root
@@ -310,8 +335,18 @@ def test_a_recall_leaves_what_came_after(after: RoundNodes, pulled: RoundNodes) 
     assert verdicts(north) == {second: MemberVerdict.ADOPTED}
     adopted = north.rounds[-1].steps
     genesis = north.told.tasks[TASK].composition.genesis
+    twin = RoundNode(shutil.copytree(north.state, after.folder / "twin", symlinks=True))
+    both = ("capsule", "recall", first, "--reason", "a test", "--with-descendants", "--json")
+    said = json.loads(twin.ran(*both).stdout)
+    assert (said["also_recalled"], said["updates"], twin.head) == ([second], 0, genesis)
     said = json.loads(north.ran("capsule", "recall", first, "--reason", "a test", "--json").stdout)
     assert not said["same_as_before"]
+    (below,) = said["descendants"]
+    assert below == {"capsule": second, "was_adopted": True, "in_head": True, "own": False} | {
+        "offered_by": [log_key_of(south.state).name]
+    }
+    listed = json.loads(north.ran("capsule", "list", "--json").stdout)["capsules"]
+    assert {one["capsule"]: one["recalled_below"] for one in listed} == {first: [], second: [first]}
     composed = north.told.tasks[TASK].composition
     assert [term.adapter for term in composed.terms] == [second]
     (step,) = adopted
@@ -481,16 +516,45 @@ def test_what_cannot_be_composed_has_its_verdict_and_the_others_go_on(after: Rou
     north.require_balance()
 
 
-@pytest.mark.parametrize("adopt", ["when-it-pays", "never"])
-def test_a_run_makes_rounds_where_it_may(nodes: RoundNodes, adopt: str) -> None:
+@pytest.mark.parametrize(
+    ("adopt", "share", "made"), [("when-it-pays", "1", 1), ("when-it-pays", "0.1", 0), ("never", "1", 0)]
+)
+def test_a_run_makes_rounds_where_it_may(nodes: RoundNodes, adopt: str, share: str, made: int) -> None:
+    """The log has settled far less than ten times what a round reserves."""
     north = nodes["north"]
     run = ("run", *BUDGET, "--attempts", 1, "--json")
-    outcome = north.ran(*run, CRYOFLUX_ADOPT=adopt, CRYOFLUX_MAX_STEPS="8")
-    assert len(outcome.of("round")) == outcome.summary["rounds"] == (adopt == "when-it-pays")
+    outcome = north.ran(*run, CRYOFLUX_ADOPT=adopt, CRYOFLUX_ADOPT_SHARE=share, CRYOFLUX_MAX_STEPS="8")
+    assert len(outcome.of("round")) == outcome.summary["rounds"] == made
     assert outcome.summary["attempts"] == 1
     assert len(north.rounds) == outcome.summary["rounds"]
     north.require_balance()
     holds(north)
+
+
+def test_a_stranger_is_a_candidate_as_far_as_the_joules_pay_and_who_gives_it_more_is_refuted(
+    nodes: RoundNodes, tmp_path: Path
+) -> None:
+    north, south = nodes["north"], nodes["south"]
+    east = TreeNode(tmp_path / "east")
+    east.offer()
+    with serving_node(south.state) as there, serving_tree(east.tree) as url:
+        east.publish(peers=[{"log_key": str(log_key_of(south.state)), "url": there.url}])
+        known = f"{POLICY}strangers 1%\nnode east {east.vkey} {url}\n"
+        north.network.known_peers.write_text(known)
+        (drawn,) = json.loads(north.ran("node", "pull", "--json").stdout)["strangers"]
+    east.close()
+    assert drawn["fetched"] == 1
+    before = len(north.entries)
+    assert "Nothing that others offer waits" in north.ran("node", "round", *BUDGET).stdout
+    assert len(north.entries) == before, "a hundredth of its joules pays for no round"
+    generous = python(GENEROUS, "node", "round", *BUDGET, "--state", north.state, env=environment(**SETTINGS))
+    said = ended(generous)
+    assert said.code == 0, said.stderr
+    assert f"         {drawn['name']}/1  adopted" in said.stdout
+    (intent,) = [entry.round_intent for entry in north.entries if entry.round_intent is not None]
+    assert [one.by_lottery for one in intent.candidates] == [True]
+    wrong = [check.detail for check in verify_target(north.state).checks if check.status is Status.FAIL]
+    assert any("more strangers than a hundredth" in one for one in wrong)
 
 
 def test_a_guard_set_that_gets_worse_bars_the_look(nodes: RoundNodes) -> None:
@@ -499,12 +563,14 @@ def test_a_guard_set_that_gets_worse_bars_the_look(nodes: RoundNodes) -> None:
     labels = sorted(tiny.TOPICS)
     turned = {label: labels[(at + 1) % len(labels)] for at, label in enumerate(labels)}
     rows = [(text, turned[label]) for text, label in tiny.sentences(60, 5)]
-    guard = nodes.folder / "guard.jsonl"
-    guard.write_text("".join(json.dumps({"label": label, "text": text}) + "\n" for text, label in rows))
+    guard = tiny.write_csv(nodes.folder / "guard.csv", rows)
     north.round(CRYOFLUX_GUARDS=str(guard))
     (record,) = north.rounds
     assert (record.outcome, record.look, record.reason.code) == (RoundOutcome.UNSHOWN, None, "round.unsafe")
-    assert [(one.name, one.count, one.passed) for one in record.guards] == [("guard.jsonl", 60, False)]
+    digest = sha256_hex(guard.read_bytes())
+    assert [(one.name, one.sha256, one.count, one.passed) for one in record.guards] == [
+        ("guard.csv", digest, 60, False)
+    ]
     assert verdicts(north) == {nodes["south"].offered: MemberVerdict.UNSAFE}
     assert (north.head, north.looks) == (before, [])
     holds(north)

@@ -20,6 +20,7 @@ from cryoflux.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 TOO_LOW_OR_HIGH = {
+    "adopt_share": (-0.1, 1.1),
     "candidates": (0, 49),
     "seed": (-1, 2**32),
     "query_count": (29, 1025),
@@ -120,6 +121,7 @@ WITHOUT_FLAG = {
     "keep",  # of a state: what it keeps does not change from run to run
     "prune",  # the same
     "adopt",  # what a node takes of others does not change from run to run
+    "adopt_share",  # the same
     "candidates",  # the same
     "guards",  # the same
     "currency",  # the same

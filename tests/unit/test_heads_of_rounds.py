@@ -103,7 +103,7 @@ def test_own_updates_stand_under_a_round_and_a_recall() -> None:
     for entry in log.entries:
         if (said := entry.receipt or entry.round or entry.recall) is not None:
             lines.take(said)
-    assert lines.standing() == {1, last.index}
+    assert lines.standing() == {1, 5, last.index}, "and the round that the line goes on by"
     assert lines.from_before() == ()
 
 
@@ -141,7 +141,7 @@ def test_a_claim_of_everything_counts_rounds_and_none_of_gains_crosses_a_recall(
     made = node(log)
     log.session()
     figures = add_up(said for entry in log.entries if (said := told_by(entry)) is not None)
-    assert figures.estimate_uj == CHARGED_UJ
+    assert figures.estimate_uj == 3 * CHARGED_UJ, "an attempt and two rounds"
     assert figures.all_in is not None
     assert figures.all_in.uj == 4 * CHARGED_UJ
     assert figures.delta is not None
@@ -150,6 +150,19 @@ def test_a_claim_of_everything_counts_rounds_and_none_of_gains_crosses_a_recall(
     figures = add_up(said for entry in log.entries if (said := told_by(entry)) is not None)
     assert figures.delta is None
     assert "recall" in figures.no_gain
+
+
+def test_what_a_move_of_the_head_took_back_is_certified_no_more() -> None:
+    log = PlainLog()
+    made = node(log)
+    own = log.entries[1].receipt
+    assert own is not None
+    log.move(TASK, own.result, log.entries[1])
+    made.record(made.announce([made.candidate()]))
+    figures = add_up(said for entry in log.entries if (said := told_by(entry)) is not None)
+    assert (list(figures.certified), figures.withdrawn) == ([log.entries[-1].index], 1)
+    since = add_up(said for entry in log.entries[6:] if (said := told_by(entry)) is not None)
+    assert "went back behind the range" in since.no_sum
 
 
 def test_a_claim_of_everything_is_none_while_a_round_is_open() -> None:

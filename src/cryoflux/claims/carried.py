@@ -15,12 +15,14 @@ from typing import ClassVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from cryoflux.claims.backing import BackedRounds, backing_of
 from cryoflux.claims.document import Claim
 from cryoflux.claims.evaluation import Figures, Told, add_up, told_by
 from cryoflux.claims.evidence import root_over, unpack
 from cryoflux.errors import VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Checkpoint, parse_checkpoint
+from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import public_key_of
 from cryoflux.receipts.log_key import log_key_complaint, vouched_log_key
 from cryoflux.receipts.statement import Receipt
@@ -138,10 +140,11 @@ class Range(Fold):
         self.receipts: list[Receipt] = []
         """those that are here"""
         self.told: list[Told] = []
-        """the same, sessions and moves of heads, in order"""
+        """the same, sessions, rounds and moves of heads, in order"""
+        self._said_by_node: list[Entry] = []
 
-    def take(self, seen: Seen, memory: LogState) -> None:  # noqa: ARG002
-        """Look at the place of the next entry."""
+    def take(self, seen: Seen, memory: LogState) -> None:
+        """Look at the next entry: its place, and what it adds."""
         said = self._carried.claim.predicate
         if seen.entry is None or seen.entry.key is not None:
             return
@@ -152,13 +155,28 @@ class Range(Fold):
             self.findings.add(failed(seen.name, "is no entry of the range"))
         if seen.paired is not None:
             self.receipts.append(seen.paired.receipt)
+        if seen.entry.network is not None:
+            self._take_of_node(seen.entry, memory)
         if (told := told_by(seen.entry)) is not None:
             self.told.append(told)
+
+    def _take_of_node(self, entry: Entry, memory: LogState) -> None:
+        self._said_by_node.append(entry)
+        if (record := entry.round) is not None:
+            node = memory.nodes.get(record.task)
+            if node is None or record.intent not in node.open:
+                self.findings.add(failed("range", "begins within a round, whose announcement is not in it"))
 
     @property
     def figures(self) -> Figures:
         """What the range comes to."""
         return add_up(self.told)
+
+    @property
+    def backed(self) -> BackedRounds | None:
+        """What stands behind what its rounds certify; none where none does."""
+        figures = self.figures
+        return backing_of(self._said_by_node, figures.certified, figures.hi_uj, figures.tier)
 
     def conclude(self, memory: LogState) -> list[Check]:
         """The lines of the step."""
@@ -186,10 +204,13 @@ class Range(Fold):
 
 def _in_all(figures: Figures) -> str:
     over = f" of {figures.tasks} tasks" if figures.tasks > 1 else ""
-    if not figures.taken_back:
-        return f"{figures.attempts} attempts{over}"
-    back = f"{figures.taken_back} of {figures.kept} kept updates were taken back, and count for joules alone"
-    return f"{figures.attempts} attempts{over} ({back})"
+    back = []
+    if figures.taken_back:
+        back.append(f"{figures.taken_back} of {figures.kept} kept updates were taken back")
+    if figures.withdrawn:
+        back.append(f"{figures.withdrawn} accepted rounds were recalled or taken back")
+    counts = f" ({'; '.join(back)}, and count for joules alone)" if back else ""
+    return f"{figures.in_words}{over}{counts}"
 
 
 def open_question(step: NumberedStep, detail: str) -> list[Check]:

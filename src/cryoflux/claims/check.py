@@ -52,6 +52,7 @@ from cryoflux.verification.result import (
     failed,
     unknown,
 )
+from cryoflux.verification.rounds import ROUNDS, Rounds
 from cryoflux.verification.sections import Sections
 from cryoflux.verification.signature_pool import SignaturePool
 from cryoflux.verification.walk import Fold, concluded, walk
@@ -65,6 +66,7 @@ _ON_LOSSES = {Quantity.DELTA, Quantity.ACCURACY_GAIN, Quantity.LOSS_FIRST, Quant
 _BEFORE = {
     DECISIONS: "the bar of evidence and the choice of arms follow from earlier entries, which are not here",
     LINEAGE: "how often the holdout was used before is not here",
+    ROUNDS: "the lists, guest holdouts and bars of rounds follow from earlier entries, which are not here",
 }
 """what a range that does not begin with the log leaves open"""
 
@@ -149,6 +151,7 @@ def _walk(carried: Carried, sections: Sections, now_s: float | None) -> _Walked:
             Arithmetic(),
             Decisions(past=past),
             Lineage(material, past=past),
+            Rounds(material, past=past),
             joules,
         ]
         memory = walk(material.rows, folds, part=True)
@@ -158,7 +161,7 @@ def _walk(carried: Carried, sections: Sections, now_s: float | None) -> _Walked:
 
 def _lines(fold: Fold, memory: LogState, carried: Carried) -> list[Check]:
     found = concluded(fold, memory)
-    if carried.begins or fold.step not in _BEFORE:
+    if carried.begins or fold.step not in _BEFORE or not found:
         return found
     kept = [check for check in found if fold.step is not LINEAGE or check.status is not Status.OK]
     return [*kept, *open_question(fold.step, _BEFORE[fold.step])]
@@ -190,6 +193,8 @@ def _report(
         metering=walked.joules.metering() if walked else "",
         tasks=len({receipt.task.name for receipt in receipts}),
         readings=walked.range.figures.readings if walked else 1,
+        rounds=walked.range.figures.rounds if walked else 0,
+        backed=walked.range.backed if walked and said and said.backing is not None else None,
     )
 
 
@@ -248,7 +253,7 @@ def _check_holds(walked: _Walked, judged: list[EvaluatedClause]) -> list[Check]:
     expression = _expression(said.expression)
     judged += judge(figures, expression)
     claimed = [(value.quantity, value.value) for value in said.values]
-    findings = []
+    findings = [failed("claim", complaint) for complaint in _backed_by_others(walked, expression)]
     if claimed != _values(judged):
         # A claim of an older program is no forgery; whether it holds is said by what stands.
         older = judge(add_up(walked.range.told, taken_back=True), expression)
@@ -260,9 +265,17 @@ def _check_holds(walked: _Walked, judged: list[EvaluatedClause]) -> list[Check]:
             findings.append(unknown("claim", detail))
         else:
             findings.append(failed("claim", "its values are not those that its receipts come to"))
-    by = f"by what {len(walked.range.receipts)} receipts say of their energy, {_metering(walked)}"
+    records = len(walked.range.receipts) + figures.rounds
+    by = f"by what {records} receipts say of their energy, {_metering(walked)}"
     clauses = [check for found in judged for check in _clause(found, by, figures)]
     return [*conclude(HOLDS, findings, ""), *clauses]
+
+
+def _backed_by_others(walked: _Walked, expression: Expression) -> Iterator[str]:
+    """Whether a claim names other guest holdouts, lists or joules than stand behind what it certifies."""
+    backed = walked.range.backed if expression.on_certified else None
+    if walked.carried.claim.predicate.backing != (backed.backing if backed is not None else None):
+        yield "the guest holdouts, lists or joules that it names are not those of its rounds"
 
 
 def _metering(walked: _Walked) -> str:
@@ -284,15 +297,27 @@ def _expression(text: str) -> Expression:
     return expression
 
 
+def _withdrawn(figures: Figures) -> str:
+    gone = figures.withdrawn
+    return f", without {gone} accepted rounds that were recalled or taken back" if gone else ""
+
+
 def _clause(found: EvaluatedClause, by_meter: str, figures: Figures) -> list[Check]:
     quantity = found.clause.quantity
     value = in_words(found)
-    step = _ATTESTED if quantity in _ON_METER else HOLDS
+    step = _ATTESTED if quantity in _ON_METER | {Quantity.CERTIFIED} else HOLDS
     if not found.holds:
         return conclude(step, [failed(found.clause.text, value)], "")
+    return conclude(step, [], f"{found.clause.text}: {value}{_basis(quantity, by_meter, figures)}")
+
+
+def _basis(quantity: Quantity, by_meter: str, figures: Figures) -> str:
+    """What a comparison rests on, as it is said behind it."""
     basis = ""
     if quantity in _ON_METER:
         basis = f", {by_meter}"
+    elif quantity is Quantity.CERTIFIED:
+        basis = f", by sealed looks of the node's own{_withdrawn(figures)}"
     elif quantity in _ON_LOSSES:
         basis = ", by the signed losses, which were not recomputed here"
     if figures.taken_back and quantity is Quantity.KEPT:
@@ -303,4 +328,4 @@ def _clause(found: EvaluatedClause, by_meter: str, figures: Figures) -> list[Che
         basis = f", over {figures.readings} readings of holdouts{basis}"
     if figures.tasks > 1:
         basis = f", over {figures.tasks} tasks{basis}"
-    return conclude(step, [], f"{found.clause.text}: {value}{basis}")
+    return basis

@@ -30,6 +30,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from cryoflux.claims.backing import CertifiedBacking
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import VerificationError
 from cryoflux.files import read_beginning
@@ -93,6 +94,8 @@ class ClaimPredicate(Document, frozen=True):
     log_key: PublicKey
     """that signs its head"""
     claimed_at: Timestamp
+    backing: CertifiedBacking | None = None
+    """what stands behind certified nats; none where the expression names none"""
 
 
 class ClaimStatement(InTotoStatement, frozen=True, kw_only=True, tag="https://cryoflux.dev/claim/v1"):

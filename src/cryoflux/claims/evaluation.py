@@ -1,14 +1,15 @@
 """What a range of receipts comes to, and whether a claim about it holds: exact integers and fractions.
 
-Joules are summed over every attempt, whatever became of it: what a rejected or aborted one cost was spent as
-well. What was gained is summed over the updates that the head at the end of the range rests on: what a move
-of the head took back is in no model, and was paid for all the same. Two tasks have two heads, and no model
-gained what both did, so their gains are not added. An update of a chain was paid for by all of its attempts
-since one was kept: where some of these lie before the range, its gain has no value in it. What a round
-brought is sealed, and counts for nothing; after a recall nobody has measured what the head lost by it, so
-that gains have no sum. All-in, what rounds and runs spent beside attempts is added, where the range holds
-whole sessions. An interval is judged at the end that is worse for whoever claims: at most is compared with
-the upper end, at least with the lower one. Where joules are modelled, the ends are what is plausible.
+Joules are summed over every attempt and every round, whatever became of it: what a rejected or aborted one
+cost was spent as well. What was gained is summed over the updates that the head at the end of the range
+rests on: what a move of the head took back is in no model, and was paid for all the same. Two tasks have
+two heads, and no model gained what both did, so their gains are not added. An update of a chain was paid
+for by all of its attempts since one was kept: where some of these lie before the range, its gain has no
+value in it. What a round brought is sealed, and counts for nothing but the level that it certifies; after
+a recall nobody has measured what the head lost by it, so that gains have no sum. All-in, what runs spent
+beside attempts and rounds is added, where the range holds whole sessions. An interval is judged at the end
+that is worse for whoever claims: at most is compared with the upper end, at least with the lower one.
+Where joules are modelled, the ends are what is plausible.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ __all__ = [
     "values_of",
 ]
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypeAlias
 
+from cryoflux.claims.backing import certified_in
 from cryoflux.claims.readings import broken_line, count_readings, room_for_hits
 from cryoflux.errors import VerificationError
 from cryoflux.expression import (
@@ -98,6 +100,19 @@ class Figures:
     """holdouts, or ways to compute a loss on them, that the losses are of"""
     room: Fraction = Fraction()
     """share of the holdout that ``accuracy_gain`` may be off by, because its profile tolerates it"""
+    rounds: int = 0
+    """with a record"""
+    certified: Mapping[int, int] = field(default_factory=dict)
+    """place of a round's record → its level, nano-nats, of those that the head rests on"""
+    withdrawn: int = 0
+    """accepted rounds whose level counts no more"""
+    no_sum: str = ""
+    """why these levels cannot be added; empty where they can"""
+
+    @property
+    def in_words(self) -> str:
+        """How many there are."""
+        return f"{self.attempts} attempts" + (f" and {self.rounds} rounds" if self.rounds else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +154,10 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
     lines = _lines(in_order)
     standing, tasks = lines.standing(), {r.task.name for r in found}
     stand = [(r, said) for r, said in kept if taken_back or r.sequence in standing]
+    rounds = [said for said in in_order if isinstance(said, RoundResult)]
+    levels, withdrawn, no_sum = certified_in(
+        (said for said in in_order if isinstance(said, RoundResult | Recall)), standing
+    )
     no_gain = "" if taken_back else _no_gain({r.task.name for r, _ in stand}, lines) or broken_line(stand)
     if any(isinstance(said, Recall) for said in in_order):
         no_gain = no_gain or _RECALLED
@@ -147,6 +166,7 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
     gained = [said for _, said in stand]
     whole = [(r, said) for r, said in judged if said.read >= r.holdout.count]
     # Two tasks have two losses, and a sum over two units is none.
+    charged: list[Receipt | RoundResult] = [*found, *rounds]
     one = len(tasks) == 1 and all(said.metric.unit == NATS for _, said in whole)
     first = Fraction(whole[0][1].base_loss_sum, whole[0][1].read) if whole and one else None
     last = _loss_after(*whole[-1]) if whole and one else None
@@ -158,11 +178,11 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
         aborted=sum(r.outcome is Outcome.ABORTED for r in found),
         delta=None if no_gain else _delta(gained),
         accuracy_gain=None if no_gain else _accuracy_gain(gained),
-        lo_uj=sum(r.energy.lo_microjoules for r in found),
-        estimate_uj=sum(r.energy.microjoules for r in found),
-        hi_uj=sum(r.energy.hi_microjoules for r in found),
+        lo_uj=sum(r.energy.lo_microjoules for r in charged),
+        estimate_uj=sum(r.energy.microjoules for r in charged),
+        hi_uj=sum(r.energy.hi_microjoules for r in charged),
         all_in=_all_in(in_order),
-        tier=worst_tier(_tier(r) for r in found),
+        tier=worst_tier(_tier(r) for r in charged),
         loss_first=first,
         loss_last=last,
         taken_back=sum(r.sequence not in standing for r, _ in kept),
@@ -170,6 +190,10 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
         no_gain=no_gain,
         readings=count_readings(judged),
         room=Fraction() if taken_back else room_for_hits(stand),
+        rounds=len(rounds),
+        certified=levels,
+        withdrawn=withdrawn,
+        no_sum=no_sum or _from_before(lines),
     )
 
 
@@ -181,9 +205,15 @@ def _lines(told: Sequence[Told]) -> Lines:
     return lines
 
 
-def _no_gain(gained: set[str], lines: Lines) -> str:
+def _from_before(lines: Lines) -> str:
     if before := lines.from_before():
         return f"The head of {before[0]} went back behind the range, and what that took back is not in it."
+    return ""
+
+
+def _no_gain(gained: set[str], lines: Lines) -> str:
+    if before := _from_before(lines):
+        return before
     if len(gained) > 1:
         return f"{len(gained)} tasks have {len(gained)} heads, and no model gained what all of them did."
     return ""
@@ -280,11 +310,13 @@ def values_of(figures: Figures) -> dict[Quantity, Value | None]:
         Quantity.ALL_IN_ETA_ESTIMATE: _over(figures.delta, figures.all_in.uj) if figures.all_in else None,
         Quantity.ATTEMPTS: Fraction(figures.attempts),
         Quantity.KEPT: Fraction(figures.kept),
+        Quantity.ROUNDS: Fraction(figures.rounds),
+        Quantity.CERTIFIED: None if figures.no_sum else Fraction(sum(figures.certified.values())),
         Quantity.ABORTED: Fraction(figures.aborted),
         Quantity.ACCURACY_GAIN: figures.accuracy_gain,
         Quantity.LOSS_FIRST: figures.loss_first,
         Quantity.LOSS_LAST: figures.loss_last,
-        Quantity.TIER: figures.tier if figures.attempts else None,
+        Quantity.TIER: figures.tier if figures.attempts or figures.rounds else None,
     }
 
 
@@ -319,7 +351,7 @@ def _judge(figures: Figures, clause: Clause) -> EvaluatedClause:
         value += room if clause.operator.wants_little else -room
     if value is None:
         raise VerificationError(
-            f"{clause.quantity} has no value over {figures.attempts} attempts.",
+            f"{clause.quantity} has no value over {figures.in_words}.",
             why=_why_none(figures, clause.quantity),
             hint="Claim something else, or another range.",
         )
@@ -329,6 +361,8 @@ def _judge(figures: Figures, clause: Clause) -> EvaluatedClause:
 
 
 def _why_none(figures: Figures, quantity: Quantity) -> str:
+    if quantity is Quantity.CERTIFIED:
+        return figures.no_sum
     if figures.no_gain and quantity in ON_GAINS:
         return figures.no_gain
     return "No receipt of the range says anything that it could be computed from."

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cryoflux.claims.backing import backing_of
 from cryoflux.claims.check import check_claim
 from cryoflux.claims.document import (
     MAX_CLAIM_BYTES,
@@ -28,7 +29,7 @@ from cryoflux.claims.document import (
     format_claim,
     subject_of_head,
 )
-from cryoflux.claims.evaluation import EvaluatedClause, Told, add_up, judge, told_by
+from cryoflux.claims.evaluation import EvaluatedClause, Figures, Told, add_up, judge, told_by
 from cryoflux.claims.evidence import IndexRange, outside, pack
 from cryoflux.claims.report import ClaimReport
 from cryoflux.claims.wording import in_words, spelt
@@ -116,8 +117,8 @@ def make_claim(state: Path, text: str, scope: ClaimScope | None = None) -> Made:
     log = _read_log(state, witnessed=scope.witnessed)
     first, end = _range(log, scope)
     _require_closed(state, expression)
-    judged = _judged(log.entries[first:end], expression)
-    envelope = sign_document(_statement(log, (first, end), expression, judged), _signer(log), CLAIM_PAYLOAD)
+    statement = _statement(log, (first, end), expression)
+    envelope = sign_document(statement, _signer(log), CLAIM_PAYLOAD)
     content = format_claim(envelope, log.note, _evidence(log.entries, (first, end)))
     _require_small(content, log.entries[first:end])
     return Made(content, _checked(content, state))
@@ -222,9 +223,8 @@ def _fitting(entries: _Entries, span: IndexRange) -> str:
     return "--from 0"
 
 
-def _judged(entries: _Entries, expression: Expression) -> list[EvaluatedClause]:
-    told = [said for entry in entries if (said := told_by(entry)) is not None]
-    judged = judge(add_up(told), expression)
+def _judged(told: Sequence[Told], figures: Figures, expression: Expression) -> list[EvaluatedClause]:
+    judged = judge(figures, expression)
     wrong = [found for found in judged if not found.holds]
     if wrong:
         raise VerificationError(
@@ -251,20 +251,25 @@ def _instead(told: Sequence[Told], wrong: list[EvaluatedClause]) -> str:
     return f"True as it is estimated: {said}; the claim then says so, with the tier of its joules."
 
 
-def _statement(
-    log: _Log, span: IndexRange, expression: Expression, judged: list[EvaluatedClause]
-) -> ClaimStatement:
-    keys, point = log.state / KEYS_FOLDER, log.point
+def _statement(log: _Log, span: IndexRange, expression: Expression) -> ClaimStatement:
+    keys, point, entries = log.state / KEYS_FOLDER, log.point, log.entries[slice(*span)]
+    told = [said for entry in entries if (said := told_by(entry)) is not None]
+    figures = add_up(told)
+    judged = _judged(told, figures, expression)
+    backed = None
+    if expression.on_certified:
+        backed = backing_of(entries, figures.certified, figures.hi_uj, figures.tier)
     predicate = ClaimPredicate(
         expression=expression.text,
         values=[ClaimedValue(quantity=j.clause.quantity.value, value=spelt(j.value)) for j in judged],
         first=span[0],
         end=span[1],
-        attempts=sum(entry.receipt is not None for entry in log.entries[slice(*span)]),
+        attempts=figures.attempts,
         head=Head(origin=point.origin, size=point.size, root=point.root.hex()),
         first_key=PublicKey.of(load_public_key(keys / f"{RECEIPT_KEY}.pub")),
         log_key=PublicKey.of(load_public_key(keys / f"{LOG_KEY}.pub")),
         claimed_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        backing=backed.backing if backed is not None else None,
     )
     return ClaimStatement(subject=subject_of_head(point), predicate=predicate)
 

@@ -7,8 +7,10 @@ __all__ = ["ClaimReport"]
 from dataclasses import dataclass
 from typing import Any
 
+from cryoflux.claims.backing import BackedRounds
 from cryoflux.claims.evaluation import EvaluatedClause
-from cryoflux.claims.wording import sentence, shown, spelt
+from cryoflux.claims.wording import backed_in_words, sentence, shown, spelt
+from cryoflux.quantities import MICRO, NANO
 from cryoflux.verification.result import Report
 
 
@@ -30,6 +32,10 @@ class ClaimReport:
     """that the attempts of the range are of"""
     readings: int = 1
     """holdouts, or ways to compute a loss on them, that the losses of the range are of"""
+    rounds: int = 0
+    """with a record in the range"""
+    backed: BackedRounds | None = None
+    """what stands behind certified nats; none where the claim names none"""
 
     @property
     def ok(self) -> bool:
@@ -44,7 +50,8 @@ class ClaimReport:
     @property
     def sentence(self) -> str:
         """What is claimed, with the tier of its joules."""
-        return sentence(self.expression, self.judged, self.tasks, self.readings)
+        said = sentence(self.expression, self.judged, self.tasks, self.readings)
+        return said if self.backed is None else f"{said}; {backed_in_words(self.backed)}"
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object."""
@@ -69,6 +76,30 @@ class ClaimReport:
             "metering": self.metering,
             "task_count": self.tasks,
             "reading_count": self.readings,
+            "rounds": self.rounds,
+            "backing": _backing(self.backed),
             **where,
         }
         return {**self.report.to_json(), "claim": claim}
+
+
+def _backing(backed: BackedRounds | None) -> dict[str, Any] | None:
+    if backed is None:
+        return None
+    said = backed.backing
+    return {
+        "certified_nats": backed.nano / NANO,
+        "rounds": backed.rounds,
+        "guests": [
+            {
+                "root": root,
+                "was_opened": root in backed.opened,
+                "was_compared": backed.opened.get(root, False),
+            }
+            for root in said.guests
+        ],
+        "list_before": said.list_before,
+        "list_after": said.list_after,
+        "upper_joules": said.upper_microjoules / MICRO,
+        "tier": said.tier.value,
+    }

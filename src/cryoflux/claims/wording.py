@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["in_words", "sentence", "shown", "spelt"]
+__all__ = ["backed_in_words", "in_words", "sentence", "shown", "spelt"]
 
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
+from cryoflux.claims.backing import BackedRounds
 from cryoflux.claims.evaluation import ON_LOSSES, EvaluatedClause, Value
 from cryoflux.expression import ESTIMATES, INTERVALS, Quantity, unit_of
 from cryoflux.quantities import RangeKind, Tier, worst_tier
@@ -73,3 +74,23 @@ def sentence(expression: str, judged: Sequence[EvaluatedClause], tasks: int = 1,
     how = [", by the end of the interval that is worse for the claim"] if bounds else []
     how += [", as estimated"] if estimates else []
     return f"{expression}; joules: {tier.value}{' and'.join(how)}"
+
+
+def backed_in_words(backed: BackedRounds) -> str:
+    """How nats were certified: by whose holdouts, opened or not, of which lists; and who did it again."""
+    said = backed.backing
+    guests = f"{len(said.guests)} guest holdout{'' if len(said.guests) == 1 else 's'} of the node's own"
+    roots = ", ".join(f"{root[:16]}… ({_opened(backed.opened.get(root))})" for root in said.guests)
+    counted = f"{backed.rounds} round{'' if backed.rounds == 1 else 's'}"
+    return (
+        f"certified by {counted}, each by one sealed look at {guests}: {roots}; from the list "
+        f"{said.list_before[:16]}… to {said.list_after[:16]}…; reproduced by nobody in this file"
+    )
+
+
+def _opened(compared: bool | None) -> str:  # noqa: FBT001 - it is all that there is
+    if compared is None:
+        return "opened: no, the bits are its word"
+    if compared:
+        return "opened: yes, its sums give the levels"
+    return "opened: yes, but entered before this range, so that its sums are not compared"

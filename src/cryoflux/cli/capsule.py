@@ -17,6 +17,8 @@ from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import ModelError, UsageError, VerificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryoflux.config import Settings
     from cryoflux.network.capsule import CheckedCapsule
     from cryoflux.queries.capsules import CapsuleView
@@ -132,11 +134,14 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show who offers an update, since when, what it was trained on, and what rounds here found."""
+    from cryoflux.cli.capsule_words import descendant_document, descendant_lines
     from cryoflux.queries.capsules import capsules_here, fetched_capsule, find_capsule, view_of_checked
+    from cryoflux.queries.descendants import Descendant, descendants_of, memory_here
     from cryoflux.state import StateFolder
 
     settings, folder = settings_of(state)
     chosen, path = policy_of(settings, policy), Path(target)
+    below: list[Descendant] = []
     if path.exists():
         file = _file(path)
         view = (
@@ -144,12 +149,17 @@ def show(
         )
     else:
         here = StateFolder(folder)
-        view = find_capsule(capsules_here(here, chosen), target, here)
+        every = capsules_here(here, chosen)
+        view = find_capsule(every, target, here)
+        below = descendants_of(view.capsule, every, memory_here(here), here)
     if as_json:
-        emit_json("capsule.show/1", _document(view))
+        descendants = [descendant_document(one) for one in below]
+        emit_json("capsule.show/1", {**_document(view), "descendants": descendants})
         return
     for name, value in _shown(view).items():
         stdout.print(f"{name:<12} {value}", indent=13)
+    for line in descendant_lines(below):
+        stdout.print(line)
 
 
 def _file(target: Path) -> Path:
@@ -189,6 +199,7 @@ def _document(view: CapsuleView) -> dict[str, Any]:
         "joules_spent": view.receipt.energy.microjoules / MICRO,
         "tier": view.receipt.energy.tier.value,
         "terms": view.offer.terms,
+        "recalled_below": list(view.recalled),
         "used": [
             {"entry": one.entry, "verdict": one.verdict.value, "certified_delta": one.level / NANO}
             for one in view.used
@@ -215,8 +226,13 @@ def _shown(view: CapsuleView) -> dict[str, str]:
         "paid": f"{format_energy(energy.microjoules)}, {energy.tier.value}",
         "adapter": f"{byte_text(offer.adapter_bytes)}, {'here' if view.here else 'not here'}",
         "certified": _certified(view),
+        **({"rests on": f"recalled here: {_named(view.recalled)}"} if view.recalled else {}),
         "terms": offer.terms or "none stated",
     }
+
+
+def _named(capsules: Sequence[str]) -> str:
+    return ", ".join(f"{one[:16]}…" for one in capsules)
 
 
 def _committed(view: CapsuleView) -> str:
@@ -283,13 +299,14 @@ def _check_files(folder: Path, found: CheckedCapsule) -> None:
 
 
 def _done(found: CheckedCapsule, *, whole: bool) -> list[str]:
+    from cryoflux.quantities import utc_label
     from cryoflux.report.version_words import byte_text
 
     offer = found.offer
     when = (
         "no witness is needed by this policy"
         if found.committed_s is None
-        else f"a quorum of its witnesses had seen the receipt at {_label(found.committed_s)}"
+        else f"a quorum of its witnesses had seen the receipt at {utc_label(found.committed_s)}"
     )
     both = f"entries {offer.sequence} (offer) and {offer.receipt_at} (receipt)"
     trained = _trained_on(len(found.update.parent), found.update.genesis)
@@ -302,12 +319,6 @@ def _done(found: CheckedCapsule, *, whole: bool) -> list[str]:
         size = byte_text(offer.adapter_bytes)
         lines.append(f"adapter ({size}) and settings are the bytes that were signed: a plain LoRA, finite")
     return lines
-
-
-def _label(time_s: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _HEADING = ("capsule", "from", "task", "Δ", "size", "offered", "committed", "here")
@@ -344,5 +355,10 @@ def list_capsules(
         for one in found
     ]
     stdout.table([_HEADING, *rows], _RIGHT)
+    for one in found:
+        if one.recalled:
+            whose = "offered by this log" if one.own else f"offered by {one.origin}"
+            said = f"{one.capsule[:12]}, {whose}, was trained on top of what was recalled here"
+            stdout.print(f"note: {said}: {_named(one.recalled)}")
     if not found:
         stdout.print("Nothing is offered here yet: cryoflux capsule offer ID offers an update.")

@@ -5,12 +5,16 @@ from __future__ import annotations
 __all__ = ["recall"]
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+
+if TYPE_CHECKING:
+    from cryoflux.queries.descendants import Descendant
+    from cryoflux.runs.by_hand import VersionsByHand
 
 
 def recall(
@@ -20,6 +24,10 @@ def recall(
         Path | None,
         typer.Option("--evidence", metavar="FILE", help="A file that shows why; its digest is signed."),
     ] = None,
+    with_descendants: Annotated[
+        bool,
+        typer.Option("--with-descendants", help="Recall adopted ones that were trained on top of it, too."),
+    ] = False,
     task: Annotated[
         str, typer.Option("--task", metavar="NAME", help="Whose head is composed.")
     ] = "lora_delta",
@@ -27,6 +35,7 @@ def recall(
     as_json: JsonOption = False,
 ) -> None:
     """Take an adopted update out of the head, which is then the one that never adopted it."""
+    from cryoflux.cli.capsule_words import descendant_document, descendant_lines
     from cryoflux.digests import file_digest
     from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.node_by_hand import adopted_named
@@ -35,20 +44,39 @@ def recall(
     settings, folder = settings_of(state)
     shown = file_digest(evidence) if evidence is not None else ""
     with versions_by_hand(folder, settings, "cryoflux capsule recall") as opened:
-        found = take_out(opened, adopted_named(opened, sha, task), task, reason, shown)
+        capsule = adopted_named(opened, sha, task)
+        found, also = take_out(opened, capsule, task, reason, shown), list[str]()
+        for one in _descendants(opened, capsule) if with_descendants else ():
+            if one.adopted:
+                why = f"it rests on {capsule[:16]}…: {reason}"
+                found, also = take_out(opened, one.capsule, task, why, shown), [*also, one.capsule]
+        below = _descendants(opened, capsule)
     if as_json:
         emit_json(
             "capsule.recall/1",
             {
                 "event": "recalled",
-                "capsule": found.capsule,
+                "capsule": capsule,
                 "task_name": task,
                 "base_model_hash": found.head.digest,
                 "updates": found.updates,
                 "same_as_before": found.same_as_before,
+                "also_recalled": also,
+                "descendants": [descendant_document(one) for one in below],
             },
         )
         return
     updates = f"{found.updates} update{'' if found.updates == 1 else 's'}"
     same = ": the version from before it was adopted, byte for byte" if found.same_as_before else ""
-    stdout.print(f"recalled {found.capsule[:16]}…; the head is {found.head.digest[:16]}…, of {updates}{same}")
+    stdout.print(f"recalled {capsule[:16]}…; the head is {found.head.digest[:16]}…, of {updates}{same}")
+    for other in also:
+        stdout.print(f"recalled {other[:16]}… too, which was trained on top of it")
+    for line in descendant_lines(below):
+        stdout.print(line)
+
+
+def _descendants(opened: VersionsByHand, capsule: str) -> list[Descendant]:
+    from cryoflux.queries.capsules import capsules_here
+    from cryoflux.queries.descendants import descendants_of
+
+    return descendants_of(capsule, capsules_here(opened.state), opened.memory, opened.state)

@@ -118,7 +118,8 @@ def print_claim_verdict(found: ClaimReport, *, strict: bool = False) -> None:
         stdout.print(said, markup=False)
         return
     open_ = sum(check.status.value == "unknown" for check in checks)
-    where = f"entries {found.first} to {found.end - 1}, {report.receipts} attempts"
+    rounds = f" and {found.rounds} rounds" if found.rounds else ""
+    where = f"entries {found.first} to {found.end - 1}, {report.receipts} attempts{rounds}"
     where += ", the whole log up to its head" if found.whole else f", a part of {found.size} entries"
     left_out = f", except: {'; '.join(report.exceptions)}" if report.exceptions else ""
     stdout.print(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 __all__ = ["app"]
 
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryoflux.cli.chosen import state_of
+from cryoflux.cli.chosen import settings_of, state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.contract_new import new_contract
 from cryoflux.cli.contract_options import (
@@ -36,8 +36,10 @@ from cryoflux.cli.contract_words import (
     NO_MONEY,
     check_document,
     evidence_document,
+    look_document,
     print_check,
     print_differences,
+    print_look,
     print_verdict,
     verdict_document,
 )
@@ -119,8 +121,8 @@ def accept_contract(
     from cryoflux.runs.contracting import accept_terms
 
     terms = read_contract(file)
-    with signing(state) as (hand, origin):
-        entry, path = accept_terms(hand, terms, origin, datetime.now(UTC)), hand.state.path
+    with signing(state) as hand:
+        entry, path = accept_terms(hand, terms), hand.state.path
     say_signed("accepted", terms, entry, path, as_json=as_json)
 
 
@@ -130,6 +132,9 @@ def look_at_contract(
     unavailable: Annotated[
         bool, typer.Option("--unavailable", help="Say that the bytes of what was offered could not be had.")
     ] = False,
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="ENERGY", help="Granted for it; what it takes more is charged.")
+    ] = "100J",
     log: LogOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
@@ -137,26 +142,23 @@ def look_at_contract(
     """As the buyer, look at the window that is due, once, and publish a bit for each clause."""
     from cryoflux.network.contracts.due import ContractLogs
     from cryoflux.network.contracts.logs import read_logs
+    from cryoflux.quantities import parse_energy
     from cryoflux.runs.contract_look import look_at_window
     from cryoflux.runs.contracting import contract_at, folders_of, refuse_stranger
+    from cryoflux.runs.metered_by_hand import metered_by_hand
 
-    path = state_of(state)
+    settings, path = settings_of(state)
     terms = contract_at(path, contract)
     logs = ContractLogs(terms, read_logs(terms, log or folders_of(path), strict=bool(log)))
-    with signing(state) as (hand, origin):
-        refuse_stranger(hand.memory, terms, origin)
-        found = look_at_window(hand, terms, logs, evaluator_of(terms), unavailable=unavailable)
-    bits = dict(zip(terms.clauses, found.said.kept, strict=True))
+    granted_uj = parse_energy(budget)
+    with signing(state) as hand:
+        refuse_stranger(hand, terms)
+        meter = partial(metered_by_hand, hand, settings, granted_uj, "cryoflux contract look --budget")
+        found = look_at_window(hand, terms, logs, evaluator_of(terms), meter=meter, unavailable=unavailable)
     if as_json:
-        clauses = [{"clause": text, "kept": bit} for text, bit in bits.items()]
-        document = {"event": "looked", "contract": terms.digest, "number": found.said.window + 1}
-        emit_json("contract.look/1", {**document, "clauses": clauses, "entry": found.entry.index})
-        return
-    stdout.print(f"window {found.said.window + 1}, entry {found.entry.index}:", markup=False)
-    for text, bit in bits.items():
-        stdout.print(f"  {text}: {'kept' if bit else 'not kept'}", markup=False)
-    opens = f"cryoflux node retire --root {terms.guest_root[:16]}"
-    stdout.print(f"Δ is sealed until its guest holdout is opened: {opens}", markup=False)
+        emit_json("contract.look/1", look_document(terms, found))
+    else:
+        print_look(terms, found)
 
 
 @app.command("evaluate")
@@ -190,8 +192,9 @@ def sign_result(
 
     terms, verdict, told = _evaluated(contract, log, state)
     written = []
-    with signing(state) as (hand, origin):
-        refuse_stranger(hand.memory, terms, origin)
+    with signing(state) as hand:
+        apart = list(results_apart(verdict, told, hand.origin))
+        refuse_stranger(hand, terms)
         results = hand.memory.nodes[terms.task].contracts[terms.digest].results
         for one in verdict.windows:
             said = results.get(one.window)
@@ -200,7 +203,6 @@ def sign_result(
                 written.append((one, write_result(hand, terms, verdict, one)))
         if written:
             hand.published(binding=False)
-    apart = list(results_apart(verdict, told, origin))
     if as_json:
         signed = [
             {"number": one.window + 1, "standing": one.standing.value, "entry": entry.index}
@@ -211,6 +213,7 @@ def sign_result(
                 "number": one.window + 1,
                 "origin": one.origin,
                 "standing": one.standing.value,
+                "clause": one.clause.clause if one.clause is not None else None,
                 "mine": evidence_document(one.mine) if one.mine is not None else None,
                 "theirs": evidence_document(one.theirs) if one.theirs is not None else None,
             }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["new_contract"]
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,10 +72,10 @@ def new_contract(
 
     _refuse_two(seller, buyer)
     text, spans, terms_list = _text(policy), _windows(first, window, windows), _list(start)
-    with signing(state) as (hand, origin):
+    with signing(state) as hand:
         entries = hand.entries() if spread_from else []
         asked = TermsAsked(
-            parties=(seller, origin) if seller else (origin, buyer),
+            parties=(seller, hand.origin) if seller else (hand.origin, buyer),
             policy=text,
             task=task,
             clauses=tuple(clause or SOME_CLAUSES),
@@ -93,7 +93,7 @@ def new_contract(
             start_list=terms_list,
         )
         terms = terms_for(asked, hand.memory)
-        entry, path = propose_terms(hand, terms, origin, datetime.now(UTC)), hand.state.path
+        entry, path = propose_terms(hand, terms), hand.state.path
     say_signed("proposed", terms, entry, path, as_json=as_json)
 
 

@@ -75,13 +75,13 @@ LogOption = Annotated[
 
 
 @contextmanager
-def signing(state: str | None) -> Iterator[tuple[VersionsByHand, str]]:
-    """A state to write into, and the origin of its log."""
+def signing(state: str | None) -> Iterator[VersionsByHand]:
+    """A state to write into."""
     from cryoflux.runs.by_hand import versions_by_hand
 
     settings, path = settings_of(state)
     with versions_by_hand(path, settings, "cryoflux contract") as hand:
-        yield hand, hand.origin
+        yield hand
 
 
 def evaluator_of(terms: AgreedTerms) -> Evaluate:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-__all__ = ["check_document", "print_check", "print_differences", "print_verdict", "verdict_document"]
+__all__ = [
+    "check_document",
+    "evidence_document",
+    "look_document",
+    "print_check",
+    "print_differences",
+    "print_look",
+    "print_verdict",
+    "verdict_document",
+]
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cryoflux.cli.console import stdout
+from cryoflux.quantities import MICRO, format_energy, utc_label
 
 if TYPE_CHECKING:
     from cryoflux.network.contracts.evaluation import ContractVerdict
     from cryoflux.network.contracts.power import ContractTerms, Planned
     from cryoflux.receipts.contract_parts import AgreedTerms, ContractEvidence
     from cryoflux.runs.contract_check import CheckedTerms, ResultsApart
+    from cryoflux.runs.contract_look import LookedAt
 
 _MARKS = {"fulfilled": "✓", "breached": "✗"}
 NO_MONEY = "No money moves: this is what both logs say, and what is owed is between the parties."
@@ -70,6 +80,35 @@ def print_check(found: CheckedTerms) -> None:
             stdout.print(f"  would do: {one.words} (needs {needed})", markup=False)
 
 
+def look_document(terms: AgreedTerms, found: LookedAt) -> dict[str, Any]:
+    """A look at a window, as JSON."""
+    spent = found.charged
+    kept = zip(terms.clauses, found.said.kept, strict=True)
+    return {
+        "event": "looked",
+        "contract": terms.digest,
+        "number": found.said.window + 1,
+        "clauses": [{"clause": text, "kept": bit} for text, bit in kept],
+        "entry": found.entry.index,
+        "joules_spent": spent.uj / MICRO if spent is not None else None,
+        "joules_lo": spent.lo_uj / MICRO if spent is not None else None,
+        "joules_hi": spent.hi_uj / MICRO if spent is not None else None,
+        "tier": spent.tier.value if spent is not None else None,
+    }
+
+
+def print_look(terms: AgreedTerms, found: LookedAt) -> None:
+    """A look at a window, in words."""
+    stdout.print(f"window {found.said.window + 1}, entry {found.entry.index}:", markup=False)
+    for text, bit in zip(terms.clauses, found.said.kept, strict=True):
+        stdout.print(f"  {text}: {'kept' if bit else 'not kept'}", markup=False)
+    if found.charged is not None:
+        cost = f"{format_energy(found.charged.uj)}, {found.charged.tier.value}"
+        stdout.print(f"looking has cost {cost}, which this log has as a session", markup=False)
+    opens = f"cryoflux node retire --root {terms.guest_root[:16]}"
+    stdout.print(f"Δ is sealed until its guest holdout is opened: {opens}", markup=False)
+
+
 def verdict_document(terms: AgreedTerms, verdict: ContractVerdict) -> dict[str, Any]:
     """What a contract came to, as JSON."""
     return {
@@ -81,9 +120,9 @@ def verdict_document(terms: AgreedTerms, verdict: ContractVerdict) -> dict[str, 
         "windows_found": [
             {
                 "number": one.window + 1,
-                "begins_at": _time(terms.windows.end_s(one.window) - terms.windows.length_s),
-                "ends_at": _time(terms.windows.end_s(one.window)),
-                "due_at": _time(terms.windows.due_s(one.window)),
+                "begins_at": utc_label(terms.windows.end_s(one.window) - terms.windows.length_s),
+                "ends_at": utc_label(terms.windows.end_s(one.window)),
+                "due_at": utc_label(terms.windows.due_s(one.window)),
                 "standing": one.standing.value,
                 "clauses": [
                     {"clause": each.clause, "standing": each.standing.value, "known": each.known.value}
@@ -115,7 +154,7 @@ def print_verdict(terms: AgreedTerms, verdict: ContractVerdict) -> None:
     stdout.print(f"contract {name}…: {verdict.standing.value} ({parties})", markup=False)
     for one in verdict.windows:
         mark = _MARKS.get(one.standing.value, "?")
-        until = _time(terms.windows.end_s(one.window))[:16].replace("T", " ")
+        until = utc_label(terms.windows.end_s(one.window))[:16].replace("T", " ")
         stdout.print(f"{mark} window {one.window + 1} until {until}: {one.standing.value}", markup=False)
         for each in one.clauses:
             line = f"    {each.clause}: {each.standing.value} ({_KNOWN[each.known.value]})"
@@ -142,11 +181,13 @@ def print_differences(found: Sequence[ResultsApart]) -> None:
         mine = in_words(one.mine) if one.mine is not None else "nothing"
         theirs = in_words(one.theirs) if one.theirs is not None else "nothing"
         stdout.print(
-            f"✗ window {one.window + 1}: {one.origin} signed {one.standing.value}. "
+            f"✗ window {one.window + 1}: {one.origin} signed {_signed(one)}. "
             f"First evidence that differs: {mine} here, {theirs} there.",
             markup=False,
         )
 
 
-def _time(time_s: int) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _signed(one: ResultsApart) -> str:
+    if one.clause is None:
+        return one.standing.value
+    return f"{one.standing.value}, and that {one.clause.clause} is {one.clause.standing.value}"

@@ -7,7 +7,6 @@ __all__ = ["HeadsOption", "app", "heads_folder"]
 import os
 import shlex
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ import typer
 from cryoflux.cli.console import JsonOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import UsageError
+from cryoflux.quantities import utc_label
 
 if TYPE_CHECKING:
     from cryoflux.verification.remembered import RememberedHead, RememberedLog
@@ -66,7 +66,7 @@ def _document(log: RememberedLog) -> dict[str, Any]:
     return {
         "origin": log.origin,
         "head": _head(head) if head is not None else None,
-        "verified": {"file": str(verified.path), "at": _at(verified.at_s)} if verified is not None else None,
+        "verified": {"file": str(verified.path), "at": utc_label(verified.at_s)} if verified else None,
         "evidence": [str(path) for path in log.evidence],
     }
 
@@ -81,10 +81,6 @@ def _head(head: RememberedHead) -> dict[str, Any]:
     }
 
 
-def _at(time_s: int) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _lines(log: RememberedLog) -> list[str]:
     lines = [log.origin]
     if (head := log.head) is not None:
@@ -92,7 +88,7 @@ def _lines(log: RememberedLog) -> list[str]:
         lines.append(f"  head      {head.point.size} entries, root {head.point.root.hex()[:16]}…{when}")
         lines.append(f"            {_WORD[head.binding.value]}")
     if log.verified is not None:
-        lines.append(f"  verified  what it had come to at {_at(log.verified.at_s)}, for --trust-memory")
+        lines.append(f"  verified  what it had come to at {utc_label(log.verified.at_s)}, for --trust-memory")
     lines += [f"  evidence  that it told two stories: {path}" for path in log.evidence]
     return lines
 

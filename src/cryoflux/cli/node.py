@@ -17,7 +17,7 @@ from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.node_audit import audit_peer
 from cryoflux.cli.node_books import show_books
 from cryoflux.cli.node_demo import demonstrate
-from cryoflux.cli.node_pull import peers_app, pull_peers
+from cryoflux.cli.node_pull import begin_peers, peers_app, pull_peers
 from cryoflux.cli.node_serve import serve_node
 from cryoflux.errors import UsageError
 from cryoflux.quantities import MICRO, parse_energy
@@ -89,12 +89,15 @@ def init(
             state_no_witnesses(opened)
         left = node_of(opened, task).guest
         origin = opened.origin
+    begun = begin_peers(settings, folder)
     if as_json:
         emit_json("node.init/1", _init_document(called, origin, entered, joined=joined))
         return
     stdout.print(f"node     {called}, {origin}" + ("" if joined else "; as it was said before"))
     for line in _entered_lines(entered):
         stdout.print(line)
+    if begun is not None:
+        stdout.print(f"peers    {begun} begins with the witnesses that you trust")
     if left is None:
         stdout.print(
             "         no guest holdout yet: it offers, and adopts nothing; enter one with --guest FILE"
@@ -157,7 +160,8 @@ def make_rounds(
 
     budget_uj = parse_energy(budget) if budget is not None else None
     sourced = load_settings({"state": state, "task": task})
-    if not waiting_offers(Path(sourced.settings.run.state), task):
+    reserve_uj = parse_energy(sourced.settings.attempt.reserve)
+    if not waiting_offers(Path(sourced.settings.run.state), task, reserve_uj):
         if as_json:
             emit_json("run/1", {"event": "summary", "rounds": 0, "rounds_kept": 0, "offers_waiting": 0})
         else:

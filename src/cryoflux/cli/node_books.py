@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["share_words", "show_books"]
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ import typer
 from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import UsageError
-from cryoflux.quantities import MICRO, NANO, efficiency, format_energy, format_nats
+from cryoflux.quantities import MICRO, NANO, efficiency, format_energy, format_nats, utc_label
 
 if TYPE_CHECKING:
     from cryoflux.network.books import NodeBook, ShareBound
@@ -41,15 +40,15 @@ def show_books(
     peers = read_peers(folder.known_peers)
     own = [own_record(path)] if (path / "receipts.db").is_file() else []
     logs, now_s = told_by(folder.path, peers, own)
-    books = books_of(logs, peers.verifier_origins, quorum, now_s)
+    verifiers = peers.verifier_origins | {record.origin for record in own}
+    books = books_of(logs, verifiers, quorum, now_s)
     names = {node.origin: node.name for node in peers.nodes} | {record.origin: "own" for record in own}
     if as_json:
         emit_json("node.books/1", _document(books, names, asked, quorum, now_s))
         return
     if not peers.verifiers:
-        stdout.print(
-            "No verifier is named, so nothing is confirmed or refuted: cryoflux node peers add --verifier …"
-        )
+        whose = "only your own verdicts count" if own else "nothing is confirmed or refuted"
+        stdout.print(f"No verifier is named, so {whose}: cryoflux node peers add --verifier …")
     for origin, book in sorted(books.items(), key=lambda pair: names[pair[0]]):
         stdout.print(f"{names[origin]}  {origin}")
         for line in _lines(book, asked):
@@ -75,7 +74,9 @@ def _lines(book: NodeBook, asked: Fraction) -> list[str]:
     standing = [one.standing for one in book.capsules]
     open_ = standing.count(Confirmation.OPEN)
     bound = ShareBound(book.decided, book.confirmed, book.holds_ppm)
-    lines.append(f"updates: {share_words(bound)}; {open_} of {len(standing)} open")
+    recalled = sum(one.recalled_by > 0 for one in book.capsules)
+    taken_back = f", {recalled} recalled by who had adopted it" if recalled else ""
+    lines.append(f"updates: {share_words(bound)}; {open_} of {len(standing)} open{taken_back}")
     if asked:
         lines.append(f"above {float(asked):g} nats/J: {share_words(book.paying(asked))}")
     lines.append(_efficiency(book))
@@ -109,7 +110,7 @@ def _document(
     found: Mapping[str, NodeBook], names: Mapping[str, str], asked: Fraction, quorum: int, now_s: int
 ) -> dict[str, Any]:
     nodes = [_node(found[origin], names[origin], asked) for origin in sorted(found)]
-    until = datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if now_s else None
+    until = utc_label(now_s) if now_s else None
     return {"nodes": nodes, "quorum": quorum, "until_at": until, "eta_asked_nats_per_joule": float(asked)}
 
 
@@ -136,6 +137,7 @@ def _node(book: NodeBook, name: str, asked: Fraction) -> dict[str, Any]:
                 "confirmed_by": one.confirmed_by,
                 "refuted_by": one.refuted_by,
                 "used_by": one.used_by,
+                "recalled_by": one.recalled_by,
                 "certified_nats": one.level / NANO,
                 "upper_joules": one.upper_uj / MICRO,
                 "counted": one.counted,

@@ -66,7 +66,8 @@ class _Demo:
 
     def __init__(self, folder: Path, processes: ExitStack) -> None:
         self._folder, self._processes = folder, processes
-        self._environment = {**os.environ, **_SETTINGS, "CRYOFLUX_TRUST": str(folder / "policy")}
+        said = {name: value for name, value in os.environ.items() if name != "COLUMNS"}  # wrapped here, once
+        self._environment = {**said, **_SETTINGS, "CRYOFLUX_TRUST": str(folder / "policy")}
         self._urls: dict[str, str] = {}
         self._servers: dict[str, subprocess.Popen[str]] = {}
 
@@ -78,15 +79,16 @@ class _Demo:
         self._cheat(offered)
         self._pull_and_round()
         self._two_histories()
-        self._take_back()
         self._open()
+        self._check_as_a_stranger()
+        self._take_back()
 
     # ---- the steps
 
     def _begin(self) -> None:
         from cryoflux.network.demo.data import cut_in_three
 
-        self._title("Two witnesses, and the embedded data cut in three by SHA-256(text); south is young")
+        self._title("Two witnesses; the embedded data cut in three by SHA-256(text), south young")
         counts = cut_in_three(self._folder)
         stdout.print(", ".join(f"{name}: {count} texts" for name, count in counts.items()))
         lines = []
@@ -103,20 +105,20 @@ class _Demo:
     def _train(self) -> None:
         self._title("north and south train, each on its own data; witnesses see every receipt")
         running = []
-        for name in ("north", "south"):
-            command = ("run", "--train", f"{name}.csv", "--state", name, *_TRAIN)
+        for name, seed in (("north", "1"), ("south", "2")):  # who begins alike looks like a copy
+            command = ("run", "--train", f"{name}.csv", "--state", name, "--seed", seed, *_TRAIN)
             self._show(command)
             running.append(self._start(command))
-        for process in running:
+        for name, process in zip(("north", "south"), running, strict=True):
             out, err = process.communicate()
             self._require(process.returncode, err)
-            self._tell(out, ("#", "holdout", "audit"))
+            self._tell(out, ("#", "holdout", "audit"), name)
         for name in ("north", "south"):
             guests = f"{name}-guests.csv"
             self._say("node", "init", "--name", name, "--guest", guests, "--state", name)
 
     def _offer(self) -> str:
-        self._title("Both offer the update that their head rests on; others may have it now that it is seen")
+        self._title("Both offer what their head rests on: it was witnessed, so others may have it")
         for name in ("north", "south"):
             self._say("capsule", "offer", self._newest_kept(name), "--state", name, keep=_NOTHING)
             self._serve_node(name)
@@ -127,7 +129,7 @@ class _Demo:
         return capsule
 
     def _cheat(self, capsule: str) -> None:
-        self._title("rogue takes north's update under another gauge, and one with its sign turned, and lies")
+        self._title("rogue offers north's update in another gauge, and one with its sign turned")
         source = self._folder / "taken"
         self._fetch(f"{self._urls['north']}/capsules/{capsule}", source)
         for kind in ("Copying", "Flipping"):
@@ -136,7 +138,7 @@ class _Demo:
             process = self._start((*command, "--budget", "100J", "--attempts", "1"), DEMO_NODE_SOURCE=source)
             out, err = process.communicate()
             self._require(process.returncode, err)
-            self._tell(out, ("#",))
+            self._tell(out, ("#",), "rogue")
         guests = "rogue-guests.csv"
         self._say("node", "init", "--name", "rogue", "--guest", guests, "--state", "rogue", keep=("node",))
         shutil.copytree(self._folder / "rogue", self._folder / "rogue-2", symlinks=True)
@@ -153,7 +155,7 @@ class _Demo:
         for name in ("south", "north"):
             candidates = tuple(f"         {other}/" for other in ("north", "south", "rogue"))
             keep = ("round ", *candidates, "rounds")
-            self._say("node", "round", "--budget", "200J", "--state", name, keep=keep)
+            self._say("node", "round", "--budget", "200J", "--state", name, keep=keep, who=name)
 
     def _two_histories(self) -> None:
         self._title("rogue shows south another history than the one that witnesses have seen")
@@ -166,21 +168,39 @@ class _Demo:
         self._say("node", "books", "--state", "south")
 
     def _take_back(self) -> None:
-        adopted = self._adopted("south")
-        if adopted is None:
+        if (adopted := self._adopted("south")) is None:
             return
-        self._title("An update is found to be poisoned: the head is as if it had never been adopted")
+        self._title("An update turns out poisoned: the head is as if it had never been adopted")
         self._say("capsule", "recall", adopted, "--reason", "it was poisoned", "--state", "south")
         self._say("verify", "south", "--no-memory", keep=("✓ 17", "✗", "✓ VERIFIED"))
 
     def _open(self) -> None:
-        self._title("south retires its guest holdout: strangers make its sealed verdicts again")
+        self._title("south opens its guest holdout: anybody can make its sealed verdicts again")
         self._say("node", "retire", "--state", "south")
         time.sleep(2)  # its server looks for what is new once a second
         self._say("node", "pull", "--state", "north", codes=(0, 1), keep=("south",))
-        self._say("node", "books", "--state", "north", keep=("south", "  guest"))
+        self._say("node", "books", "--state", "north")
+
+    def _check_as_a_stranger(self) -> None:
+        self._title("A stranger, who trained nothing, checks south's adoptions by public files")
+        stranger = self._folder / "stranger"
+        (stranger / "network").mkdir(parents=True)
+        shutil.copyfile(self._folder / "policy", stranger / "network/peers.txt")
+        genesis = self._genesis("south")
+        shutil.copytree(self._folder / "south/models" / genesis, stranger / "models" / genesis)
+        for name in ("south", "north"):
+            self._know("stranger", name)
+        self._say("node", "pull", "--state", "stranger")
+        audit = ("node", "audit", "south", "--recompute", "2", "--state", "stranger")
+        self._say(*audit, keep=("✓ 17", "✓ 11", "✓ 12", "?", "✗", "south:"))
 
     # ---- how they are taken
+
+    def _genesis(self, name: str) -> str:
+        """Digest of the version that all lists begin at; its files are in no public tree."""
+        rows = self._documents("receipts", "list", "--intents", "--state", name)[0]["entries"]
+        genesis: str = next(row["genesis_model_hash"] for row in rows if row["kind"] == "node")
+        return genesis
 
     def _adopted(self, name: str) -> str | None:
         found = self._documents("capsule", "list", "--state", name)[0]["capsules"]
@@ -233,11 +253,13 @@ class _Demo:
             for name in (ADAPTER, ADAPTER_CONFIG):
                 (into / name).write_bytes(fetcher.fetch(f"{url}/{name}", 8_388_608).content)
 
-    def _say(self, *command: str, codes: Sequence[int] = (0,), keep: Sequence[str] = ("",)) -> None:
+    def _say(
+        self, *command: str, codes: Sequence[int] = (0,), keep: Sequence[str] = ("",), who: str = ""
+    ) -> None:
         """Show a command, run it, and show what of it matters here."""
         self._show(command)
         out, err, code = self._run(command, codes)
-        self._tell(out + (err if code else ""), keep)
+        self._tell(out + (err if code else ""), keep, who)
 
     def _run(self, command: Sequence[str], codes: Sequence[int] = (0,)) -> tuple[str, str, int]:
         process = self._start(command)
@@ -278,10 +300,11 @@ class _Demo:
         stderr.print(f"$ {shlex.join(['cryoflux', *command])}")
 
     @staticmethod
-    def _tell(out: str, keep: Sequence[str]) -> None:
+    def _tell(out: str, keep: Sequence[str], who: str = "") -> None:
+        lead = f"  {who}  " if who else "  "
         for line in out.splitlines():
             if line.strip() and line.startswith(tuple(keep)):
-                stdout.print(f"  {line}", indent=11)
+                stdout.print(f"{lead}{line}", indent=len(lead) + 9)
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["peers_app", "pull_peers"]
+__all__ = ["begin_peers", "peers_app", "pull_peers"]
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +16,12 @@ import typer
 from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
+from cryoflux.cli.node_follow import follow_peers
 from cryoflux.errors import ExitCode
 from cryoflux.report.layout import counted
 
 if TYPE_CHECKING:
+    from cryoflux.config import Settings
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.gathering import Gathered, PeerGathered
 
@@ -28,7 +32,7 @@ peers_app = typer.Typer(
     rich_markup_mode=None,
 )
 _MIB = 2**20
-_DEFAULT_MIB = 256
+_DEFAULT_MIB, _DEFAULT_S = 256, 60
 _SHOWN = 3
 """offers that are not available, of one peer"""
 
@@ -43,36 +47,72 @@ def pull_peers(
     most_mib: Annotated[
         int, typer.Option("--most-mib", min=1, help="MiB that one peer may bring in one pull.")
     ] = _DEFAULT_MIB,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Keep pulling until stopped, and at once what is said to have grown."),
+    ] = False,
+    every: Annotated[
+        int, typer.Option("--every", min=5, max=86_400, help="With --follow: seconds between two pulls.")
+    ] = _DEFAULT_S,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Pull every peer: its log, the heads that witnesses cosigned of it, and what it offers."""
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.gathering import gather
-    from cryoflux.network.peers import read_peers
+    from cryoflux.network.peers import Peers, read_peers
 
     folder = NetworkFolder.of(state_of(state))
-    peers = read_peers(folder.known_peers)
-    found = gather(
-        folder.path,
-        peers,
-        most_bytes=most_mib * _MIB,
-        ask_witnesses=from_witnesses,
-        said=(lambda _: None) if as_json or not stderr.is_terminal else stderr.print,
-    )
-    if as_json:
-        emit_json("node.pull/1", _document(found, folder))
-    else:
-        for line in _lines(found, folder):
-            stdout.print(line)
+    quiet = as_json or follow or not stderr.is_terminal
+
+    def pull(only: Collection[str] | None, stop: Callable[[], bool]) -> tuple[Peers, Gathered]:
+        peers = read_peers(folder.known_peers)
+        found = gather(
+            folder.path,
+            peers,
+            most_bytes=most_mib * _MIB,
+            ask_witnesses=from_witnesses,
+            only=only,
+            stop=stop,
+            said=(lambda _: None) if quiet else stderr.print,
+        )
+        return peers, found
+
+    if follow:
+        follow_peers(folder, pull, partial(_show, folder=folder, as_json=as_json), every)
+        return
+    _, found = pull(None, lambda: False)
+    _show(found, again=False, folder=folder, as_json=as_json)
     if found.accuses:
         raise typer.Exit(ExitCode.NEGATIVE_VERDICT)
+
+
+def _show(found: Gathered, *, again: bool, folder: NetworkFolder, as_json: bool) -> None:
+    """Print what a pull found; of one after others, as text, what of it is new."""
+    if as_json:
+        emit_json("node.pull/1", _document(found, folder))
+        return
+    if again and not (found := _news(found)).peers + found.strangers:
+        return
+    for line in _lines(found, folder):
+        stdout.print(line)
+
+
+def _news(found: Gathered) -> Gathered:
+    peers, strangers = ([one for one in some if _is_news(one)] for some in (found.peers, found.strangers))
+    return replace(found, peers=tuple(peers), strangers=tuple(strangers), heard=0)
+
+
+def _is_news(one: PeerGathered) -> bool:
+    from cryoflux.network.pulling import PullOutcome
+
+    return bool(one.came) or not (one.known or one.outcome is PullOutcome.SAME)
 
 
 def _evidence(one: PeerGathered, folder: NetworkFolder) -> Path | None:
     """Where the proof lies that a peer told two histories; none where it is not known to."""
     from cryoflux.digests import sha256_hex
-    from cryoflux.network.pulling import EVIDENCE, PEERS
+    from cryoflux.network.mirror import EVIDENCE, PEERS
 
     path: Path = folder.path / PEERS / sha256_hex(one.origin.encode()) / EVIDENCE
     return path if path.is_file() else None
@@ -81,9 +121,11 @@ def _evidence(one: PeerGathered, folder: NetworkFolder) -> Path | None:
 def _document(found: Gathered, folder: NetworkFolder) -> dict[str, Any]:
     return {
         "peers": [_peer_document(one, _evidence(one, folder)) for one in found.peers],
+        "strangers": [_peer_document(one, _evidence(one, folder)) for one in found.strangers],
+        "strangers_heard_of": found.heard,
         "witnesses": found.witnesses,
         "head_count": found.heads,
-        "received_bytes": found.received + sum(one.received for one in found.peers),
+        "received_bytes": found.received + sum(one.received for one in (*found.peers, *found.strangers)),
         "accuses": found.accuses,
     }
 
@@ -107,7 +149,7 @@ def _peer_document(one: PeerGathered, evidence: Path | None) -> dict[str, Any]:
             for capsule, missing in sorted(one.unavailable.items())
         ],
         "received_bytes": one.received,
-        "hints": list(one.hints),
+        "hint_count": one.hints,
     }
 
 
@@ -118,8 +160,9 @@ def _lines(found: Gathered, folder: NetworkFolder) -> list[str]:
     if found.witnesses:
         witnesses = counted(found.witnesses, "witness", "witnesses")
         lines.append(f"{witnesses} brought {counted(found.heads, 'head', 'heads')}")
-    width = max(len(one.name) for one in found.peers)
-    for one in found.peers:
+    every = (*found.peers, *found.strangers)
+    width = max(len(one.name) for one in every)
+    for one in every:
         lines.append(f"{one.name.ljust(width)}  {_said(one)}")
         if (evidence := _evidence(one, folder)) is not None:
             lines.append(f"{' ' * width}  evidence: {shlex.quote(str(evidence))}")
@@ -130,6 +173,9 @@ def _lines(found: Gathered, folder: NetworkFolder) -> list[str]:
         ]
         if len(missing) > _SHOWN:
             lines.append(f"{' ' * width}  and {len(missing) - _SHOWN} more")
+    if found.heard:
+        drawn = sum(one.name.startswith("stranger") for one in found.strangers)
+        lines.append(f"{counted(found.heard, 'stranger', 'strangers')} heard of, {drawn} drawn")
     return lines
 
 
@@ -155,49 +201,20 @@ def show_peers(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show whom a node knows, and whom these name, which nobody follows by itself."""
+    """Show whom a node knows, whom these name, and which strangers were drawn by lottery."""
     if context.invoked_subcommand is not None:
         return
+    from cryoflux.cli.peer_words import peer_lines, peers_document
     from cryoflux.network.folder import NetworkFolder
-    from cryoflux.network.gathering import hints_of
-    from cryoflux.network.peer_record import PeerRecord
     from cryoflux.network.peers import read_peers
 
     folder = NetworkFolder.of(state_of(state))
     peers = read_peers(folder.known_peers)
-    records = [(node, PeerRecord.of(folder.path, node.key)) for node in peers.nodes]
-    known = {node.url for node in peers.nodes}
-    hints = {
-        node.name: [u for u in hints_of(record.node) if u.rstrip("/") not in known]
-        for node, record in records
-    }
     if as_json:
-        rows = [
-            {
-                "name": node.name,
-                "origin": node.origin,
-                "key": str(node.key),
-                "url": node.url,
-                "verifier": node.origin in peers.verifier_origins,
-                "entries": record.mirror.size,
-                "convicted": bool(record.mirror.evidence),
-                "hints": hints[node.name],
-            }
-            for node, record in records
-        ]
-        said = {"peers": rows, "verifiers": sorted(peers.verifier_origins), "needed": peers.policy.describe()}
-        emit_json("node.peers/1", said)
+        emit_json("node.peers/1", peers_document(folder, peers))
         return
-    stdout.print(f"quorum of witnesses: {peers.policy.describe()}")
-    for node, record in records:
-        is_verifier = ", verifier" if node.origin in peers.verifier_origins else ""
-        void = ", has told two histories" if record.mirror.evidence else ""
-        entries = counted(record.mirror.size, "entry", "entries")
-        stdout.print(f"{node.name}  {node.origin}  {node.url}  {entries} here{is_verifier}{void}")
-        for url in hints[node.name]:
-            stdout.print(f"  names {url}: a hint, nobody is pulled by it")
-    if not records:
-        stdout.print(f"{folder.known_peers} names no node: cryoflux node peers add NAME VKEY URL")
+    for line in peer_lines(folder, peers):
+        stdout.print(line)
 
 
 @peers_app.command("add")
@@ -215,9 +232,10 @@ def add_peer(
 
     The first one begins the file, with the witnesses and the quorum of the setting trust.
     """
+    from cryoflux.config import load_settings
     from cryoflux.network.peers import with_node
 
-    begin = _policy(state)
+    begin = _policy(load_settings({"state": state}).settings)
     _replace(
         state,
         "added",
@@ -227,17 +245,42 @@ def add_peer(
     )
 
 
-def _policy(state: str | None) -> bytes:
-    """What a file of peers begins with: the policy that the settings trust; that of nobody without one."""
-    from cryoflux.config import load_settings
+def begin_peers(settings: Settings, state: Path) -> Path | None:
+    """Let a node go by the witnesses that the settings trust, before it knows anybody; the new file.
+
+    Args:
+        settings: that trust them.
+        state: of the node.
+
+    Returns:
+        none where there is a file of peers, or nobody is trusted.
+    """
+    from cryoflux.files import one_at_a_time, write_atomic
+    from cryoflux.network.folder import NetworkFolder
+
+    path = NetworkFolder.of(state).known_peers
+    if path.is_file() or not settings.witness.trust:
+        return None
+    with one_at_a_time(path.with_name("peers.lock")):
+        write_atomic(path, _policy(settings))
+    return path
+
+
+def _policy(settings: Settings) -> bytes:
+    """What a file of peers begins with: the policy that the settings trust; that of nobody without one.
+
+    Where that needs a quorum, a line lets strangers in: whoever does not want that takes it out.
+    """
     from cryoflux.files import read_regular
-    from cryoflux.network.peers import NOBODY
+    from cryoflux.network.peers import LET_IN, NOBODY
     from cryoflux.witness.policy import MOST_POLICY_BYTES, read_policy
 
-    if not (trust := load_settings({"state": state}).settings.witness.trust):
+    if not (trust := settings.witness.trust):
         return NOBODY
-    read_policy(Path(trust))  # it says what is wrong in its own words
-    return read_regular(Path(trust), MOST_POLICY_BYTES)
+    policy = read_policy(Path(trust))  # it says what is wrong in its own words
+    content = read_regular(Path(trust), MOST_POLICY_BYTES)
+    glue = b"" if content.endswith(b"\n") else b"\n"
+    return content if policy.reached(set()) else content + glue + LET_IN
 
 
 @peers_app.command("remove")

@@ -62,17 +62,18 @@ def _announce(url: str, folder: NetworkFolder, first: Publication, *, as_json: b
     if as_json:
         public = str(folder.public)
         document = {"event": "listening", "url": url, "public": public, "entries": first.size}
-        more = {"covered_entries": first.covered, "capsules": first.capsules, "waiting": first.waiting}
+        more = {"waiting": first.waiting, "capsules": first.capsules}
         emit_json("node.serve/1", {**document, **more, "problems": list(first.problems)})
         return
     capsules = "1 capsule" if first.capsules == 1 else f"{first.capsules} capsules"
     stdout.print(f"node on {url}: {first.size} entries, {capsules}")
     stdout.print(f"any static server shows the same: {shlex.quote(str(folder.public))}")
     if first.waiting:
-        waiting = "1 offer waits" if first.waiting == 1 else f"{first.waiting} offers wait"
-        stdout.print(f"{waiting}: a quorum of witnesses has seen {first.covered} entries")
+        waiting = "1 entry waits" if first.waiting == 1 else f"{first.waiting} entries wait"
+        stdout.print(f"{waiting} for a quorum of witnesses, and nobody sees them before")
         if read_peers(folder.known_peers).policy.reached(set()):
             peers = shlex.quote(str(folder.known_peers))
-            stdout.print(f"note: {peers} names no witnesses whose quorum that could be")
+            stdout.print(f"note: {peers} names no witnesses whose quorum that could be.")
+            stdout.print("Name them there, or say that there are none: cryoflux node init --no-witnesses")
     for problem in first.problems:
         stderr.print(problem)

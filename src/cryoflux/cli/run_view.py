@@ -20,6 +20,7 @@ from cryoflux.cli.witness_words import WitnessWords, witness_document
 from cryoflux.energy.derived import Rates, derived_line
 from cryoflux.energy.interface import Sample
 from cryoflux.network.recording import RoundRecord
+from cryoflux.quantities import MICRO
 from cryoflux.receipts.statement import Receipt
 from cryoflux.report.arrival_words import joined_document, joined_line, waiting_line
 from cryoflux.report.attempt_words import attempt_document, attempt_text
@@ -246,7 +247,9 @@ class JsonView(RunView):
     def adopted(self, record: RoundRecord) -> None:
         """What a round came to."""
         self.spent_uj += record.record.energy.microjoules
-        self.emit({"event": "round", **round_document(record.record, record.leaf_hash)})
+        shares = dict(zip(("rounds_share", "strangers_share"), record.shares_ppm, strict=True))
+        found = round_document(record.record, record.leaf_hash)
+        self.emit({"event": "round", **found, **{name: ppm / MICRO for name, ppm in shares.items()}})
 
     def rotated(self, task: str, part: str) -> None:
         """Another holdout judges from here on."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["Layout", "read_encoder", "read_layout"]
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,17 @@ class Layout:
     def in_layer(self, index: int, part: str) -> str:
         """Full name of a part of layer ``index``, counted from 0."""
         return f"{self.layer.format(index)}.{part}"
+
+    def lowest(self, names: Iterable[str]) -> int:
+        """How many layers, the last one aside, lie below all tensors of some names: 0 with an embedding."""
+        touched = tuple(names)
+        if any(name.startswith(f"{self.embeddings}.") for name in touched):
+            return 0
+        last = self.layers - 1
+        for index in range(last):
+            if any(name.startswith(f"{self.layer.format(index)}.") for name in touched):
+                return index
+        return last
 
     def layer_flops(self, tokens: int) -> int:
         """Floating-point operations of one layer's matrix products for so many tokens, attention left out."""

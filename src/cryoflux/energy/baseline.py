@@ -30,7 +30,6 @@ import statistics
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +41,7 @@ from cryoflux.energy.processes import Busy, MachineTimes
 from cryoflux.energy.window import Accumulator, Mark, SourceLimits
 from cryoflux.errors import MeterError, StateTamperedError
 from cryoflux.files import MOST_DOCUMENT_BYTES, one_at_a_time, read_regular, write_atomic
-from cryoflux.quantities import MICRO, Tier
+from cryoflux.quantities import MICRO, Tier, utc_label
 
 BaselineState = Literal["settled", "unsettled", "modelled"]
 _Progress = Callable[[int, int], None] | None  # called with the seconds done and the seconds in all
@@ -222,7 +221,7 @@ def obtain_baseline(
             baseline, missing = _missing(path, here, sources)
         if not missing:
             return baseline
-        label = _label(clock)
+        label = utc_label(clock.wall_s())
         learned = [
             defined_idle(source, source.idle_uw, label) for source in missing if source.idle_uw is not None
         ]
@@ -257,7 +256,7 @@ def _stored(path: Path, here: str, learned: Sequence[Idle], settled: Container[s
 def glanced(sources: Sequence[Source], times: MachineTimes, clock: Clock, rng: random.Random) -> list[Idle]:
     """What sources draw in two seconds in which somebody may be at work: doubted, and not to be stored."""
     seen = _observe(sources, times, clock, seconds=_GLANCE_S, progress=None)
-    return _all_learned(sources, replace(seen, busy=1.0), rng, _label(clock))
+    return _all_learned(sources, replace(seen, busy=1.0), rng, utc_label(clock.wall_s()))
 
 
 def learn_again(
@@ -287,7 +286,7 @@ def learn_again(
         return before, before
     _wait_for_rest(times, clock, patience_s)
     blocks = _observe(measured, times, clock, seconds=seconds, progress=progress)
-    learned = _all_learned(measured, blocks, rng, _label(clock))
+    learned = _all_learned(measured, blocks, rng, utc_label(clock.wall_s()))
     if any(idle.doubt_uw for idle in learned):
         raise MeterError(
             f"The machine is not at rest: {blocks.busy:.0%} of its CPU time was used.",
@@ -366,10 +365,6 @@ def limits_of(source: Source) -> SourceLimits:
     # Only a source whose bound is what its hardware states has a ceiling beyond that.
     ceiling_uw = int(getattr(source, "ceiling_uw", 0))
     return SourceLimits(source.range_uj, source.max_power_uw, step_uj, ticks, ceiling_uw)
-
-
-def _label(clock: Clock) -> str:
-    return datetime.fromtimestamp(clock.wall_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _all_learned(sources: Sequence[Source], seen: _Observed, rng: random.Random, label: str) -> list[Idle]:

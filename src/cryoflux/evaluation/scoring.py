@@ -124,7 +124,13 @@ class EncoderScorer:
     """Computes with our own encoder in float64."""
 
     def __init__(
-        self, encoder: Encoder, activations: Activations, labels: torch.Tensor, *, ahead: bool = True
+        self,
+        encoder: Encoder,
+        activations: Activations,
+        labels: torch.Tensor,
+        *,
+        ahead: bool = True,
+        batch_size: int = _BATCH,
     ) -> None:
         """Know a model and a set.
 
@@ -134,8 +140,10 @@ class EncoderScorer:
             labels: the set's classes.
             ahead: prepare the activations even where all texts score alike, because what is scored next
                 will need them.
+            batch_size: examples at once.
         """
         self._encoder = encoder
+        self._batch_size = batch_size
         self._activations = activations
         self._labels = labels
         self._ahead = ahead
@@ -154,7 +162,7 @@ class EncoderScorer:
             return _losses(self._logits(batch, silent), self._labels[batch])
 
         with torch.no_grad():
-            return _by_batch(lengths, between, losses_of)
+            return _by_batch(lengths, between, losses_of, self._batch_size)
 
     def logits(self, indices: Sequence[int]) -> Any:
         """Logits of some examples: (examples, classes), float64."""
@@ -166,7 +174,7 @@ class EncoderScorer:
         classes = len(self._encoder.tensor(f"{self._encoder.layout.classifier}.bias"))
         found = torch.zeros((len(indices), classes), dtype=torch.float64)
         with torch.no_grad():
-            for rows in bucketed(self._activations.lengths(indices), _BATCH, _TOKENS):
+            for rows in bucketed(self._activations.lengths(indices), self._batch_size, _TOKENS):
                 found[list(rows)] = self._logits([indices[row] for row in rows], silent).double()
         return found.numpy()
 

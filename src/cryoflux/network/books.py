@@ -10,9 +10,13 @@ nowhere, because nobody names it. Bounds, never "always": of 59 that held of 59 
 
 An update is *confirmed* by a verifier that adopted it in a round of its own (one candidate) on a guest
 holdout that was entered before the update was committed, and *refuted* by one that tried it alone and did not
-take it. A member of a larger round is used, and no more is known of it alone. Times are those of witnesses.
+take it. A member of a larger round is used, and no more is known of it alone. Times are those of witnesses: a
+round that no quorum has seen yet counts nowhere, as it may be another one for each reader.
 What a verifier found of an update it found of the offer of one log: whoever offers the same bytes in another
 log earns nothing by it.
+
+A verifier that recalls what it adopted takes its word back from then on, and refutes nothing by it: a recall
+is no measurement. What it certified for itself on top of that update adds nothing any more.
 
 What an update *pays* is the level that a quorum certifies of it alone over the upper joules of its receipt.
 """
@@ -20,10 +24,10 @@ What an update *pays* is the level that a quorum certifies of it alone over the 
 from __future__ import annotations
 
 __all__ = [
+    "LATER",
     "SHARES",
     "CapsuleRecord",
     "CapsuleTold",
-    "CertifiedValue",
     "Confirmation",
     "LogTold",
     "NodeBook",
@@ -41,11 +45,15 @@ from math import comb
 
 from cryoflux.receipts.network_parts import MemberVerdict
 
+LATER = 2**62
+"""Unix seconds: later than every time of a witness"""
 SHARES = (Fraction(1, 2), Fraction(4, 5), Fraction(9, 10), Fraction(19, 20), Fraction(99, 100))
 _CHANCE = Fraction(1, 20)
 _WINDOW_S = 30 * 86_400
 _MOST_COUNTED = 10_000
 """decided updates of a proposer, the newest: a bound on more than these says nothing new"""
+_REFUTED = -1
+"""in place of a level"""
 _DECIDED = frozenset({MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN, MemberVerdict.SCREENED})
 
 
@@ -61,22 +69,6 @@ class CapsuleTold:
 
 
 @dataclass(frozen=True, slots=True)
-class CertifiedValue:
-    """What a round certified, and what that cost: a claim about one list and one guest holdout, no coin."""
-
-    nano: int
-    """mean Δ, nano-nats"""
-    root: str
-    """of the guest holdout that judged it"""
-    composed: str
-    """digest of the list that was judged"""
-    upper_uj: int
-    """that the round was charged at most, µJ"""
-    tier: str
-    """how its joules came about"""
-
-
-@dataclass(frozen=True, slots=True)
 class RoundTold:
     """A round that a log records."""
 
@@ -85,24 +77,17 @@ class RoundTold:
     entered_s: int
     """when a quorum of witnesses had seen that holdout's root"""
     recorded_s: int
-    """when it had seen the round"""
+    """when it had seen the round; `LATER` where it has not"""
     members: Mapping[str, MemberVerdict]
     """capsule → what became of it"""
     level: int
     """mean Δ that was certified, nano-nats; 0 where nothing was accepted"""
     origins: Mapping[str, str] = field(default_factory=dict)
     """capsule → the log whose offer was considered"""
-    composed: str = ""
-    """digest of the list of the head afterwards"""
-    upper_uj: int = 0
-    """that the round was charged at most, µJ"""
-    tier: str = ""
-
-    @property
-    def value(self) -> CertifiedValue | None:
-        """What it certified; none where it accepted nothing."""
-        value = CertifiedValue(self.level, self.root, self.composed, self.upper_uj, self.tier)
-        return value if self.level else None
+    withdrawn: bool = False
+    """whether something was recalled since that its list holds: then its level adds nothing"""
+    recalled: frozenset[str] = frozenset()
+    """members that it adopted and its log recalled since"""
 
     def of(self, capsule: str, owner: str) -> MemberVerdict | None:
         """What became of an update as one log offers it; none where another's offer was considered."""
@@ -157,7 +142,9 @@ class CapsuleRecord:
     confirmed_by: int
     refuted_by: int
     used_by: int
-    """nodes that adopted it, alone or with others, verifiers or not"""
+    """nodes that adopted it, alone or with others, verifiers or not, and have not recalled it"""
+    recalled_by: int = 0
+    """nodes that adopted it and recalled it since, verifiers or not"""
     level: int = 0
     """the largest mean Δ that a quorum certifies of it alone, nano-nats; 0 where none does"""
     upper_uj: int = 0
@@ -178,7 +165,7 @@ class NodeBook:
     holds_ppm: int
     """the largest share of `SHARES` of which one can be sure, 95 %, that its updates hold; 0 where of none"""
     certified_nano: int
-    """Σ of the mean Δ that its own rounds certified, nano-nats"""
+    """Σ of the mean Δ that its own rounds certified, less what it recalled since, nano-nats"""
     upper_uj: int | None
     """Σ of the upper joules of all that it announced, µJ; none where a record is missing: η is not known"""
     opened: int
@@ -247,37 +234,44 @@ def _void(log: LogTold) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What all rounds of a network say of each update."""
+    """What all rounds of a network say of each update, as far as a quorum has seen them."""
 
     alone: Mapping[str, list[tuple[str, RoundTold]]]
     """capsule → verifiers that tried it alone, and how, the earliest first"""
     users: Mapping[tuple[str, str], set[str]]
-    """capsule, and the log that offered it → nodes that adopted it"""
+    """capsule, and the log that offered it → nodes that adopted it, and have not recalled it"""
+    recallers: Mapping[tuple[str, str], set[str]]
+    """the same → nodes that adopted it and recalled it since"""
 
     @classmethod
     def of(cls, logs: Iterable[LogTold], verifiers: set[str]) -> _Found:
         alone: dict[str, list[tuple[str, RoundTold]]] = {}
         users: dict[tuple[str, str], set[str]] = {}
+        recallers: dict[tuple[str, str], set[str]] = {}
         for log in logs:
             believed = log.origin in verifiers and not _void(log)
-            for one in sorted(log.rounds, key=lambda found: (found.recorded_s, found.root)):
+            seen = (one for one in log.rounds if one.recorded_s < LATER)
+            for one in sorted(seen, key=lambda found: (found.recorded_s, found.root)):
                 for capsule, verdict in one.members.items():
                     if verdict is MemberVerdict.ADOPTED:
-                        users.setdefault((capsule, one.origins.get(capsule, "")), set()).add(log.origin)
+                        had = recallers if capsule in one.recalled else users
+                        had.setdefault((capsule, one.origins.get(capsule, "")), set()).add(log.origin)
                     if believed and len(one.members) == 1:
                         alone.setdefault(capsule, []).append((log.origin, one))
-        return cls(alone, users)
+        return cls(alone, users, recallers)
 
     def standing(self, offer: CapsuleTold, owner: LogTold, quorum: int, now_s: int) -> CapsuleRecord:
-        """What verifiers found of an update; the first word of each counts."""
-        said: dict[str, int] = {}
+        """What verifiers found of an update; the first word of each counts, unless it took it back."""
+        said: dict[str, int | None] = {}
         for verifier, one in self.alone.get(offer.capsule, ()):
             verdict = one.of(offer.capsule, owner.origin)
             in_time = one.entered_s < offer.committed_s <= one.recorded_s
             if in_time and verifier != owner.origin and verdict in _DECIDED:
-                said.setdefault(verifier, one.level if verdict is MemberVerdict.ADOPTED else -1)
-        levels = sorted((level for level in said.values() if level >= 0), reverse=True)
-        confirmed, refuted = len(levels), len(said) - len(levels)
+                level = one.level if verdict is MemberVerdict.ADOPTED else _REFUTED
+                said.setdefault(verifier, None if offer.capsule in one.recalled else level)
+        words = [level for level in said.values() if level is not None]
+        levels = sorted((level for level in words if level != _REFUTED), reverse=True)
+        confirmed, refuted = len(levels), len(words) - len(levels)
         standing = Confirmation.REFUTED if refuted >= quorum else Confirmation.OPEN
         if confirmed >= quorum and not owner.convicted:
             standing = Confirmation.CONFIRMED
@@ -287,15 +281,17 @@ class _Found:
             standing=standing,
             confirmed_by=confirmed,
             refuted_by=refuted,
-            used_by=len(self._using(offer.capsule, owner.origin)),
+            used_by=_by_others(self.users, offer.capsule, owner.origin),
+            recalled_by=_by_others(self.recallers, offer.capsule, owner.origin),
             level=levels[quorum - 1] if standing is Confirmation.CONFIRMED else 0,
             upper_uj=offer.upper_uj,
             counted=recent and standing is not Confirmation.OPEN,
         )
 
-    def _using(self, capsule: str, owner: str) -> set[str]:
-        named = (self.users.get((capsule, origin), set()) for origin in (owner, ""))
-        return set[str]().union(*named) - {owner}
+
+def _by_others(nodes: Mapping[tuple[str, str], set[str]], capsule: str, owner: str) -> int:
+    named = (nodes.get((capsule, origin), set()) for origin in (owner, ""))
+    return len(set[str]().union(*named) - {owner})
 
 
 def _book(log: LogTold, found: _Found, quorum: int, now_s: int) -> NodeBook:
@@ -309,7 +305,7 @@ def _book(log: LogTold, found: _Found, quorum: int, now_s: int) -> NodeBook:
         decided=len(counted),
         confirmed=confirmed,
         holds_ppm=share_that_holds(len(counted), confirmed),
-        certified_nano=sum(one.level for one in log.rounds),
+        certified_nano=sum(one.level for one in log.rounds if not one.withdrawn),
         upper_uj=None if log.unrecorded else log.upper_uj,
         opened=len(log.opened),
         reproduced=sum(log.opened.values()),

@@ -6,20 +6,18 @@ know the seed can choose a name that comes early.
 
 - *Praise*: updates that a quorum of verifiers adopted alone. They help most often, and are known best.
 - *Chance*: updates of which no verifier has said anything. Somebody has to be the first to look.
-- *Strangers* are logs of which nothing was ever confirmed. They get at most a hundredth of the joules,
-  drawn among logs: more keys win more often, and never more joules in all.
+- *Strangers* are logs of which nothing was ever confirmed. Places are drawn among logs, and what they cost
+  together is at most a hundredth of the joules (`cryoflux.network_state`): more keys win more often, and
+  never more joules in all.
 """
 
 from __future__ import annotations
 
-__all__ = ["STRANGERS_PART", "StandingOffer", "chosen_offers", "drawn_strangers"]
+__all__ = ["StandingOffer", "chosen_offers", "drawn_strangers"]
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-STRANGERS_PART = 100
-"""strangers get one part of so many of a node's joules"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +63,15 @@ def chosen_offers(offers: Iterable[StandingOffer], most: int, quorum: int, seed:
     return sorted(chosen, key=lambda one: (one.committed_s, one.capsule, one.origin))
 
 
-def drawn_strangers(origins: Iterable[str], joules_uj: int, each_uj: int, seed: int) -> list[str]:
+def drawn_strangers(logs: Iterable[str], places: int, seed: int) -> list[str]:
     """The strangers that are looked at, in the order in which they were drawn.
 
     Args:
-        origins: logs of which nothing was confirmed; each has one ticket, however much it offers.
-        joules_uj: all that the node spends meanwhile, µJ.
-        each_uj: what looking at one costs at most, µJ.
-        seed: of the draw.
+        logs: of which nothing was confirmed, by name; each has one ticket, however often it is there.
+        places: how many there are.
+        seed: of the draw, which nobody else knows before it.
     """
-    places = joules_uj // STRANGERS_PART // each_uj if each_uj > 0 else 0
-    return sorted(set(origins), key=lambda origin: _chance(seed, origin))[:places]
+    return sorted(set(logs), key=lambda name: _chance(seed, name))[:places]
 
 
 def _chance(seed: int, name: str) -> bytes:

@@ -25,16 +25,12 @@ from cryoflux.network.capsule import (
 from cryoflux.network.fetching import Fetches, PeerUnreachableError
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.log_facts import OfferFact
-from cryoflux.registry.composition import MOST_DEPTH, MOST_TERMS, Term, beginnings, parse_list
+from cryoflux.registry.composition import MOST_DEPTH, MOST_TERMS, MOST_UPDATES, Term, beginnings, parse_list
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.envelope import decode_base64
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 
 _MOST_LIST_BYTES = MOST_TERMS * 160
-_MOST_LISTS = 256
-"""that one offer may need"""
-_MOST_PARENTS = 256
-"""adapters that one offer may need"""
 
 
 def lacking(folder: NetworkFolder, update: OfferedUpdate) -> str:
@@ -91,9 +87,9 @@ class NeededLists:
         level = [self._parent]
         for _ in range(MOST_DEPTH + 2):  # its own list, those below it, and the empty one
             below = {term.parent for terms in level for term in terms} - seen
-            found |= {term.adapter for terms in level for term in terms}
+            found |= {term.adapter for terms in level for term in terms if not term.is_list}
             seen |= below
-            if len(found) > _MOST_PARENTS or len(seen) > _MOST_LISTS:
+            if len(found) > MOST_UPDATES or len(seen) > MOST_UPDATES:
                 raise _too_much("needs too many other updates")
             level = [self._list(digest) for digest in sorted(below)]
             if not level:
@@ -230,6 +226,22 @@ class Collector:
                 if (below := self.claims.get(adapter)) is None:
                     raise _too_much(f"was trained on {adapter[:16]}…, which no log that is here has made")
                 self._adapter(adapter, below.config, MOST_ADAPTER_BYTES)
+
+    def collect_made(self, adapter: str, config: str) -> None:
+        """Get an update that a log has made, offered or not.
+
+        Args:
+            adapter: digest of it.
+            config: of its settings.
+
+        Raises:
+            PeerUnreachableError: nobody has a part of it.
+            VerificationError: what came is not what was signed.
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        claim = self.claims.get(adapter)
+        if claim is not None and claim.config == config and not _is_here(self.folder, adapter):
+            self._adapter(adapter, config, MOST_ADAPTER_BYTES)
 
     def _capsule(self, adapter: str, entries: tuple[bytes, bytes], *, first: bool) -> None:
         path = self.folder.capsule(adapter) / CAPSULE

@@ -16,15 +16,21 @@ from typing import Any
 
 import httpx2
 
+from cryoflux.network.reaching import Reach, address_within
+
 
 class DeadlineTransport(httpx2.HTTPTransport):
-    """Sends requests over HTTP; what a thread does in `within` ends in time, with a `TimeoutError`."""
+    """Sends requests over HTTP; what a thread does in `within` ends in time, with a `TimeoutError`.
 
-    def __init__(self) -> None:
+    Args:
+        reach: addresses that it connects to; none for all.
+    """
+
+    def __init__(self, reach: Reach | None = None) -> None:
         super().__init__(trust_env=False)
         self._until = _Until()
         # The one place of it that sees every read; no public way leads there.
-        bounded: Any = _Backend(self._pool._network_backend, self._until)  # noqa: SLF001
+        bounded: Any = _Backend(self._pool._network_backend, self._until, reach)  # noqa: SLF001
         self._pool._network_backend = bounded  # noqa: SLF001
 
     @contextmanager
@@ -57,10 +63,14 @@ class _Until(threading.local):
 class _Backend:
     """What makes connections."""
 
-    def __init__(self, backend: Any, until: _Until) -> None:
-        self._backend, self._until = backend, until
+    def __init__(self, backend: Any, until: _Until, reach: Reach | None) -> None:
+        self._backend, self._until, self._reach = backend, until, reach
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, **named: Any) -> _Stream:
+        if (
+            self._reach is not None
+        ):  # to the very address that was looked at: a name may have another one soon
+            host = address_within(host, port, self._reach)
         found = self._backend.connect_tcp(host, port, timeout=self._until.left(timeout), **named)
         return _Stream(found, self._until)
 

@@ -6,9 +6,10 @@ time is over. What came is not trusted here.
 
 from __future__ import annotations
 
-__all__ = ["Fetched", "Fetcher", "Fetches", "PeerUnreachableError", "Ration"]
+__all__ = ["Fetched", "Fetcher", "Fetches", "PeerUnreachableError", "Ration", "Stoppable"]
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -17,6 +18,7 @@ import httpx2
 
 from cryoflux.errors import CryoFluxError
 from cryoflux.network.deadline import DeadlineTransport
+from cryoflux.network.reaching import Reach
 
 _PLAIN = {"accept-encoding": "identity"}
 """what is unpacked may be a thousand times as large as what came"""
@@ -24,6 +26,7 @@ _BETWEEN_S = 5.0
 """for the next byte"""
 _WHOLE_S = 30.0
 """for all of one file"""
+_CANNOT = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError, UnicodeError)
 _OK, _NOT_MODIFIED, _NOT_HERE = 200, 304, 404
 
 
@@ -61,10 +64,13 @@ class Fetcher:
     Args:
         between_s: how long the next byte may take, s.
         whole_s: how long all of one file may take, s.
+        reach: addresses that it connects to; none for all.
     """
 
-    def __init__(self, *, between_s: float = _BETWEEN_S, whole_s: float = _WHOLE_S) -> None:
-        self._whole_s, self._sending = whole_s, DeadlineTransport()
+    def __init__(
+        self, *, between_s: float = _BETWEEN_S, whole_s: float = _WHOLE_S, reach: Reach | None = None
+    ) -> None:
+        self._whole_s, self._sending = whole_s, DeadlineTransport(reach)
         self._http = httpx2.Client(
             timeout=between_s,
             trust_env=False,
@@ -110,9 +116,31 @@ class Fetcher:
                 return Fetched(bytes(content), tag, link=link)
         except TimeoutError as error:
             raise _unreachable(url, f"took longer than {self._whole_s:g} s", len(content)) from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError, UnicodeError) as error:
+        except (*_CANNOT, OSError) as error:
             why = f"cannot be had ({str(error)[:200] or type(error).__name__})"
             raise _unreachable(url, why, len(content)) from error
+
+
+class Stoppable:
+    """Files until somebody asks to stop.
+
+    Args:
+        fetcher: gets them.
+        stop: whether somebody has.
+    """
+
+    def __init__(self, fetcher: Fetches, stop: Callable[[], bool]) -> None:
+        self._fetcher, self._stop = fetcher, stop
+
+    def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
+        """What lies at a URL.
+
+        Raises:
+            PeerUnreachableError: as `Fetcher.fetch`; or it is to stop.
+        """
+        if self._stop():
+            raise _unreachable(url, "is left for the next pull: this one was asked to stop")
+        return self._fetcher.fetch(url, most, etag=etag)
 
 
 class Ration:

@@ -2,7 +2,7 @@
 
 ```text
 network/
-  peers.txt                whom the node knows, in the words of a witness policy and two more
+  peers.txt                whom the node knows, in the words of a witness policy and three more
   peers/<origin>/          mirrors of peers' logs, by the SHA-256 of their origin
   incoming/<capsule>/      what was fetched of updates that are offered, by the SHA-256 of the adapter
   lists/<digest>           lists of updates that others' were trained on
@@ -14,6 +14,7 @@ network/
   staging/                 what is about to be put there: nothing of it is served
   no-witnesses             where it is there, the node states that it has none, and waits for nobody
   hints/<origin>           which peers have said that their logs have grown, by the SHA-256 of their origin
+  strangers.json           which strangers were drawn last, by which seed, and what came of each
 ```
 """
 
@@ -107,3 +108,8 @@ class NetworkFolder:
     def hints(self) -> Path:
         """The folder of what peers have said of their logs: only a reason to look."""
         return self.path / "hints"
+
+    @property
+    def strangers(self) -> Path:
+        """The file of the lottery among strangers."""
+        return self.path / "strangers.json"

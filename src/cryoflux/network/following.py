@@ -15,10 +15,7 @@ from itertools import islice
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.log_walk import BAD_SIGNATURE, walk
 from cryoflux.network.peer_record import PeerRecord
-from cryoflux.network.pulling import MirrorFolder
 from cryoflux.receipts.checkpoint import Note, verify_log
-from cryoflux.receipts.merkle import CompactRange, consistency_proof, leaf_hash
-from cryoflux.witness.evidence import Equivocation, check_equivocation
 
 
 def signed_heads(record: PeerRecord, notes: Iterable[Note]) -> tuple[Note, ...]:
@@ -57,11 +54,10 @@ def follow(record: PeerRecord, receipt_key: bytes, heads: Sequence[Note] = ()) -
     if receipt_key and not facts.fault and size > before:
         facts, roots = _read_on(record, facts, receipt_key, sizes)
         record.keep_facts(facts)
-    roots |= _roots(mirror, sizes - roots.keys())
-    for note in heads:
-        if note.checkpoint.root != roots[note.checkpoint.size]:
-            _convict(mirror, note, roots[note.checkpoint.size])
-            break
+    roots |= mirror.roots(sizes - roots.keys())
+    other = next((note for note in heads if note.checkpoint.root != roots[note.checkpoint.size]), None)
+    if other is not None and (newest := mirror.note) is not None:
+        mirror.convict_by(newest, other, roots[other.checkpoint.size])
     return facts
 
 
@@ -79,34 +75,3 @@ def _read_on(
         walk(facts, mirror.key, receipt_key, entries, mirror.entry, count=count)
         facts.fault = f"entry {bad}: {BAD_SIGNATURE}"
     return facts, roots
-
-
-def _roots(mirror: MirrorFolder, sizes: frozenset[int]) -> dict[int, bytes]:
-    """The roots of some sizes of a mirror."""
-    tree, found = CompactRange(), dict[int, bytes]()
-    if 0 in sizes:
-        found[0] = tree.root()
-    for entry in islice(mirror.entries(), max(sizes, default=0)):
-        tree.append(leaf_hash(entry))
-        if tree.size in sizes:
-            found[tree.size] = tree.root()
-    return found
-
-
-def _convict(mirror: MirrorFolder, head: Note, root: bytes) -> None:
-    """Keep the proof that a log has signed a head that is not of its history.
-
-    Args:
-        mirror: of its log.
-        head: it.
-        root: that as many entries of the mirror have.
-    """
-    newest = mirror.note
-    if newest is None:
-        return
-    evidence = Equivocation(mirror.key, newest, head)
-    if newest.checkpoint.size > head.checkpoint.size:
-        proof = tuple(consistency_proof(head.checkpoint.size, [leaf_hash(one) for one in mirror.entries()]))
-        evidence = Equivocation(mirror.key, head, newest, root, proof)
-    check_equivocation(evidence)
-    mirror.convict(evidence.content)

@@ -1,19 +1,20 @@
 """Pulls every peer: its log, the heads that witnesses cosigned of it, and what it offers.
 
-Nodes that the file of peers does not name are never asked. All are asked at once, a few at a time, and each
+Nodes that the file of peers does not name are not asked, unless it lets strangers in: then a few of them are,
+by lottery, with little time and few bytes. All are asked at once, a few at a time, and each
 on its own: what comes of one depends on no other, so the end does not depend on who answers first. Then what
 is offered, and covered by a quorum of witnesses, is fetched, from whoever offers it or else has it.
 """
 
 from __future__ import annotations
 
-__all__ = ["MOST_BYTES", "Gathered", "PeerGathered", "gather", "hints_of"]
+__all__ = ["MOST_BYTES", "Gathered", "PeerGathered", "gather"]
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
@@ -22,11 +23,12 @@ from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError, StorageError, VerificationError
 from cryoflux.files import one_at_a_time
 from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource, lacking
-from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration
+from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration, Stoppable
 from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
-from cryoflux.network.following import follow, signed_heads
-from cryoflux.network.head_times import continued, not_there
+from cryoflux.network.following import follow
 from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
+from cryoflux.network.mirror import MirrorFolder
+from cryoflux.network.node_file import hints_in
 from cryoflux.network.peer_record import (
     MOST_EXAMPLES_BYTES,
     MOST_NODE_BYTES,
@@ -34,20 +36,20 @@ from cryoflux.network.peer_record import (
     PeerRecord,
     first_claims,
 )
-from cryoflux.network.peers import PeerNode, Peers, is_url
-from cryoflux.network.pulling import MirrorFolder, PullOutcome, pull
+from cryoflux.network.peers import PeerNode, Peers
+from cryoflux.network.published_heads import PublishedHeads, published_heads
+from cryoflux.network.pulling import PullOutcome, pull
+from cryoflux.network.strangers import Lottery
 from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
 from cryoflux.receipts.checkpoint import Note
-from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, parse_heads
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
 
 MOST_BYTES = 256 * 2**20
 """that one peer may bring in one pull"""
-_WHOLE_S = 300.0
+_WHOLE_S, _STRANGER_S = 300.0, 30.0
 _AT_ONCE = 8
 _OTHERS = 4
 """peers that are asked for what an offer needs, beside the one that offers it"""
-_MOST_HINTS = 16
 _GOES_ON = frozenset({PullOutcome.NEW, PullOutcome.SAME})
 _READ_ON = _GOES_ON | {PullOutcome.UNREACHABLE}
 
@@ -78,8 +80,8 @@ class PeerGathered:
     """what was wrong; empty where nothing was"""
     known: bool = False
     """whether that was known before this pull"""
-    hints: tuple[str, ...] = ()
-    """addresses of nodes that it names; nobody pulls them by that"""
+    hints: int = 0
+    """nodes that it names; nobody pulls them by that"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ class Gathered:
 
     peers: tuple[PeerGathered, ...]
     """in the order of the file"""
+    strangers: tuple[PeerGathered, ...] = ()
+    """that were drawn, and those that a verifier has confirmed something of since"""
+    heard: int = 0
+    """strangers that had a ticket when these were drawn"""
     witnesses: int = 0
     """that were asked for all heads at once"""
     heads: int = 0
@@ -108,9 +114,12 @@ def gather(
     *,
     most_bytes: int = MOST_BYTES,
     ask_witnesses: bool = False,
+    only: Collection[str] | None = None,
+    stop: Callable[[], bool] = lambda: False,
     said: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
     at_once: int = _AT_ONCE,
+    fetching: Callable[[], AbstractContextManager[Fetches]] = Fetcher,
 ) -> Gathered:
     """Pull every peer.
 
@@ -120,25 +129,45 @@ def gather(
         most_bytes: that one peer may bring.
         ask_witnesses: ask the witnesses of the policy for all heads first; a peer of whose log they know no
             newer one is not asked.
+        only: origins of logs that are asked; none for all.
+        stop: whether no further file is to be asked for.
         said: is told how far it is, in one line.
         now: wall time, Unix seconds.
         at_once: peers that are asked at the same time.
+        fetching: makes what gets the files.
 
     Raises:
         StorageError: the disk is full, read-only, or refuses.
     """
     turn = one_at_a_time(network / "pulling.lock")
-    with turn, Fetcher() as fetcher, ThreadPoolExecutor(at_once) as threads:
+    with turn, ExitStack() as stack, ThreadPoolExecutor(at_once) as threads:
+        lottery = Lottery(network, peers, int(now()))
+        lottery.make_way()
+        fetcher = Stoppable(stack.enter_context(fetching()), stop)
         going = _Gathering(NetworkFolder(network), peers, fetcher, most_bytes, int(now()), said)
         told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None
-        going.witnessed(told)
+        going.witnessed(told, only)
         found = list(threads.map(going.log, peers.nodes))
-        claims = going.claims()
-        ended = tuple(threads.map(going.capsules, peers.nodes, found, repeat(claims)))
+        if only is None:
+            lottery.hold()
+        strangers = lottery.nodes
+        near = {
+            reach: Stoppable(stack.enter_context(Fetcher(reach=reach)), stop)
+            for reach in {lottery.reach(node) for node in strangers}
+        }
+        for node in strangers:
+            left = lottery.left_bytes(node, most_bytes)
+            going.join(node, Ration(near[lottery.reach(node)], left, _seconds(node)))
+        found += threads.map(going.log, strangers)
+        claims, nodes = going.claims(), (*peers.nodes, *strangers)
+        ended = tuple(threads.map(going.capsules, nodes, found, repeat(claims)))
+        lottery.came(ended[len(peers.nodes) :])
+    named, drawn = ended[: len(peers.nodes)], ended[len(peers.nodes) :]
+    gathered = Gathered(named, drawn, lottery.draw.heard if peers.strangers else 0)
     if told is None:
-        return Gathered(ended)
+        return gathered
     told.keep()
-    return Gathered(ended, told.witnesses, told.heads, told.received)
+    return replace(gathered, witnesses=told.witnesses, heads=told.heads, received=told.received)
 
 
 class _Gathering:
@@ -153,11 +182,16 @@ class _Gathering:
         now_s: int,
         said: Callable[[str], None],
     ) -> None:
-        self._folder, self._peers, self._now_s, self._said = folder, peers, now_s, said
-        self._most = most_bytes
+        self._folder, self._peers, self._said = folder, peers, said
+        self._asked_for = len(peers.nodes)
         self._rations = {node.name: Ration(fetcher, most_bytes, _WHOLE_S) for node in peers.nodes}
         self._records = {node.name: PeerRecord.of(folder.path, node.key) for node in peers.nodes}
-        self._grown: frozenset[str] | None = None
+        # Where no witness says when, the order of pulls does: a clock set back makes nothing earlier.
+        arrived_s = max((record.arrived_s for record in self._records.values()), default=0)
+        self._now_s = now_s if now_s >= arrived_s else arrived_s + 1
+        self._most = {name: ration.left for name, ration in self._rations.items()}
+        self._grown: Collection[str] | None = None
+        self._only: Collection[str] | None = None
         self._new: Mapping[str, tuple[Note, ...]] = {}
         self._done = 0
         self._lock = threading.Lock()
@@ -171,10 +205,20 @@ class _Gathering:
         """What is remembered of a peer."""
         return self._records[node.name]
 
-    def witnessed(self, told: Asked | None) -> None:
-        """Take what witnesses know of peers' logs."""
+    def witnessed(self, told: Asked | None, only: Collection[str] | None) -> None:
+        """Take what witnesses know of peers' logs, and whose are to be asked for."""
+        self._only = only
         if told is not None:
             self._grown, self._new = told.grown, told.new
+
+    def join(self, node: PeerNode, ration: Ration) -> None:
+        """Ask one more, a stranger."""
+        self._rations[node.name], self._records[node.name] = (
+            ration,
+            PeerRecord.of(self._folder.path, node.key),
+        )
+        self._most[node.name] = ration.left
+        self._asked_for += 1
 
     def log(self, node: PeerNode) -> PeerGathered:
         """Bring the mirror of a peer up to date, and all that follows from it."""
@@ -190,14 +234,14 @@ class _Gathering:
         with self._lock:
             self._done += 1
             came = f", {found.came:,} new" if found.came else ""
-            self._said(f"{self._done} of {len(self._peers.nodes)} peers: {node.name} {found.outcome}{came}")
+            self._said(f"{self._done} of {self._asked_for} peers: {node.name} {found.outcome}{came}")
         return found
 
     def _judged(self, node: PeerNode, record: PeerRecord) -> PeerGathered:
         found = PeerGathered(node.name, node.origin, PullOutcome.SAME, record.mirror.size)
         if why := _two_histories(record.mirror):
             return replace(found, outcome=PullOutcome.DIFFERS, why=why, known=True)
-        heads = _Heads()
+        heads = PublishedHeads()
         if self._asks(node, record):
             found, heads = self._asked(node, record, found)
         if found.outcome not in _READ_ON:
@@ -212,30 +256,34 @@ class _Gathering:
             record.keep_seen(seen)
         return _read(found, facts)
 
-    def _asked(self, node: PeerNode, record: PeerRecord, found: PeerGathered) -> tuple[PeerGathered, _Heads]:
+    def _asked(
+        self, node: PeerNode, record: PeerRecord, found: PeerGathered
+    ) -> tuple[PeerGathered, PublishedHeads]:
         """Ask a peer for its log, its cosigned heads, and who it is."""
         ration = self._rations[node.name]
         pulled = pull(record.mirror, f"{node.url}/log", ration)
         found = replace(found, outcome=pulled.outcome, size=pulled.size, came=pulled.came, why=pulled.why)
         if pulled.outcome not in _GOES_ON:
-            return found, _Heads()
+            return found, PublishedHeads()
         record.arrive(self._now_s)
         try:
             if pulled.came or not record.node:
                 record.keep_node(ration.fetch(f"{node.url}/{NODE}", MOST_NODE_BYTES).content)
-            heads = _published(node, record, ration)
+            heads = published_heads(node, record, ration)
         except PeerUnreachableError as error:
-            return replace(found, outcome=PullOutcome.UNREACHABLE, why=error.what), _Heads()
+            return replace(found, outcome=PullOutcome.UNREACHABLE, why=error.what), PublishedHeads()
         except VerificationError as error:
-            return replace(found, outcome=PullOutcome.NOT_SIGNED, why=error.what), _Heads()
+            return replace(found, outcome=PullOutcome.NOT_SIGNED, why=error.what), PublishedHeads()
         if heads.gone is not None:
             size = heads.gone.checkpoint.size
             why = f"It has published a cosigned head of {size} entries, and does not any more."
-            return replace(found, outcome=PullOutcome.GOES_BACK, why=why), _Heads()
+            return replace(found, outcome=PullOutcome.GOES_BACK, why=why), PublishedHeads()
         return found, heads
 
     def _asks(self, node: PeerNode, record: PeerRecord) -> bool:
-        """Whether a peer is asked: not where witnesses know that there is nothing new."""
+        """Whether a peer is asked: not where others are meant, nor where witnesses know of nothing new."""
+        if self._only is not None and node.origin not in self._only:
+            return False
         return self._grown is None or not record.mirror.size or node.origin in self._grown
 
     def claims(self) -> dict[str, AdapterClaim]:
@@ -248,25 +296,26 @@ class _Gathering:
     ) -> PeerGathered:
         """Fetch what a peer offers."""
         record, ration = self.record(node), self._rations[node.name]
-        ration.give_time(_WHOLE_S)
+        ration.give_time(_seconds(node))
         facts, times = record.facts, record.times(self._peers.policy)
-        found = replace(found, hints=hints_of(record.node), witnessed=times.size, offers=len(facts.offers))
+        found = replace(
+            found, hints=len(hints_in(record.node)), witnessed=times.size, offers=len(facts.offers)
+        )
         if found.outcome in _READ_ON:
             due = [one for one in facts.offers if times.at(one.receipt_index) is not None]
             missing = {} if found.outcome is PullOutcome.UNREACHABLE else self._fetch(node, due, claims)
             fetched = sum(not lacking(self._folder, one.update) for one in due)
             found = replace(found, fetched=fetched, waiting=len(facts.offers) - len(due), unavailable=missing)
             self._openings(node, record, facts)
-        return replace(found, received=self._most - ration.left)
+            if not node.by_lottery:  # nobody is a verifier who was drawn
+                self._judged_on(node, record, claims)
+        return replace(found, received=self._most[node.name] - ration.left)
 
     def _fetch(
         self, node: PeerNode, due: list[OfferFact], claims: Mapping[str, AdapterClaim]
     ) -> dict[str, Missing]:
         record = self.record(node)
-        before = record.missing
-        others = [other for other in self._peers.nodes if other is not node][:_OTHERS]
-        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
-        collector = Collector(self._folder, sources, node.origin, claims)
+        before, collector = record.missing, self._collector(node, claims)
         missing: dict[str, Missing] = {}
         # What was asked for in vain least often comes first, so that nothing keeps others from being had.
         for offer in sorted(due, key=lambda one: _tries(before, one)):
@@ -282,6 +331,25 @@ class _Gathering:
             record.keep_missing(missing)
         return missing
 
+    def _collector(self, node: PeerNode, claims: Mapping[str, AdapterClaim]) -> Collector:
+        # A stranger makes us ask nobody else, and is asked for nothing of others.
+        named = () if node.by_lottery else self._peers.nodes
+        others = [other for other in named if other is not node][:_OTHERS]
+        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
+        return Collector(self._folder, sources, node.origin, claims)
+
+    def _judged_on(self, node: PeerNode, record: PeerRecord, claims: Mapping[str, AdapterClaim]) -> None:
+        """Fetch a peer's own updates that its rounds composed with, once it has opened what judged them.
+
+        It need not have offered them: without them nobody could make its verdicts again.
+        """
+        facts, collector = record.facts, self._collector(node, claims)
+        newest = max((one.index for one in facts.rounds), default=0) if facts.openings else 0
+        for adapter, (config, index) in facts.made.items():
+            if index < newest:
+                with suppress(PeerUnreachableError, VerificationError):  # an audit says that it is not here
+                    collector.collect_made(adapter, config)
+
     def _openings(self, node: PeerNode, record: PeerRecord, facts: LogFacts) -> None:
         """Fetch the examples of guest holdouts that a peer has opened."""
         for one in facts.openings:
@@ -296,42 +364,14 @@ class _Gathering:
                 record.keep_examples(one.root, content)
 
 
+def _seconds(node: PeerNode) -> float:
+    """What all files of a node may take, for each half of a pull."""
+    return _STRANGER_S if node.by_lottery else _WHOLE_S
+
+
 def _tries(missing: Mapping[str, Missing], offer: OfferFact) -> int:
     known = missing.get(offer.update.adapter)
     return known.tries if known is not None else 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Heads:
-    """The cosigned heads that a peer publishes."""
-
-    new: tuple[Note, ...] = ()
-    """that are not known yet; its key signed them"""
-    published: tuple[Note, ...] = ()
-    """all of them, as far as the mirror goes; none where they are the same as before"""
-    etag: str = ""
-    gone: Note | None = None
-    """one that it has published before, and does not any more"""
-
-
-def _published(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> _Heads:
-    """The heads that a peer publishes.
-
-    Raises:
-        PeerUnreachableError: it publishes none.
-        VerificationError: they are not what its log signed.
-    """
-    came = fetcher.fetch(f"{node.url}/log/{HEADS}", MOST_HEADS_BYTES, etag=record.heads_tag)
-    if came.same:
-        return _Heads()
-    size, every = record.mirror.size, parse_heads(came.content)
-    # Sizes rise, so what the mirror has got to is a beginning of what is published.
-    heads = tuple(note for note in every if note.checkpoint.size <= size)
-    etag = came.etag if len(heads) == len(every) else ""
-    before = record.published
-    if (gone := not_there(before, heads)) is not None:
-        return _Heads(gone=gone)
-    return _Heads(signed_heads(record, heads), continued(before, heads), etag)
 
 
 def _two_histories(mirror: MirrorFolder) -> str:
@@ -348,12 +388,3 @@ def _read(found: PeerGathered, facts: LogFacts) -> PeerGathered:
         why = f"Its {NODE} brings no receipt key that its log is named after, so it cannot be read."
         return replace(found, outcome=PullOutcome.UNREACHABLE, why=why)
     return found
-
-
-def hints_of(document: bytes) -> tuple[str, ...]:
-    """Addresses of nodes that a ``node.json`` names; nobody is pulled by that."""
-    try:
-        named = json.loads(document or b"{}").get("peers", [])
-        return tuple(one for one in named[:_MOST_HINTS] if isinstance(one, str) and is_url(one))
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        return ()

@@ -4,30 +4,37 @@ A node publishes the heads that witnesses cosigned, append-only, and witnesses p
 An entry was committed at the earliest time by which a quorum had seen a head that covers it
 (`witness.commitment`). So whoever leaves heads out can only make its own commitments later; and a head that
 was there once has to stay.
+
+Of two entries of two logs, times of different witnesses may say the wrong order, because their clocks differ.
+What a quorum had seen before the other needs no two clocks: each witness says by its own which came first.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "CONTESTED_S",
     "HeadTimes",
     "all_heads",
     "continued",
+    "cosigned_by",
     "merged",
     "not_there",
     "reached_by",
+    "seen_before",
     "together",
 ]
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, cosigned_at
-from cryoflux.witness.commitment import quorum_time
 from cryoflux.witness.policy import Policy
 
+CONTESTED_S = 600
+"""two commitments within so many seconds: whose was first, clocks of witnesses do not decide"""
 _MOST_OF_A_KEY = 8
 """signatures of one key under one head"""
 
@@ -40,6 +47,8 @@ class HeadTimes:
     """of the heads, rising"""
     times_s: tuple[int, ...] = ()
     """of each, the earliest time by which a quorum had seen it or a larger one, Unix seconds"""
+    witnesses: Mapping[str, HeadTimes] = field(default_factory=dict)
+    """the same of each witness alone, by its name in the policy"""
 
     @classmethod
     def of(cls, seen: Iterable[tuple[int, int]]) -> HeadTimes:
@@ -60,6 +69,15 @@ class HeadTimes:
         """
         place = bisect_right(self.sizes, index)
         return self.times_s[place] if place < len(self.sizes) else None
+
+    def seen(self, index: int) -> dict[str, int]:
+        """Which witnesses had seen an entry, and when.
+
+        Args:
+            index: its position in the log.
+        """
+        times = {name: alone.at(index) for name, alone in self.witnesses.items()}
+        return {name: time_s for name, time_s in times.items() if time_s is not None}
 
     @property
     def newest_s(self) -> int:
@@ -123,23 +141,37 @@ def together(notes: Iterable[Note]) -> Iterator[Note]:
 
 
 def reached_by(note: Note, policy: Policy) -> int | None:
-    """When a quorum had seen a head, Unix seconds; none where it has not, or the policy needs nobody.
+    """When a quorum had seen a head, Unix seconds; none where it has not, or the policy needs nobody."""
+    return None if policy.reached(set()) else policy.seen_by(cosigned_by(note, policy))
+
+
+def cosigned_by(note: Note, policy: Policy) -> dict[str, int]:
+    """Which witnesses of a policy had seen a head, and when: of each the earliest time, Unix seconds.
 
     A false cosignature counts for nothing, and takes nothing from those that are true.
     """
-    reached, time_s = quorum_time(_true_lines(note, policy), policy)
-    return time_s if reached else None
-
-
-def _true_lines(note: Note, policy: Policy) -> Note:
-    """A head with what its witnesses have signed, of each key the earliest."""
-    earliest: list[NoteSignature] = []
+    found: dict[str, int] = {}
     for witness in policy.witnesses:
-        times = []
         for line in note.signatures:
             if (line.name, line.key_id) == (witness.key.name, witness.key.id):
                 with suppress(VerificationError):
-                    times.append((cosigned_at(Note(note.checkpoint, (line,)), witness.key), line))
-        known = [(time_s, line) for time_s, line in times if time_s is not None]
-        earliest += [min(known, key=lambda one: one[0])[1]] if known else []
-    return Note(note.checkpoint, tuple(earliest))
+                    time_s = cosigned_at(Note(note.checkpoint, (line,)), witness.key)
+                    if time_s is not None:
+                        found[witness.name] = min(time_s, found.get(witness.name, time_s))
+    return found
+
+
+def seen_before(one: Mapping[str, int], other: Mapping[str, int], policy: Policy) -> bool:
+    """Whether a quorum had seen one entry before another one, each of its witnesses by its own clock.
+
+    Who could see the one only after an honest quorum had seen it cannot have the other before it, however
+    wrong clocks are.
+
+    Args:
+        one: witness → when it had seen the entry (`HeadTimes.seen`).
+        other: the same of the other entry; who has not seen it has seen the one before it.
+        policy: who makes a quorum.
+    """
+    before = {name for name, time_s in one.items() if name not in other or time_s < other[name]}
+    after = {name for name, time_s in other.items() if name not in one or time_s < one[name]}
+    return policy.reached(before) and not policy.reached(after)

@@ -1,24 +1,34 @@
 """What others say of logs, unasked: a reason to look at one, and believed in nothing.
 
 A hint is kept as one small file for each log that is known, so that nobody fills a disk with them. Whoever
-pulls looks there first, and removes what it has looked at.
+keeps pulling (`cryoflux.network.keeping_up`) looks there, and removes what it has taken.
 """
 
 from __future__ import annotations
 
-__all__ = ["HintBody", "HintReply", "Hints"]
+__all__ = ["HintBody", "HintReply", "Hints", "hint_peers", "taken_hints"]
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Annotated
 
+import httpx2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cryoflux.digests import sha256_hex
-from cryoflux.files import write_atomic
+from cryoflux.files import read_regular, write_atomic
+from cryoflux.network.deadline import DeadlineTransport
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.peers import PeerNode
 from cryoflux.serving.fairness import Allowances, client_of, too_often
 from cryoflux.serving.routing import NotServedError, Reply, Request
+
+_MOST_BYTES = 1024
+_MOST_TOLD = 64
+"""peers that are told"""
+_WHOLE_S = 5.0
 
 
 class HintBody(BaseModel):
@@ -74,3 +84,40 @@ class Hints:
         if hint.origin in self._known():
             place = self._folder.hints / sha256_hex(hint.origin.encode())
             write_atomic(place, hint.model_dump_json().encode())
+
+
+def taken_hints(folder: NetworkFolder) -> frozenset[str]:
+    """The origins that hints are about; each is taken once.
+
+    Args:
+        folder: of the node's network.
+    """
+    found = set[str]()
+    for place in folder.hints.glob("*") if folder.hints.is_dir() else ():
+        with suppress(OSError, ValueError):
+            content = read_regular(place, _MOST_BYTES)
+            place.unlink()  # before anybody looks: a hint that comes meanwhile is a new one
+            found.add(HintBody.model_validate_json(content).origin)
+    return frozenset(found)
+
+
+def hint_peers(nodes: Sequence[PeerNode], origin: str, size: int) -> None:
+    """Say to peers that a log has grown; whether they hear it does not matter.
+
+    Args:
+        nodes: who is told, at most 64 of them.
+        origin: of the log.
+        size: entries that it has.
+    """
+    body = HintBody(origin=origin, size=size).model_dump_json().encode()
+    named = {"content-type": "application/json"}
+
+    def tell(node: PeerNode) -> None:
+        wrong = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
+        asked = client.stream("POST", f"{node.url}/v1/hint", content=body, headers=named)
+        with suppress(*wrong), sending.within(_WHOLE_S), asked:
+            pass  # what is answered says nothing
+
+    sending = DeadlineTransport()
+    with httpx2.Client(trust_env=False, transport=sending) as client, ThreadPoolExecutor(8) as threads:
+        list(threads.map(tell, nodes[:_MOST_TOLD]))

@@ -22,7 +22,7 @@ from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.ed25519 import is_sound_key
 from cryoflux.signing.keys import raw_key_id
 
-_FORM = 2
+_FORM = 3
 """of the facts: others are made anew"""
 
 
@@ -53,9 +53,6 @@ class RoundFact(Struct, frozen=True):
     members: dict[str, MemberVerdict]
     origins: dict[str, str]
     """capsule → the log that offered it, as the announcement says"""
-    composed: str
-    upper_uj: int
-    tier: str
 
 
 class OpeningFact(Struct, frozen=True):

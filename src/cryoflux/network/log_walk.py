@@ -168,9 +168,6 @@ class _Walk:
             level=said.look.level if said.look is not None else 0,
             members={one.capsule: one.verdict for one in said.members},
             origins={one.capsule: one.origin for one in opened.intent.candidates},
-            composed=said.composed,
-            upper_uj=max(0, said.energy.hi_microjoules),
-            tier=said.energy.tier.value,
         )
         self.facts.rounds.append(fact)
 

@@ -6,22 +6,32 @@ the losses run. Head and composition are both scored, and the head's losses kept
 
 from __future__ import annotations
 
-__all__ = ["GuestReading", "Looking", "guard_passes", "look_at_guest", "seal_look"]
+__all__ = [
+    "GuardSet",
+    "GuestReading",
+    "Looking",
+    "guard_passes",
+    "keep_losses",
+    "look_at_guest",
+    "seal_look",
+]
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.watch import AttemptStopped
-from cryoflux.data.prepared import GUEST_SET
+from cryoflux.data.formats import read_arrived
+from cryoflux.data.prepared import GUEST_SET, example_line
 from cryoflux.decision.evidence import Evidence, pair_losses
+from cryoflux.digests import file_digest
 from cryoflux.errors import DataError
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evidence
 from cryoflux.evaluation.scoring import score
-from cryoflux.files import MOST_FILE_BYTES, read_regular
+from cryoflux.files import storage_errors
 from cryoflux.network.guest import GuestFolder
 from cryoflux.quantities import NANO
 from cryoflux.receipts.guest_tree import sealed_losses_root
@@ -65,6 +75,17 @@ class GuestReading:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardSet:
+    """A set that what is adopted must not make worse."""
+
+    name: str
+    part: str
+    """what the data set calls it"""
+    sha256: str
+    """of its file"""
+
+
+@dataclass(frozen=True, slots=True)
 class Looking:
     """What a round looks with."""
 
@@ -72,8 +93,7 @@ class Looking:
     guest: GuestFolder
     part: str
     """what the data set calls the guest holdout"""
-    guard_parts: Mapping[str, str]
-    """name of a guard set → what the data set calls it"""
+    guard_sets: Sequence[GuardSet]
     cost_uj: int
     """of evaluating a version on the guest holdout, by what that cost before or by its products, µJ"""
 
@@ -85,26 +105,28 @@ class Looking:
             DataError: a guard set cannot be read.
         """
         part = opened.data.add_set(GUEST_SET, guest.content)
-        parts = {
-            name: opened.data.add_set(f"{_GUARD_SET}{number}", _guard_bytes(path))
+        sets = [
+            GuardSet(
+                name, opened.data.add_set(f"{_GUARD_SET}{number}", _guard_lines(opened, path)), _digest(path)
+            )
             for number, (name, path) in enumerate(sorted(guards.items()))
-        }
-        return cls(opened, guest, part, parts, opened.task.evaluation_uj(part))
+        ]
+        return cls(opened, guest, part, sets, opened.task.evaluation_uj(part))
 
     def guards(
         self, composing: Composing, head: Composition, composed: Composition, between: BeforeBatch
     ) -> tuple[GuardResult, ...]:
         """Whether each guard set stays as good as it was, as far as its examples can tell."""
         results, data = [], self.opened.data
-        for name, part in self.guard_parts.items():
-            indices = list(range(data.count(part)))
+        for one in self.guard_sets:
+            indices = list(range(data.count(one.part)))
             try:
-                base, new = (composing.losses(one, part, indices, between) for one in (head, composed))
+                base, new = (composing.losses(made, one.part, indices, between) for made in (head, composed))
                 passed = guard_passes(pair_losses(base, new))
             except EvaluationFailedError:
                 passed = False  # what was composed is broken there
-            digest = data.file_digests[part]
-            results.append(GuardResult(name=name, sha256=digest, count=len(indices), passed=passed))
+            found = GuardResult(name=one.name, sha256=one.sha256, count=len(indices), passed=passed)
+            results.append(found)
         return tuple(results)
 
 
@@ -137,9 +159,20 @@ def look_at_guest(context: Context, looking: Looking, draft: Version, between: B
     count, head = opened.data.count(part), opened.task.head
     known = context.losses.get(head.digest, digest, opened.task.cut, count, profile)
     base = known.losses if known is not None else _losses(opened, head, part, between)
-    context.losses.put(head.digest, digest, opened.task.cut, KnownLosses(base, 0), profile)
-    new = _losses(opened, draft, part, between)
-    return GuestReading(head, draft, base, new, profile)
+    if known is None:
+        keep_losses(context, looking, head, base)
+    return GuestReading(head, draft, base, _losses(opened, draft, part, between), profile)
+
+
+def keep_losses(context: Context, looking: Looking, head: Version, losses: Losses) -> None:
+    """Keep the losses of a head on the guest holdout: the next look needs them again.
+
+    Raises:
+        StorageError: the disk is full, read-only, or refuses.
+    """
+    opened = looking.opened
+    profile, digest = opened.task.profile(looking.part), opened.data.file_digests[looking.part]
+    context.losses.put(head.digest, digest, opened.task.cut, KnownLosses(losses, 0), profile)
 
 
 def _losses(opened: Opened, version: Version, part: str, between: BeforeBatch) -> Losses:
@@ -175,12 +208,20 @@ def seal_look(reading: GuestReading, base: Base, guest: GuestFolder, intent: str
     return sums, sealed_losses_root(loss_leaves(range(count), *columns), guest.key, intent)
 
 
-def _guard_bytes(path: Path) -> bytes:
-    try:
-        return read_regular(path, MOST_FILE_BYTES)
-    except OSError as error:
+def _guard_lines(opened: Opened, path: Path) -> bytes:
+    """The examples of a guard set as a data set has them, one a line."""
+    rows = [example for _, example in read_arrived(path).numbered]
+    strange = sorted({row.label for row in rows} - set(opened.data.labels))
+    if strange or not rows:
+        why = f"Of class {strange[0]!r} the model knows nothing." if strange else "It has no labelled text."
         raise DataError(
-            f"The guard set {path} cannot be read: {error}.",
-            why="What is adopted must not make it worse, so it has to be here.",
-            hint="Put it back, or leave it out of the settings.",
-        ) from error
+            f"The guard set {path} cannot judge.",
+            why=f"{why} What is adopted must not make it worse, so each of its rows has to be scored.",
+            hint="Mend the file, or leave it out of the setting guards.",
+        )
+    return b"".join(example_line(row) + b"\n" for row in rows)
+
+
+def _digest(path: Path) -> str:
+    with storage_errors(path):
+        return file_digest(path)

@@ -5,25 +5,39 @@
 
 from __future__ import annotations
 
-__all__ = ["NodeFile", "node_file", "opening_file", "proven_entry"]
+__all__ = ["NodeFile", "PeerHint", "hints_in", "node_file", "opening_file", "proven_entry"]
 
 import base64
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import VerificationError
 from cryoflux.network.capsule import ProvenEntry
-from cryoflux.receipts.checkpoint import Note
+from cryoflux.receipts.checkpoint import KeyType, Note, VerifierKey, parse_verifier_key
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import Url
 from cryoflux.receipts.proof import Proof, format_proof, prove
 from cryoflux.signing.canonical import canonical_bytes
-from cryoflux.signing.fields import Document, RawKey, at_most
+from cryoflux.signing.fields import Document, RawKey, Text, at_most
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 
-_MOST_PEERS = 256
+_MOST_PEERS, _MOST_KEY = 256, 200
+_NAMED_AFTER_KEY = re.compile(r"cryoflux\.dev/[0-9a-f]{16}")
+_HINTED_URL = re.compile(r"https?://[0-9A-Za-z.-]{1,100}(:[0-9]{1,5})?(/[0-9A-Za-z._~-]{1,60}){0,4}/?")
+
+
+class PeerHint(Document, frozen=True):
+    """Another node, by the key of its log and where it is: what one calls it is nobody else's business."""
+
+    log_key: Text = msgspec.field(name="log_key")
+    """as a C2SP verifier key; the log's origin is in it"""
+    url: Url
 
 
 class NodeFile(Document, frozen=True):
@@ -34,20 +48,20 @@ class NodeFile(Document, frozen=True):
     """the signed envelope of the newest entry about the node, base64"""
     proof: str
     """a C2SP tlog-proof of it that leaves the entry out"""
-    peers: Annotated[list[Url], at_most(_MOST_PEERS)]
-    """addresses of other nodes: hints, nobody has to follow them"""
+    peers: Annotated[list[PeerHint], at_most(_MOST_PEERS)]
+    """other nodes: hints, nobody has to follow them"""
     receipt_key: RawKey = msgspec.field(name="receipt_key")
     """that the log began under, and is named after: whoever mirrors the log reads it by that"""
 
 
-def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[str]) -> bytes:
+def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[PeerHint]) -> bytes:
     """The bytes of ``node.json``.
 
     Args:
         state: whose log the entry is in.
         entry: the newest one in which the node says who it is.
         note: a head of that log that covers it.
-        peers: addresses of other nodes.
+        peers: other nodes; of too many, others of them while the log grows.
 
     Raises:
         StateTamperedError: the published log is damaged.
@@ -55,9 +69,38 @@ def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[str]) -> by
     shown = proven_entry(state, entry, note)
     first = raw_public_key(load_first_public(state / KEYS_FOLDER, create=False))
     key = base64.b64encode(first).decode()
-    hints = list(peers[:_MOST_PEERS])
+    turn = note.checkpoint.size // 256
+    hints = sorted(peers, key=lambda one: sha256_hex(f"{turn} {one.log_key}".encode()))[:_MOST_PEERS]
     said = NodeFile(v=1, entry=shown.entry, proof=shown.proof, peers=hints, receipt_key=key)
     return canonical_bytes(said)
+
+
+def hints_in(document: bytes) -> list[tuple[VerifierKey, str]]:
+    """The nodes that a ``node.json`` names, by the key of their log and address; what is none is passed over.
+
+    An address has no query, no name and password, and leads to a plain path: what is asked for there is a
+    file of a public tree, and nothing else.
+
+    Args:
+        document: as it came, of whatever bytes.
+    """
+    try:
+        named = json.loads(document or b"{}").get("peers", [])[:_MOST_PEERS]
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return []
+    return [found for one in named if (found := _hint(one)) is not None]
+
+
+def _hint(said: object) -> tuple[VerifierKey, str] | None:
+    match said:
+        case {"log_key": str(key), "url": str(url)} if len(key) < _MOST_KEY and _HINTED_URL.fullmatch(url):
+            try:
+                found = parse_verifier_key(key)
+            except VerificationError:
+                return None
+            good = found.kind is KeyType.LOG and _NAMED_AFTER_KEY.fullmatch(found.name)
+            return (found, url.rstrip("/")) if good else None
+    return None
 
 
 def opening_file(state: Path, entry: Entry, note: Note) -> bytes:

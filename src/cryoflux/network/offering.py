@@ -88,13 +88,13 @@ def update_of(entries: Iterable[Entry], receipt: Entry) -> OfferedUpdate:
         memory.take(entry)
     said = statement.predicate
     opened, known = memory.open.get(said.intent), memory.tasks.get(said.task.name)
-    composed = None
+    begun = composed = None
     if opened is not None and known is not None:
         chain = known.begin_chain(opened.intent)
         start = chain.start if chain is not None else said.base
         begun = chain.composed if chain is not None else known.composition_of(start)
         composed = composed_by(statement, begun, start.digest)
-    if composed is None:
+    if begun is None or composed is None:
         raise UsageError(
             f"Entry {receipt.index} does not name what its update was trained on as a list of updates.",
             why="Others add it to theirs, over the same genesis: an update that was merged in float32, by an "
@@ -102,7 +102,8 @@ def update_of(entries: Iterable[Entry], receipt: Entry) -> OfferedUpdate:
             hint="Offer one that a newer run made: cryoflux receipts list.",
         )
     adapter = statement.subject[0].digest.sha256
-    return OfferedUpdate(adapter=adapter, genesis=composed.genesis, parent=composed.terms[:-1])
+    goes_on = composed.genesis == begun.genesis  # else what it was trained on is the genesis
+    return OfferedUpdate(adapter=adapter, genesis=composed.genesis, parent=begun.terms if goes_on else ())
 
 
 def capsule_content(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["CONTESTED_S", "OfferFound", "found_offers"]
+__all__ = ["OfferFound", "found_offers"]
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryoflux.errors import VerificationError
 from cryoflux.network.collecting import lacking
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.head_times import CONTESTED_S, seen_before
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.witness.policy import Policy
 
-CONTESTED_S = 600
-"""two commitments within so many seconds: whose was first, clocks of witnesses do not decide"""
 _MOST_NEAR = 16
 
 
@@ -32,13 +32,15 @@ class OfferFound:
     update: OfferedUpdate
     receipt_leaf: str
     committed_s: int
-    """when a quorum had seen its receipt, Unix seconds"""
+    """when a quorum had seen its receipt, Unix seconds; later than of what a quorum had seen before it"""
     fetched: bool
     """whether it is here, with all that it needs"""
     why: str
     """why it is not; empty where it is"""
     tries: int = 0
     """how often it was asked for in vain"""
+    seen: Mapping[str, int] = field(default_factory=dict)
+    """which witnesses had seen its receipt, and when, each by its own clock"""
     near: tuple[str, ...] = ()
     """capsules of other logs that were committed within ten minutes of it, the nearest first, at most 16:
     where one of the two is a copy of the other, whose it is is contested, and what was seen first counts"""
@@ -47,6 +49,9 @@ class OfferFound:
 def found_offers(network: Path, peers: Peers) -> list[OfferFound]:
     """What peers offer, the earliest commitment first; of equally early ones by the capsule's digest.
 
+    Within ten minutes clocks of witnesses do not decide, but what a quorum had seen first: what it had seen
+    after another offer counts as committed after that one.
+
     An offer is not among them before a quorum has seen its receipt. One of a log that has told two histories,
     or that is not what was signed, is, but never as one that is here.
 
@@ -54,9 +59,26 @@ def found_offers(network: Path, peers: Peers) -> list[OfferFound]:
         network: folder of the node's network.
         peers: whom it knows.
     """
-    found = [one for node in peers.nodes for one in _readable(network, node, peers)]
-    found.sort(key=lambda one: (one.committed_s, one.capsule, one.origin))
+    found = _in_order([one for node in peers.nodes for one in _readable(network, node, peers)], peers.policy)
     return [replace(one, near=_near(found, place)) for place, one in enumerate(found)]
+
+
+def _in_order(found: list[OfferFound], policy: Policy) -> list[OfferFound]:
+    """Offers in the order of their commitments, whose times say the same."""
+    order: list[OfferFound] = []
+    for one in sorted(found, key=lambda one: (one.committed_s, one.capsule, one.origin)):
+        place = len(order)
+        for at in range(len(order) - 1, -1, -1):
+            if one.committed_s - order[at].committed_s > CONTESTED_S:
+                break
+            if one.origin != order[at].origin and seen_before(one.seen, order[at].seen, policy):
+                place = at
+        order.insert(place, one)
+    for at in range(1, len(order)):
+        before_s = order[at - 1].committed_s
+        if order[at].committed_s < before_s:
+            order[at] = replace(order[at], committed_s=before_s + 1)
+    return order
 
 
 def _readable(network: Path, node: PeerNode, peers: Peers) -> list[OfferFound]:
@@ -90,6 +112,7 @@ def _of(network: Path, node: PeerNode, peers: Peers) -> Iterator[OfferFound]:
             fetched=not why,
             why=why,
             tries=known.tries if known is not None else 0,
+            seen=times.seen(one.receipt_index),
         )
 
 

@@ -20,7 +20,10 @@ from __future__ import annotations
 __all__ = ["MOST_EXAMPLES_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord", "first_claims"]
 
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -29,9 +32,9 @@ from cryoflux.digests import sha256_hex
 from cryoflux.errors import StorageError, VerificationError
 from cryoflux.files import IrregularFileError, read_regular, write_atomic
 from cryoflux.network.folder import NODE
-from cryoflux.network.head_times import HeadTimes, all_heads, reached_by, together
+from cryoflux.network.head_times import CONTESTED_S, HeadTimes, all_heads, cosigned_by, seen_before, together
 from cryoflux.network.log_facts import LogFacts
-from cryoflux.network.pulling import MirrorFolder
+from cryoflux.network.mirror import MirrorFolder
 from cryoflux.receipts.checkpoint import Note, VerifierKey
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, heads_in
 from cryoflux.witness.policy import Policy
@@ -54,8 +57,8 @@ class Missing(Struct, frozen=True):
 class _Times(Struct):
     policy: str
     """digest of the policy by which they were computed"""
-    notes: dict[str, tuple[int, int | None]]
-    """SHA-256 of a head with its signatures → its size, and since when a quorum had seen it"""
+    notes: dict[str, tuple[int, dict[str, int]]]
+    """SHA-256 of a head with its signatures → its size, and which witnesses had seen it since when"""
 
 
 def _digest(policy: Policy) -> str:
@@ -164,16 +167,16 @@ class PeerRecord:
             return HeadTimes.of(self._arrivals())
         digest = _digest(policy)
         kept = self._kept_times(digest)
-        size, found = self.mirror.size, dict[str, tuple[int, int | None]]()
+        size, found = self.mirror.size, dict[str, tuple[int, dict[str, int]]]()
         for note in together((*self.published, *self.seen)):
             name = sha256_hex(note.content)
             if note.checkpoint.size <= size:
-                found[name] = kept.get(name) or (note.checkpoint.size, reached_by(note, policy))
+                found[name] = kept.get(name) or (note.checkpoint.size, cosigned_by(note, policy))
         if found.keys() != kept.keys():
             write_atomic(self.folder / _TIMES, msgspec.json.encode(_Times(digest, found)))
-        return HeadTimes.of((at, time_s) for at, time_s in found.values() if time_s is not None)
+        return _times_of(found.values(), policy)
 
-    def _kept_times(self, policy: str) -> dict[str, tuple[int, int | None]]:
+    def _kept_times(self, policy: str) -> dict[str, tuple[int, dict[str, int]]]:
         try:
             kept = msgspec.json.decode(self._read(_TIMES, MOST_HEADS_BYTES) or b"null", type=_Times | None)
         except (msgspec.DecodeError, ValueError):
@@ -182,7 +185,15 @@ class PeerRecord:
 
     def _arrivals(self) -> list[tuple[int, int]]:
         pairs = (line.split() for line in self._read(_ARRIVED, MOST_HEADS_BYTES).splitlines())
-        return [(int(size), int(time_s)) for size, time_s in pairs]
+        try:
+            return [(int(size), int(time_s)) for size, time_s in pairs]
+        except ValueError:  # damaged: what is here has arrived by now
+            return []
+
+    @property
+    def arrived_s(self) -> int:
+        """When the newest of its entries were here first, Unix seconds; 0 where none are."""
+        return max((time_s for _, time_s in self._arrivals()), default=0)
 
     def arrive(self, now_s: int) -> None:
         """Remember since when as many entries of it are here as there are, if that is not known."""
@@ -229,6 +240,38 @@ class PeerRecord:
         write_atomic(self.folder / _REMEASURED, msgspec.json.encode(found, order="sorted"))
 
 
+def _times_of(heads: Iterable[tuple[int, dict[str, int]]], policy: Policy) -> HeadTimes:
+    """Of some heads: the size of each, and which witnesses had seen it since when."""
+    alone: dict[str, list[tuple[int, int]]] = {}
+    quorum = []
+    for size, times in heads:
+        if (time_s := policy.seen_by(times)) is not None:
+            quorum.append((size, time_s))
+        for name, seen_s in times.items():
+            alone.setdefault(name, []).append((size, seen_s))
+    each = {name: HeadTimes.of(seen) for name, seen in alone.items()}
+    return replace(HeadTimes.of(quorum), witnesses=each)
+
+
+class _Claim(NamedTuple):
+    """What a log says of an adapter; of two that no quorum has put in an order the smaller one is first."""
+
+    withheld: bool
+    time_s: int
+    origin: str
+    config: str
+    seen: dict[str, int]
+
+    def first(self, other: _Claim, policy: Policy) -> _Claim:
+        """The one of the two that was there before the other."""
+        if self.withheld == other.withheld and abs(self.time_s - other.time_s) <= CONTESTED_S:
+            if seen_before(self.seen, other.seen, policy):
+                return self
+            if seen_before(other.seen, self.seen, policy):
+                return other
+        return min(self, other, key=lambda one: one[:4])
+
+
 def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, tuple[str, str]]:
     """Adapter → the log that committed to it first, and digest of its settings as that one says it.
 
@@ -239,7 +282,7 @@ def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, tup
         records: of the logs.
         policy: who makes a quorum.
     """
-    claims: dict[str, tuple[bool, int, str, str]] = {}
+    claims: dict[str, list[_Claim]] = {}
     for record in records:
         try:
             facts, times, withheld = record.facts, record.times(policy), record.missing
@@ -251,6 +294,12 @@ def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, tup
         said += [(adapter, *made) for adapter, made in facts.made.items()]
         for adapter, config, index in said:
             if (time_s := times.at(index)) is not None:
-                claim = (adapter in withheld, time_s, record.origin, config)
-                claims[adapter] = min(claims.get(adapter, claim), claim)
-    return {adapter: (origin, config) for adapter, (_, _, origin, config) in claims.items()}
+                claim = _Claim(adapter in withheld, time_s, record.origin, config, times.seen(index))
+                claims.setdefault(adapter, []).append(claim)
+    first = {adapter: _first(some, policy) for adapter, some in claims.items()}
+    return {adapter: (claim.origin, claim.config) for adapter, claim in first.items()}
+
+
+def _first(claims: Iterable[_Claim], policy: Policy) -> _Claim:
+    ordered = sorted(claims, key=lambda one: one[:4])
+    return reduce(lambda one, other: one.first(other, policy), ordered)

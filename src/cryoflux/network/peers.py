@@ -1,16 +1,29 @@
-"""Whom a node knows: ``network/peers.txt``, a witness policy with two more words.
+"""Whom a node knows: ``network/peers.txt``, a witness policy with three more words.
 
     node <name> <vkey> <url>
     verifier <name of a node above>|<vkey>
+    strangers 1%
 
 A *node* is pulled: its log, and what it offers. A *verifier* is a node whose verdicts count in this reader's
 books; nobody else's do. A node's log is a log of the policy too, so that its capsules can be checked with the
-same file. Nodes that others name are hints: nobody is pulled who is not named here.
+same file. Nodes that others name are hints: nobody is pulled who is not named here, unless *strangers* says
+so. Then some are drawn by lottery (`cryoflux.network.strangers`), and get a hundredth of the joules together.
 """
 
 from __future__ import annotations
 
-__all__ = ["NOBODY", "PeerNode", "Peers", "is_url", "parse_peers", "read_peers", "with_node", "without_node"]
+__all__ = [
+    "LET_IN",
+    "NOBODY",
+    "STRANGERS",
+    "PeerNode",
+    "Peers",
+    "is_url",
+    "parse_peers",
+    "read_peers",
+    "with_node",
+    "without_node",
+]
 
 import re
 from collections.abc import Callable, Sequence
@@ -26,6 +39,11 @@ from cryoflux.witness.policy import LogLine, Policy, PolicyReader, split_items
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _URL = re.compile(r"https?://[!-~]{1,180}")
 _MOST_BYTES = 2 * 1024 * 1024
+_SHARE = "1%"
+STRANGERS = f"strangers {_SHARE}"
+_LOTTERY = f"# strangers by lottery, for at most {_SHARE} of the joules; else only who is named is asked"
+LET_IN = f"{_LOTTERY}\n{STRANGERS}\n".encode()
+"""lines by which strangers are let in"""
 NOBODY = b"# whom this node knows\nquorum none\n"
 
 
@@ -39,6 +57,8 @@ class PeerNode:
     """of its log"""
     url: str
     """of its public tree, without a slash at the end"""
+    by_lottery: bool = False
+    """whether it is a stranger, that is pulled because it was drawn"""
 
     @property
     def origin(self) -> str:
@@ -54,6 +74,8 @@ class Peers:
     verifiers: tuple[VerifierKey, ...]
     policy: Policy
     """its logs are those of log lines and of nodes"""
+    strangers: bool = False
+    """whether some that are not named are looked at too, by lottery"""
 
     @property
     def verifier_origins(self) -> frozenset[str]:
@@ -67,10 +89,12 @@ class _PeersReader(PolicyReader):
     most_lines: ClassVar[int] = 8192
     nodes: list[PeerNode] = field(default_factory=list)
     verifiers: list[VerifierKey] = field(default_factory=list)
+    strangers: bool = False
 
     def words(self) -> dict[str, Callable[[Sequence[str]], None]]:
         # `super()` alone does not know a class that was made anew for its slots.
-        return {**PolicyReader.words(self), "node": self.node, "verifier": self.verifier}
+        more = {"node": self.node, "verifier": self.verifier, "strangers": self.look_at_strangers}
+        return {**PolicyReader.words(self), **more}
 
     def node(self, items: Sequence[str]) -> None:
         name, vkey, url = split_items(items, 3, 3)
@@ -98,6 +122,12 @@ class _PeersReader(PolicyReader):
             raise ValueError(f"{key.name} is a verifier already")
         self.verifiers.append(key)
 
+    def look_at_strangers(self, items: Sequence[str]) -> None:
+        """Take the word by which strangers are looked at."""
+        if list(items) != [_SHARE]:
+            raise ValueError(f"strangers get {_SHARE}: leave the line out where they should get nothing")
+        self.strangers = True
+
 
 def is_url(text: str) -> bool:
     """Whether a text is an address over HTTP, of no more than usual length."""
@@ -116,7 +146,13 @@ def parse_peers(content: bytes, where: str = "The file of peers") -> Peers:
     """
     reader = _PeersReader()
     policy = reader.read(content, where)
-    return Peers(tuple(reader.nodes), tuple(reader.verifiers), policy)
+    if reader.strangers and policy.reached(set()):
+        raise UsageError(
+            f"{where} lets strangers in, and needs no witness for it.",
+            why="What a quorum of witnesses has not seen has no time, and could have been made up at any.",
+            hint=f"Name a quorum of witnesses, or leave out the line {STRANGERS!r}.",
+        )
+    return Peers(tuple(reader.nodes), tuple(reader.verifiers), policy, reader.strangers)
 
 
 def read_peers(path: Path) -> Peers:

@@ -1,27 +1,32 @@
 """What of all offers to compose, found on a node's own training side: the search of a round.
 
-Greedy: of all proposals the one with the largest sure gain on the screen is taken, then the best one beside
-it, and so on, until none has any. The sure gain is S − √(x·V), with S = Σδᵢ, V = Σδᵢ² and the bar x =
-2·ln(proposals tried / 0.05): it is above zero where the evidence S²/V exceeds the bar. (By evidence alone the
-smallest of several steps would win, whose gain is the most even and the least.) Nothing here looks at the
-guest holdout, which sees what comes of it once.
+Greedy: of all proposals the one that shows the largest sure gain is taken, then the best one beside it, and
+so on, until none has any. The sure gain is S − √(x·V), with S = Σδᵢ, V = Σδᵢ²: it is above zero where the
+evidence S²/V exceeds the bar x. (By evidence alone the smallest of several steps would win, whose gain is the
+most even and the least.) A step needs an evidence of 4; what all of them make of the head has to pass the bar
+2·ln(proposals tried / 0.05). So steps that are too small to be sure alone may be sure together. Nothing here
+looks at the guest holdout, which sees what comes of it once.
 
 Compositions are judged, never updates: updates that help alone may harm together, and updates that harm alone
-may help in a mean. So each offer is proposed added, in three sizes, and mixed, in three shares, and each
+may help in a mean. So each offer is proposed added, in three sizes, and mixed, in four shares, and each
 update of the head at other weights.
 
-The cheap comes first. All proposals are tried on few examples, and the best of each offer on all of them,
-if it shows any promise.
-After a step, offers are tried again in the order of what they showed last, and the search ends there as soon
-as one shows more than the next one did: what an offer adds to a composition is rarely more than what it added
-to a smaller one.
+The cheap comes first. What a step shows for its noise falls as it grows, as long as losses bend upwards
+along it. So of each offer the smallest steps are tried, on few examples: where one gains nothing no larger
+one is tried, and where it does, larger ones are as long as they show more. The best of all offers is then
+read on twice as many examples, and again, until it shows enough or all are read.
+
+After a step, offers are tried again in the order of what they showed last, and the first that still helps is
+taken. What showed nothing is tried once more before the search ends, because it may help beside what was
+taken meanwhile. At the end what was found is read on all examples, and as many of the last steps are taken
+back as it takes for the whole to be sure there.
 
 The search is a pure function of the losses that it is given, so whoever has those has its result.
 """
 
 from __future__ import annotations
 
-__all__ = ["FEW", "PROPOSALS", "FoundSteps", "ScreenLosses", "search_round"]
+__all__ = ["FEW", "MOST_BROUGHT", "PROPOSALS", "FoundSteps", "ScreenLosses", "search_round"]
 
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -33,19 +38,30 @@ from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
 
-ScreenLosses = Callable[[Composition, int], Sequence[int]]
-"""losses of a version on the first so many examples of the screen, nano-nats; raises a `ModelError` where its
-list cannot be added up"""
-_ADDED = ("1", "1/2", "1/4")
-_MIXED = ("1/2", "1/3", "1/4")
+ScreenLosses = Callable[[Composition, range], Sequence[int]]
+"""losses of a version on some examples of the screen, by their places, nano-nats; raises a `ModelError` where
+its list cannot be added up"""
+_ADDED = ("1/4", "1/2", "1")
+_MIXED = ("1/4", "1/3", "1/2", "1")
+"""the last takes the offerer's whole model in the head's place: who joins late needs one look, not 500"""
+_LESS, _MORE = ("3/4", "1/2"), ("5/4",)
 PROPOSALS = len(_ADDED) + len(_MIXED)
-"""that are made of an offer"""
-_REWEIGHTED = ("1/2", "3/4", "5/4")
+"""that are made of an offer, at most, each time it is tried"""
 FEW = 128
 """examples that a proposal is tried on first"""
-_PROMISING = 1.0
-"""evidence on these from which on a proposal is tried on all: what is missed there is not seen again"""
+MOST_BROUGHT = 96
+"""terms of all lists that the steps of a round bring: its record is one entry, and names them all"""
+_COMPARED = 2.0
+"""bar of the sure gains that proposals are compared by on these"""
+_HELPFUL = 4.0
+"""evidence that a step needs, on as many examples as it takes"""
 _CHANCE = 0.05
+"""of the bar that the whole needs"""
+_MOST_REWEIGHTED = 8
+"""updates of the head, the newest, that are tried at other weights: a head may have many more"""
+
+Ladder = tuple[ListStep, ...]
+"""steps along one line, the smallest first"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +79,24 @@ class FoundSteps:
     read: int
     """losses that were computed"""
     helped: tuple[bool | None, ...]
-    """of each offer, whether a proposal of it ever had a sure gain; none where the search did not reach it"""
+    """of each offer, whether a proposal of it ever showed a gain; none where the search did not reach it"""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An update that may still be taken, and what it showed when it was last tried."""
+
+    number: int
+    ladders: tuple[Ladder, ...]
+    shown: float = math.inf
+    """its largest sure gain on few examples, nano-nats; −∞ where it showed none, or none that lasted"""
+    step: ListStep | None = None
+    """that showed it"""
+
+    @property
+    def brings(self) -> int:
+        """Terms of the list that it was trained on."""
+        return len(self.ladders[0][0].update.parent)
 
 
 @dataclass(slots=True)
@@ -77,34 +110,68 @@ class _Search:
     tried: int = 0
     read: int = 0
     helped: dict[int, bool] = field(default_factory=dict)
-    """number of an offer → whether it ever had a sure gain"""
+    """number of an offer → whether it ever showed a gain"""
 
     def of(self, composed: Composition, count: int) -> list[int]:
         """Losses of the first so many examples; those that are known are not computed again."""
-        held = self.known.get(composed.digest, [])
-        if len(held) < count:
-            self.read += count - len(held)
-            held = list(self.losses(composed, count))
-            self.known[composed.digest] = held
+        held = self.known.setdefault(composed.digest, [])
+        if missing := range(len(held), count):
+            held += self.losses(composed, missing)
+            self.read += len(missing)
         return held[:count]
 
-    def gain(
-        self, head: Composition, step: ListStep, count: int, bar: float
-    ) -> tuple[float, Composition] | None:
-        """The sure gain of a step on the first so many examples, nano-nats, and what it makes.
+    @property
+    def bar(self) -> float:
+        """Evidence above which a gain is sure, by how much was tried."""
+        return 2 * math.log(max(1, self.tried) / _CHANCE)
 
-        None where it has none: where its evidence is no larger than the bar.
-        """
+    def is_refused(self, head: Composition, step: ListStep) -> bool:
+        """Whether a step makes what the guest holdout has refused."""
         try:
-            composed = after(head, [step])
-            if composed.digest in self.refused:
-                return None
-            new = self.of(composed, count)
+            return after(head, [step]).digest in self.refused
+        except ModelError:  # it cannot be taken at all
+            return False
+
+    def shown(self, head: Composition, step: ListStep, count: int) -> Evidence | None:
+        """What a step shows on the first so many examples; none where it cannot be taken."""
+        try:
+            new = self.of(after(head, [step]), count)
         except (ModelError, EvaluationFailedError):  # it cannot be added up, or what it makes is broken
             return None
-        shown = pair_losses(self.of(head, count), new)
-        sure = shown.delta - math.sqrt(bar * shown.delta_squared)
-        return (sure, composed) if sure > 0 else None
+        return pair_losses(self.of(head, count), new)
+
+    def try_few(self, head: Composition, one: _Waiting) -> None:
+        """Let an update show on few examples what it adds to a head."""
+        one.shown, one.step = -math.inf, None
+        for ladder in one.ladders:
+            least = -math.inf
+            for step in ladder:
+                if self.is_refused(head, step):
+                    continue
+                self.tried += 1
+                shown = self.shown(head, step, min(FEW, self.count))
+                if shown is None or shown.delta <= 0 or (gain := _sure_gain(shown, _COMPARED)) <= least:
+                    break
+                least = gain
+                if gain > one.shown:
+                    one.shown, one.step = gain, step
+        self.helped[one.number] = self.helped.get(one.number, False) or one.step is not None
+
+    def lasts(self, head: Composition, step: ListStep) -> bool:
+        """Whether a step shows enough on more and more examples, all of them at last."""
+        count = min(FEW, self.count)
+        while (shown := self.shown(head, step, count)) is not None and shown.delta > 0:
+            if _sure_gain(shown, _HELPFUL) > 0:
+                return True
+            if count == self.count:
+                break
+            count = min(2 * count, self.count)
+        return False
+
+
+def _sure_gain(shown: Evidence, bar: float) -> float:
+    """S − √(x·V), nano-nats: above zero where the evidence exceeds the bar."""
+    return shown.delta - math.sqrt(bar * shown.delta_squared)
 
 
 def search_round(
@@ -115,6 +182,7 @@ def search_round(
     *,
     most: int = 16,
     goes_on: Callable[[], bool] = lambda: True,
+    taken: Callable[[Composition], None] = lambda _: None,
     refused: Collection[str] = frozenset(),
 ) -> FoundSteps:
     """Search for what to compose of the head and what is offered.
@@ -126,69 +194,60 @@ def search_round(
         count: examples of the screen.
         most: steps.
         goes_on: asked before each offer is tried; where it is false, what was found until then counts.
+        taken: is told of each list that a step makes: the next one may fold it.
         refused: digests of lists that the guest holdout has refused to put in this head's place: showing it
             one of them again would be a look for nothing.
     """
-    search, at, steps = _Search(losses, count, goes_on, refused), head, list[ListStep]()
-    waiting = [(math.inf, number, _proposals(offer)) for number, offer in enumerate(offers)]
-    own = {term.adapter for term in head.terms}
+    search, steps, made = _Search(losses, count, goes_on, refused), list[ListStep](), [head]
+    waiting = [_Waiting(number, _ladders(offer)) for number, offer in enumerate(offers)]
+    newest = list(dict.fromkeys(term.adapter for term in reversed(head.terms)))[:_MOST_REWEIGHTED]
     waiting += [
-        (math.inf, len(offers) + number, _other_weights(head, adapter))
-        for number, adapter in enumerate(sorted(own))
+        _Waiting(len(offers) + number, _other_weights(head, adapter)) for number, adapter in enumerate(newest)
     ]
-    while waiting and len(steps) < most:
-        if (best := _best(search, at, waiting)) is None:
-            break
-        _, number, step, at = best
+    while waiting and len(steps) < most and (step := _best(search, made[-1], waiting)) is not None:
         steps.append(step)
-        waiting = [one for one in waiting if one[1] != number]
-    evidence = pair_losses(search.of(head, count), search.of(at, count))
+        made.append(after(made[-1], [step]))
+        taken(made[-1])
+        left = MOST_BROUGHT - sum(len(one.update.parent) for one in steps)
+        waiting = [one for one in waiting if one.brings <= left]
+    evidence = pair_losses(search.of(head, count), search.of(made[-1], count))
+    while steps and (_sure_gain(evidence, search.bar) <= 0 or made[-1].digest in refused):
+        del steps[-1], made[-1]
+        evidence = pair_losses(search.of(head, count), search.of(made[-1], count))
     helped = tuple(search.helped.get(number) for number in range(len(offers)))
-    return FoundSteps(tuple(steps), at, evidence, search.tried, search.read, helped)
+    return FoundSteps(tuple(steps), made[-1], evidence, search.tried, search.read, helped)
 
 
-def _best(
-    search: _Search, head: Composition, waiting: list[tuple[float, int, list[ListStep]]]
-) -> tuple[float, int, ListStep, Composition] | None:
-    """The step with the largest sure gain; ``waiting`` keeps what each offer showed, the most first."""
-    best: tuple[float, int, ListStep, Composition] | None = None
-    waiting.sort(key=lambda one: (-one[0], one[1]))
-    for place, (before, number, proposals) in enumerate(waiting):
-        if (best is not None and best[0] >= before) or not search.goes_on():
+def _best(search: _Search, head: Composition, waiting: list[_Waiting]) -> ListStep | None:
+    """The step that shows most and lasts, whose update waits no longer; none where there is none."""
+    tried = set[int]()
+    while search.goes_on():
+        first = min(waiting, key=lambda one: (-one.shown, one.number in tried, one.number))
+        if first.number not in tried:
+            tried.add(first.number)
+            unseen = first.shown == math.inf
+            search.try_few(head, first)
+            if unseen or first.step is None:
+                continue
+        if first.step is None:
             break
-        found = _best_of(search, head, proposals)
-        search.helped[number] = search.helped.get(number, False) or found is not None
-        waiting[place] = (found[0] if found is not None else 0.0, number, proposals)
-        if found is not None and (best is None or found[0] > best[0]):
-            best = (found[0], number, *found[1:])
-    return best
+        if search.lasts(head, first.step):
+            waiting.remove(first)
+            return first.step
+        first.shown, first.step = -math.inf, None
+    return None
 
 
-def _best_of(
-    search: _Search, head: Composition, proposals: Sequence[ListStep]
-) -> tuple[float, ListStep, Composition] | None:
-    """The best of the proposals that are made of one update; none where none of them helps."""
-    few = min(FEW, search.count)
-    shown = []
-    for step in proposals:
-        search.tried += 1
-        if (found := search.gain(head, step, few, _PROMISING)) is not None:
-            shown.append((found[0], step))
-    if not shown:
-        return None
-    step = max(shown, key=lambda one: one[0])[1]
-    found = search.gain(head, step, search.count, 2 * math.log(search.tried / _CHANCE))
-    return (found[0], step, found[1]) if found is not None else None
+def _ladders(offer: OfferedUpdate) -> tuple[Ladder, ...]:
+    return tuple(
+        _steps(kind, offer, amounts) for kind, amounts in ((StepKind.ADD, _ADDED), (StepKind.MIX, _MIXED))
+    )
 
 
-def _proposals(offer: OfferedUpdate) -> list[ListStep]:
-    return [
-        ListStep(kind=kind, update=offer, amount=amount)
-        for kind, amounts in ((StepKind.ADD, _ADDED), (StepKind.MIX, _MIXED))
-        for amount in amounts
-    ]
-
-
-def _other_weights(head: Composition, adapter: str) -> list[ListStep]:
+def _other_weights(head: Composition, adapter: str) -> tuple[Ladder, ...]:
     update = OfferedUpdate(adapter=adapter, genesis=head.genesis)
-    return [ListStep(kind=StepKind.REWEIGHT, update=update, amount=amount) for amount in _REWEIGHTED]
+    return tuple(_steps(StepKind.REWEIGHT, update, amounts) for amounts in (_LESS, _MORE))
+
+
+def _steps(kind: StepKind, update: OfferedUpdate, amounts: Sequence[str]) -> Ladder:
+    return tuple(ListStep(kind=kind, update=update, amount=amount) for amount in amounts)

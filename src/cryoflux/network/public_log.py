@@ -1,7 +1,11 @@
-"""The log in a node's public tree: tiles, the newest head, and all heads that witnesses cosigned.
+"""The log in a node's public tree: tiles, the newest head that may be shown, and all cosigned heads up to it.
 
-A head is shown only if it continues the one that was shown before, by the hashes of the log itself: a node
-whose state was restored from an old copy, or is another one, would convict itself of two histories.
+A log is shown up to the newest head that a quorum has cosigned (`revealing`). Until then an entry is known to
+nobody else: nobody can have the digests in it cosigned earlier, and a node whose state was restored from an
+old copy shows no second history, as no witness cosigns one.
+
+A head is shown only if it continues the one that was shown before, by the hashes of the log itself. What was
+shown once stays, also where the rule asks for more by then.
 """
 
 from __future__ import annotations
@@ -15,8 +19,10 @@ from pathlib import Path
 
 from cryoflux.errors import StateTamperedError, UsageError, VerificationError
 from cryoflux.files import read_regular, storage_errors
+from cryoflux.network.head_times import all_heads
+from cryoflux.network.mirror import unbundled
 from cryoflux.network.public_tree import PublicTree
-from cryoflux.network.pulling import unbundled
+from cryoflux.network.revealing import RevealRule
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Checkpoint, Note, parse_checkpoint, parse_note
 from cryoflux.receipts.merkle import leaf_hash, root_hash
 from cryoflux.receipts.tile_reader import TileReader
@@ -33,32 +39,28 @@ _HASH_BYTES = 32
 class ShownLog:
     """A log as others see it."""
 
-    note: Note
-    """its newest head"""
-    heads: tuple[Note, ...]
-    """those that witnesses cosigned, oldest first"""
-    reader: TileReader
+    heads: tuple[Note, ...] = ()
+    """those that are shown, oldest first, with their cosignatures; the last one is its newest"""
+    waiting: int = 0
+    """entries behind that, which are not shown yet"""
 
     @property
-    def head(self) -> Checkpoint:
-        """The newest head without its signatures."""
-        return self.note.checkpoint
-
-    def newest_first(self) -> Iterator[Note]:
-        """The heads that witnesses cosigned, newest first: those that are heads of this log."""
-        for note in reversed(self.heads):
-            point = note.checkpoint
-            if point.origin == self.head.origin and self.reader.root(0, point.size) == point.root:
-                yield note
+    def size(self) -> int:
+        """Entries that are shown."""
+        return self.heads[-1].checkpoint.size if self.heads else 0
 
     def covering(self, index: int) -> Note:
-        """The first head that witnesses cosigned and that covers an entry; without one, the newest head."""
-        at = bisect_right(self.heads, index, key=lambda note: note.checkpoint.size)
-        return self.heads[at] if at < len(self.heads) else self.note
+        """The first head that covers an entry that is shown."""
+        return self.heads[bisect_right(self.heads, index, key=lambda note: note.checkpoint.size)]
 
 
-def publish_log(state: StateFolder, tree: PublicTree) -> ShownLog:
-    """Show a state's log.
+def publish_log(state: StateFolder, tree: PublicTree, rule: RevealRule) -> ShownLog:
+    """Show a state's log, as far as it may be shown.
+
+    Args:
+        state: whose log it is.
+        tree: where it is shown.
+        rule: whose cosignatures are waited for.
 
     Raises:
         UsageError: there is none.
@@ -67,20 +69,42 @@ def publish_log(state: StateFolder, tree: PublicTree) -> ShownLog:
     """
     # Heads that were cosigned are read first: the newest head covers them all, also while the log grows.
     cosigned = _read(state.cosigned, MOST_HEADS_BYTES)
-    note = _newest(state)
-    head = note.checkpoint
-    reader = TileReader(state.log, head.size)
-    shown = _shown_before(tree)
-    _require_continued(reader, head, shown)
-    for tile in tiles_of(head.size):
+    newest = _newest(state)
+    point = newest.checkpoint
+    reader = TileReader(state.log, point.size)
+    before = _shown_before(tree)
+    _require_continued(reader, point, before)
+    heads = parse_heads(_merged(tree.read(_HEADS, MOST_HEADS_BYTES), cosigned))
+    note = _largest(rule.head(_of_this_log(heads, reader, point), newest), before)
+    if note is None:
+        return ShownLog(waiting=point.size)
+    size = note.checkpoint.size
+    for tile in tiles_of(size):
         if not tree.has(f"log/{tile.path}"):
             _show_tile(state.log, reader, tree, tile)
     tree.put(_HEAD, note.content)
-    heads = _merged(tree.read(_HEADS, MOST_HEADS_BYTES), cosigned)
-    if heads:
-        tree.put(_HEADS, heads)
-    _remove_narrower(tree, shown.size if shown is not None else 0, head.size)
-    return ShownLog(note, parse_heads(heads), reader)
+    shown = tuple(head for head in heads if head.checkpoint.size <= size)
+    if shown:
+        tree.put(_HEADS, all_heads(shown))
+    _remove_narrower(tree, before.checkpoint.size if before is not None else 0, size)
+    is_among_them = bool(shown) and shown[-1].checkpoint == note.checkpoint
+    return ShownLog(shown if is_among_them else (*shown, note), point.size - size)
+
+
+def _of_this_log(heads: tuple[Note, ...], reader: TileReader, newest: Checkpoint) -> Iterator[Note]:
+    """The cosigned heads that are heads of this log, newest first."""
+    for note in reversed(heads):
+        head = note.checkpoint
+        is_within = head.origin == newest.origin and head.size <= newest.size
+        if is_within and reader.root(0, head.size) == head.root:
+            yield note
+
+
+def _largest(may_be: Note | None, before: Note | None) -> Note | None:
+    """The larger of the head that may be shown and the one that was; of equal ones, the first."""
+    if may_be is None or (before is not None and before.checkpoint.size > may_be.checkpoint.size):
+        return before
+    return may_be
 
 
 def require_log(state: StateFolder) -> None:
@@ -107,16 +131,17 @@ def _newest(state: StateFolder) -> Note:
         raise _not_shown(f"{state.checkpoint}: {error.what}") from error
 
 
-def _shown_before(tree: PublicTree) -> Checkpoint | None:
+def _shown_before(tree: PublicTree) -> Note | None:
     content = tree.read(_HEAD, MAX_NOTE_BYTES)
-    return parse_note(content).checkpoint if content else None
+    return parse_note(content) if content else None
 
 
-def _require_continued(reader: TileReader, head: Checkpoint, shown: Checkpoint | None) -> None:
+def _require_continued(reader: TileReader, head: Checkpoint, before: Note | None) -> None:
     if reader.root() != head.root:
         raise _not_shown("The tiles of the log do not have the root that its head signs.")
-    if shown is None:
+    if before is None:
         return
+    shown = before.checkpoint
     if shown.origin != head.origin:
         raise _not_shown(f"The log is called {head.origin}, and this node has shown {shown.origin}.")
     if shown.size > head.size:

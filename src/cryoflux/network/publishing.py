@@ -2,16 +2,16 @@
 
 ```text
 node.json                       who the node is: its newest entry about that, with a proof
-log/checkpoint, log/tile/…      its log, as C2SP tlog-tiles
-log/heads                       all heads that witnesses cosigned, oldest first
+log/checkpoint, log/tile/…      its log up to the newest head that may be shown, as C2SP tlog-tiles
+log/heads                       all heads up to it that witnesses cosigned, oldest first
 capsules/<adapter>/…            updates that are offered, and those that are needed to compose others
 lists/<digest>                  lists of updates that are needed for that
 openings/<root>/…               guest holdouts that retired
 contracts/<digest>              contracts that its log names
 ```
 
-The log is shown as it is (`public_log`); of what it commits to, only what the node's rule reveals
-(`revealing`). What is there stays there, and what is named by its digest never changes. What a reader needs
+The log is shown as far as the node's rule reveals it (`public_log`, `revealing`), and what the entries up to
+there commit to. What is there stays there, and what is named by its digest never changes. What a reader needs
 is in place before what leads to it: tiles before the head that covers them, an adapter before its
 ``capsule.json``. So a publication may be broken off anywhere, and the next one goes on.
 """
@@ -25,13 +25,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from cryoflux.errors import CryoFluxError, ModelError, StorageError
 from cryoflux.files import one_at_a_time, read_regular
 from cryoflux.network.capsule import MOST_CAPSULE_BYTES
 from cryoflux.network.folder import CAPSULE, EXAMPLES, NODE, NetworkFolder
-from cryoflux.network.node_file import node_file, opening_file
+from cryoflux.network.node_file import PeerHint, node_file, opening_file
 from cryoflux.network.offering import capsule_content
 from cryoflux.network.peers import read_peers
 from cryoflux.network.public_log import ShownLog, publish_log, require_log
@@ -53,12 +54,10 @@ class Publication:
 
     size: int
     """entries of the log that it shows"""
-    covered: int
-    """of these, the first so many are such that what they commit to may be shown"""
+    waiting: int
+    """entries behind these, which no quorum of witnesses has seen"""
     capsules: int
     """updates that are offered and can be fetched"""
-    waiting: int
-    """offers that are not shown yet"""
     changed: int
     """files that are new, or others than before"""
     problems: tuple[str, ...]
@@ -74,7 +73,7 @@ def publish(publisher: Publisher) -> Publication:
     """
     peers = read_peers(publisher.folder.known_peers)
     rule = RevealRule(peers.policy, no_witnesses=publisher.folder.no_witnesses.is_file())
-    return publisher.publish(rule, [node.url for node in peers.nodes])
+    return publisher.publish(rule, [PeerHint(log_key=str(node.key), url=node.url) for node in peers.nodes])
 
 
 class Publisher:
@@ -91,12 +90,12 @@ class Publisher:
         self.folder = NetworkFolder.of(state)
         self._log = Commitments()
 
-    def publish(self, rule: RevealRule, peers: Sequence[str] = ()) -> Publication:
+    def publish(self, rule: RevealRule, peers: Sequence[PeerHint] = ()) -> Publication:
         """Bring the tree up to date.
 
         Args:
             rule: whose cosignatures the node waits for.
-            peers: addresses of other nodes, as hints for who finds this one.
+            peers: other nodes, as hints for who finds this one.
 
         Raises:
             UsageError: the state holds no log.
@@ -111,28 +110,20 @@ class Publisher:
                 self._log = Commitments()  # it may be another log by then
                 raise
 
-    def _publish(self, rule: RevealRule, peers: Sequence[str]) -> Publication:
+    def _publish(self, rule: RevealRule, peers: Sequence[PeerHint]) -> Publication:
         tree = PublicTree(self.folder.public, self.folder.staging)
-        shown = publish_log(self._state, tree)
-        for entry in each_entry(self._state.path, self._log.state.size):
+        shown = publish_log(self._state, tree, rule)
+        known = self._log.state.size
+        for entry in islice(each_entry(self._state.path, known), max(0, shown.size - known)):
             self._log.take(entry)
-        covered = rule.covered(shown.newest_first(), shown.head.size)
-        node = self._log.node_entry
-        if node is not None and node.index < shown.head.size:
-            note = shown.covering(node.index)
-            tree.put(NODE, node_file(self._state.path, node, note, peers))
-        turn = _Revealing(self._state, self.folder, self._log, tree, shown, covered)
+        if (node := self._log.node_entry) is not None:
+            tree.put(NODE, node_file(self._state.path, node, shown.covering(node.index), peers))
+        turn = _Revealing(self._state, self.folder, self._log, tree, shown)
         turn.openings()
         turn.contracts()
         capsules = turn.capsules(self._capsule_json or self._of_the_log(shown, rule))
-        return Publication(
-            size=shown.head.size,
-            covered=covered,
-            capsules=capsules,
-            waiting=len(self._log.offers) - capsules,
-            changed=tree.changed,
-            problems=tuple(dict.fromkeys(turn.problems)),
-        )
+        problems = tuple(dict.fromkeys(turn.problems))
+        return Publication(shown.size, shown.waiting, capsules, tree.changed, problems)
 
     def _of_the_log(self, shown: ShownLog, rule: RevealRule) -> Callable[[str], bytes | None]:
         entries: list[Entry] = []
@@ -141,7 +132,7 @@ class Publisher:
             if not entries:
                 entries.extend(each_entry(self._state.path))
             offer = entries[self._log.offers[adapter].index]
-            return capsule_content(self._state, entries, offer, (*shown.heads, shown.note), rule.policy)
+            return capsule_content(self._state, entries, offer, shown.heads, rule.policy)
 
         return make
 
@@ -155,14 +146,13 @@ class _Revealing:
     log: Commitments
     tree: PublicTree
     shown: ShownLog
-    covered: int
     problems: list[str] = field(default_factory=list)
 
     def openings(self) -> None:
         """Guest holdouts that retired: the examples that the entry names, and the entry with its proof."""
         for root, (opening, entry) in self.log.openings.items():
             name = f"openings/{root}"
-            if entry.index >= self.covered or self.tree.has(f"{name}/{OPENING}"):
+            if self.tree.has(f"{name}/{OPENING}"):
                 continue
             source = self.folder.openings / root / EXAMPLES
             if not self.tree.share(f"{name}/{EXAMPLES}", source, opening.examples):
@@ -174,9 +164,7 @@ class _Revealing:
     def contracts(self) -> None:
         """Contracts that an entry is about."""
         for path in _named_by_digest(self.folder.contracts):
-            if self.log.named.get(path.name, self.covered) >= self.covered:
-                continue
-            if not self.tree.share(f"contracts/{path.name}", path, path.name):
+            if path.name in self.log.named and not self.tree.share(f"contracts/{path.name}", path, path.name):
                 self.problems.append(f"{path} is not the contract that it is called after.")
 
     def capsules(self, capsule_json: Callable[[str], bytes | None]) -> int:
@@ -185,7 +173,7 @@ class _Revealing:
         Returns:
             how many of them can be fetched.
         """
-        offers = list(self.log.revealed_offers(self.covered))
+        offers = self.log.own_offers
         needed = self.log.needed(offers, self._lists_of_others())
         self.problems += [
             f"The list {digest[:16]}… is needed, and not known here." for digest in needed.unknown
@@ -218,13 +206,10 @@ class _Revealing:
         return True
 
     def _files(self, adapter: str, config: str = "") -> bool:
-        """Whether both files of an update can be fetched: of its own once its receipt is covered."""
-        made = self.log.made.get(adapter)
-        if made is None:
+        """Whether both files of an update can be fetched."""
+        if adapter not in self.log.made:
             return self._files_of_another(adapter)
-        if made.index >= self.covered:
-            return False
-        return self._share(adapter, self.state.capsule(adapter), made.config or config)
+        return self._share(adapter, self.state.capsule(adapter), self.log.made[adapter] or config)
 
     def _files_of_another(self, adapter: str) -> bool:
         """Those of an update that was adopted: as they came, with what proves whose it is."""
@@ -243,9 +228,7 @@ class _Revealing:
         )
 
     def _miss(self, adapter: str) -> None:
-        made = self.log.made.get(adapter)
-        if made is None or made.index < self.covered:
-            self.problems.append(f"The files of the update {adapter[:16]}… are not here as they were signed.")
+        self.problems.append(f"The files of the update {adapter[:16]}… are not here as they were signed.")
 
     def _lists_of_others(self) -> dict[str, tuple[Term, ...]]:
         found, list_of = {}, parent_lists(self.state.path)

@@ -68,6 +68,8 @@ class RoundRecord:
     leaf_hash: str
     bucket_uj: int
     """what the bucket holds after it, µJ"""
+    shares_ppm: tuple[int, int] = (0, 0)
+    """of all joules that the log has settled by then, what rounds were charged, and of them strangers"""
     names: Mapping[str, str] = field(default_factory=dict)
     """capsule → what it is called here"""
     why: Mapping[str, str] = field(default_factory=dict)
@@ -105,7 +107,10 @@ def announce(
         composed=composed.digest,
         guest=tally.in_use,
         candidates=[
-            RoundCandidate(capsule=one.update.adapter, origin=one.origin, offer=one.offer) for one in offers
+            RoundCandidate(
+                capsule=one.update.adapter, origin=one.origin, offer=one.offer, by_lottery=one.by_lottery
+            )
+            for one in offers
         ],
         screened_with=max(1, screened_with),
         seed=seed,
@@ -237,7 +242,8 @@ def record_round(
     if result is not None:
         opened.task.adopt(result)
         context.versions.point_head(result.digest, opened.task.name, context.memory.list_of)
-    return RoundRecord(record, entry.leaf_hash, context.agent.bucket_uj())
+    shares_ppm = context.memory.charged.shares_ppm
+    return RoundRecord(record, entry.leaf_hash, context.agent.bucket_uj(), shares_ppm)
 
 
 def _take_over(context: Context, opened: Opened, composed: Composition) -> None:
@@ -261,15 +267,13 @@ def adapters_of(composed: Composition, list_of: ListOf) -> list[str]:
     Raises:
         ModelError: a list is not known, or they hang too deep.
     """
-    found: dict[str, None] = {}
-    seen, waiting = set[str](), [(term, 0) for term in composed.terms]
-    while waiting:
-        term, depth = waiting.pop()
-        found[term.adapter] = None
-        if term.parent in seen:
-            continue
-        if depth >= MOST_DEPTH:
-            raise cannot_compose(f"More than {MOST_DEPTH} lists hang below one another.")
-        seen.add(term.parent)
-        waiting += [(one, depth + 1) for one in list_of(term.parent)]
-    return list(found)
+    found, seen, level = dict[str, None](), set[str](), list(composed.terms)
+    for _ in range(MOST_DEPTH + 1):
+        found |= {term.adapter: None for term in level if not term.is_list}
+        # Beginnings of one list name each other as parents: by levels they are all just below it.
+        below = {term.parent: None for term in level if term.parent not in seen}
+        seen |= below.keys()
+        level = [one for digest in below for one in list_of(digest)]
+        if not level:
+            return list(found)
+    raise cannot_compose(f"More than {MOST_DEPTH} lists hang below one another.")

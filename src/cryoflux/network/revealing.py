@@ -1,17 +1,17 @@
-"""What a node may show of its updates, and from when on: nothing before a quorum has seen who made it first.
+"""What a node may show, and from when on: nothing before a quorum has seen who made it first.
 
-A receipt is the commitment to an update. Whoever could fetch an adapter before witnesses have seen its
-receipt could have a copy of it witnessed earlier. So bytes are revealed once a quorum of the node's own
-policy has cosigned a head that covers the receipt, and what else a log names once such a head covers the
-entry that names it. A policy that needs nobody reveals nothing by that alone: a node that has no witnesses
+A receipt is the commitment to an update. Whoever could fetch an adapter, or read its digest, before witnesses
+have seen the receipt could have a copy of it, or the digest alone, witnessed earlier. So a log is shown up to
+the newest head that a quorum of the node's own policy has cosigned, and of what entries name, what those
+name that are shown. A policy that needs nobody reveals nothing by that alone: a node that has no witnesses
 says so.
 """
 
 from __future__ import annotations
 
-__all__ = ["Commitments", "MadeHere", "Needed", "OwnOffer", "RevealRule"]
+__all__ = ["Commitments", "Needed", "OwnOffer", "RevealRule"]
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryoflux.errors import VerificationError
@@ -37,32 +37,22 @@ class RevealRule:
     no_witnesses: bool = False
     """whether the node states that it has none, where the policy needs nobody: its own head is enough then"""
 
-    def covered(self, heads: Iterable[Note], size: int) -> int:
-        """So many entries may be revealed.
+    def head(self, cosigned: Iterable[Note], newest: Note) -> Note | None:
+        """The newest head that may be shown; none where there is none yet.
 
         Args:
-            heads: of the log, with their cosignatures, newest first.
-            size: entries that its newest head covers, whoever cosigned it.
+            cosigned: heads of the log that witnesses cosigned, newest first.
+            newest: its newest head, whoever cosigned it.
         """
         if self.policy.reached(set()):
-            return size if self.no_witnesses else 0
-        return next((head.checkpoint.size for head in heads if self._reached(head)), 0)
+            return newest if self.no_witnesses else None
+        return next(filter(self._reached, cosigned), None)
 
     def _reached(self, head: Note) -> bool:
         try:
             return quorum_time(head, self.policy)[0]
         except VerificationError:  # a false cosignature counts for nothing
             return False
-
-
-@dataclass(frozen=True, slots=True)
-class MadeHere:
-    """An update of the node's own."""
-
-    index: int
-    """position of the receipt that first names it"""
-    config: str
-    """SHA-256 of its settings; empty where the receipt does not name it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +75,17 @@ class Needed:
 
 @dataclass(slots=True)
 class Commitments:
-    """What a log has committed to so far; entries are taken one after the other."""
+    """What the entries of a log that are shown have committed to; they are taken one after the other."""
 
     state: LogState = field(default_factory=LogState)
-    made: dict[str, MadeHere] = field(default_factory=dict)
-    """adapter → the receipt that made it"""
+    made: dict[str, str] = field(default_factory=dict)
+    """adapter of the node's own → SHA-256 of its settings; empty where its receipt does not name them"""
     offers: dict[str, OwnOffer] = field(default_factory=dict)
     """adapter → the first offer of it"""
     openings: dict[str, tuple[GuestOpening, Entry]] = field(default_factory=dict)
     """root of a guest holdout → what opens it, and the entry that says so"""
-    named: dict[str, int] = field(default_factory=dict)
-    """digest of what an entry is about that is no attempt → position of the first one"""
+    named: set[str] = field(default_factory=set)
+    """digests of what entries are about that are no attempts"""
     node_entry: Entry | None = None
     """by which the node last said who it is"""
 
@@ -106,10 +96,9 @@ class Commitments:
         if isinstance(statement, ReceiptStatement):
             by_name = {one.name: one.digest.sha256 for one in statement.subject}
             if (adapter := by_name.get(ADAPTER)) is not None:
-                self.made.setdefault(adapter, MadeHere(entry.index, by_name.get(ADAPTER_CONFIG, "")))
+                self.made.setdefault(adapter, by_name.get(ADAPTER_CONFIG, ""))
         elif entry.intent is None:
-            for one in statement.subject:
-                self.named.setdefault(one.digest.sha256, entry.index)
+            self.named.update(one.digest.sha256 for one in statement.subject)
         self._take_network(entry)
 
     def _take_network(self, entry: Entry) -> None:
@@ -121,16 +110,10 @@ class Commitments:
         elif entry.kind is Kind.NODE:
             self.node_entry = entry
 
-    def revealed_offers(self, covered: int) -> Iterator[OwnOffer]:
-        """The offers that may be shown: of what the log made, both entries being covered.
-
-        Args:
-            covered: entries that a quorum has cosigned.
-        """
-        for adapter, found in self.offers.items():
-            made = self.made.get(adapter)
-            if made is not None and max(made.index, found.index) < covered:
-                yield found
+    @property
+    def own_offers(self) -> list[OwnOffer]:
+        """The offers of what the log made."""
+        return [found for adapter, found in self.offers.items() if adapter in self.made]
 
     def needed(self, offers: Iterable[OwnOffer], others: _Lists) -> Needed:
         """What has to be had to compose the node's heads, and the versions that offers were trained on.
@@ -150,18 +133,16 @@ class Commitments:
 
 
 def _closure(wanted: Sequence[tuple[Term, ...]], known: _Lists) -> Needed:
-    """The lists that some lists lead to by what their updates were trained on."""
-    left, unknown = list(wanted), dict[str, None]()
+    """The lists that some lists lead to, by what their updates were trained on and by what was folded."""
+    left, known = list(wanted), dict(known)
     lists, adapters = dict[str, tuple[Term, ...]](), dict[str, None]()
     while left:
         terms = left.pop()
         if not terms or (digest := list_digest(terms)) in lists:
             continue
         lists[digest] = terms
-        for term in terms:
-            adapters[term.adapter] = None
-            if term.parent in known:
-                left.append(known[term.parent])
-            elif term.parent != list_digest(()):
-                unknown[term.parent] = None
-    return Needed(lists, tuple(adapters), tuple(unknown))
+        known |= beginnings(terms)
+        adapters |= {term.adapter: None for term in terms if not term.is_list}
+        left += [known[term.parent] for term in terms if term.parent in known]
+    named = dict.fromkeys(term.parent for terms in lists.values() for term in terms)
+    return Needed(lists, tuple(adapters), tuple(digest for digest in named if digest not in known))

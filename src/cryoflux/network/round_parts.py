@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["Considered", "OfferHere", "Screened", "ShownLook", "refused"]
+__all__ = [
+    "ChosenOffers",
+    "Considered",
+    "OfferHere",
+    "Screened",
+    "ShownLook",
+    "beyond_composing",
+    "refused",
+]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from cryoflux.decision.evidence import Evidence
+from cryoflux.errors import ModelError
 from cryoflux.receipts.network_parts import (
     MOST_CANDIDATES,
     GuardResult,
@@ -21,6 +30,7 @@ from cryoflux.receipts.network_parts import (
 from cryoflux.receipts.network_statement import MOST_STEPS
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import ListStep, OfferedUpdate
+from cryoflux.registry.parent_lists import ListOf, updates_of
 from cryoflux.signing.fields import Document, Sha256, Text, at_most
 
 
@@ -39,6 +49,55 @@ class OfferHere:
     """why its bytes, or those of its parents, are not here; empty where they are"""
     name: str = ""
     """what it is called here: ``north/1``; empty where it has no name"""
+    by_lottery: bool = False
+    """whether its log is a stranger's, that is looked at because it was drawn"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenOffers:
+    """What a round may consider."""
+
+    known: Sequence[OfferHere]
+    """of nodes that the reader names, in the order of their commitments"""
+    strangers: Sequence[OfferHere] = ()
+    """of logs that were drawn, in the order of the draw"""
+    seed: int = 0
+    """by which all of them were chosen"""
+
+    def paid(self, fits: Callable[[int, int], bool], most: int) -> list[OfferHere]:
+        """The candidates of the round, in the order of their commitments.
+
+        Args:
+            fits: whether so many strangers among so many candidates are paid for.
+            most: candidates; strangers give way, the last that was drawn first.
+        """
+        count, room = len(self.known), max(0, most - len(self.known))
+        numbers = range(min(len(self.strangers), room), 0, -1)
+        taken = next((number for number in numbers if fits(number, count + number)), 0)
+        together = [*self.known, *self.strangers[:taken]]
+        return sorted(together, key=lambda one: (one.committed_s, one.update.adapter))
+
+
+def beyond_composing(head: Composition, update: OfferedUpdate, list_of: ListOf) -> str:
+    """Why an update can neither be added to a head, nor be taken with its own list in the head's place.
+
+    Args:
+        head: the list.
+        update: as it is offered.
+        list_of: a list by its digest.
+
+    Returns:
+        a sentence; empty where it can.
+    """
+    why = ""
+    for composed in (head.adding(update.term), update.made):
+        try:
+            updates_of(composed.terms, list_of)
+        except ModelError as error:
+            why = error.what
+        else:
+            return ""
+    return why
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +131,7 @@ class Screened:
     @property
     def search(self) -> Search | None:
         """As the record has it."""
-        if self.evidence is None:
-            return None
-        return Search(
-            tried=self.tried,
-            count=self.evidence.count,
-            base_loss_sum=self.evidence.base_loss,
-            new_loss_sum=self.evidence.new_loss,
-            delta_squared_sum=str(self.evidence.delta_squared),
-        )
+        return Search.of(self.evidence, self.tried) if self.evidence is not None else None
 
 
 class ShownLook(Document, frozen=True):

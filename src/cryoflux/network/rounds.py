@@ -18,10 +18,11 @@ from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
 from cryoflux.network.guarding import spoiling_step
-from cryoflux.network.looking import GuestReading, Looking, look_at_guest, seal_look
+from cryoflux.network.looking import GuestReading, Looking, keep_losses, look_at_guest, seal_look
+from cryoflux.network.membership import Admission, barred, copy_of, members_of, unreached
 from cryoflux.network.node_place import NodePlace
-from cryoflux.network.offers_found import CONTESTED_S
-from cryoflux.network.proposing import FEW, PROPOSALS, FoundSteps, search_round
+from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices
+from cryoflux.network.proposing import search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
     RoundRecord,
@@ -31,21 +32,22 @@ from cryoflux.network.recording import (
     stopped_end,
     unshown_end,
 )
-from cryoflux.network.round_parts import Considered, OfferHere, Screened, ShownLook, refused
-from cryoflux.network.screening import TEXTS, CopyScreen, Whose, find_copies
+from cryoflux.network.round_parts import (
+    ChosenOffers,
+    Considered,
+    OfferHere,
+    Screened,
+    ShownLook,
+    refused,
+)
+from cryoflux.network.screening import CopyScreen, Whose, find_copies
 from cryoflux.network.search_set import SearchSet
-from cryoflux.quantities import format_energy
-from cryoflux.receipts.network_parts import GuardResult, Member, MemberVerdict
+from cryoflux.receipts.network_parts import MOST_CANDIDATES, GuardResult, Member, MemberVerdict
 from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.mixture import OfferedUpdate, StepKind
-from cryoflux.registry.parent_lists import keep_lists
+from cryoflux.registry.mixture import StepKind
+from cryoflux.registry.parent_lists import keep_lists, parent_lists
 from cryoflux.tasks.composing import Composing
-
-_LOOKS_ASIDE = 3
-"""looks at the guest holdout that a reservation holds at least, in what one costs"""
-Admission = Callable[[OfferHere], tuple[MemberVerdict, str] | None]
-"""why an offer may not be composed; none where it may"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +64,26 @@ def run_round(
     context: Context,
     opened: Opened,
     place: NodePlace,
-    offers: Sequence[OfferHere],
+    chosen: ChosenOffers,
     walls: Walls,
-    left_uj: int | None = None,
-    seed: int = 0,
-) -> RoundRecord:
+    bounds: RoundBounds,
+) -> RoundRecord | None:
     """Try to improve a head by what others offer, once.
 
     Args:
         context: the run.
         opened: the task.
         place: where the node works.
-        offers: candidates, in the order of their commitments; at least one.
-        walls: what stands between them and the search.
-        left_uj: what may still be spent, µJ; none for all that the bucket holds.
-        seed: that the candidates were chosen by.
+        chosen: what it may consider; of strangers it takes as many as their hundredth of the joules pays for.
+        walls: what stands between offers and the search.
+        bounds: what it may cost.
+
+    Returns:
+        its record; none where nothing is here but of strangers, and none of them is paid for.
 
     Raises:
-        BudgetError: the bucket does not pay for a round; nothing was announced.
+        BudgetError: the bucket does not pay for a round, or the share of rounds does not; nothing was
+            announced.
         UsageError: the task's versions are no lists of updates.
         StateTamperedError: what is kept of an earlier look cannot be read.
         AgentError: the agent went away; the next run closes the round.
@@ -88,11 +92,16 @@ def run_round(
     composing = _composing(opened)
     looking = Looking.of(opened, place.guest, place.guards)
     search = SearchSet.of(opened, composing, place.network)
-    search_uj = _search_uj(looking, len(search.indices), len(offers), len(walls.known))
-    reserve_uj = _reserve_uj(context, looking, search_uj, left_uj)
+    prices = RoundPrices(context, looking, len(search.indices), len(walls.known))
+    offers = chosen.paid(prices.fit, MOST_CANDIDATES)
+    if all(offer.absent for offer in offers):
+        return None
+    reserve_uj = prices.reserve_uj(len(offers), bounds)
     missed = place.refused(opened.base, opened.composition)
     started_at = context.timestamp()
-    announced = announce(context, opened, place.tally, offers, len(search.indices), reserve_uj, seed)  # 1
+    announced = announce(
+        context, opened, place.tally, offers, len(search.indices), reserve_uj, chosen.seed
+    )  # 1
     reservation = _reserve(context, opened, announced)  # 2
     considered = Considered()
     trying = _Round(context, opened, composing, looking, search, reservation, missed)
@@ -107,6 +116,8 @@ def run_round(
             end = shown_end(shown, *announced.bar, opened.task.metric.unit, keep)  # 7
             if end.result is None:
                 context.versions.discard(reading.draft)
+            else:
+                keep_losses(context, looking, reading.draft, reading.new)
     except AttemptStopped as stopped:
         context.versions.discard_drafts()
         end = stopped_end(stopped)
@@ -149,30 +160,6 @@ def _composing(opened: Opened) -> Composing:
     return composing
 
 
-def _search_uj(looking: Looking, searched: int, offers: int, known: int) -> int:
-    """What admission, copies and the search may cost, µJ: by the losses that they compute; modelled."""
-    tried = offers * (PROPOSALS * min(FEW, searched) + searched) + 2 * searched
-    compared = TEXTS * (offers + known)
-    return looking.cost_uj * (tried + compared) // max(1, len(looking.guest.examples))
-
-
-def _reserve_uj(context: Context, looking: Looking, search_uj: int, left_uj: int | None) -> int:
-    """What a round takes from the bucket, µJ: at least what its look and the head's losses cost.
-
-    With the search too, as far as what is left reaches: what is not needed is refunded.
-    """
-    least_uj = max(context.terms.reserve_uj, _LOOKS_ASIDE * looking.cost_uj)
-    held_uj = context.agent.bucket_uj()
-    held_uj = held_uj if left_uj is None else min(held_uj, left_uj)
-    if held_uj < least_uj:
-        raise BudgetError(
-            f"{format_energy(max(0, held_uj))} are left, and a round reserves {format_energy(least_uj)}.",
-            why="Checking what others offer is paid like training.",
-            hint="Grant more: cryoflux node round --budget 200J.",
-        )
-    return min(held_uj, max(least_uj, _LOOKS_ASIDE * looking.cost_uj + search_uj))
-
-
 def _reserve(context: Context, opened: Opened, announced: AnnouncedRound) -> Reservation:
     intent = announced.intent
     try:
@@ -207,7 +194,7 @@ class _Round:
 
     def affords_search(self) -> bool:
         """Whether the look can still be paid."""
-        return self.spent_uj() + (_LOOKS_ASIDE - 1) * self.looking.cost_uj < self.reservation.reserved_uj
+        return self.spent_uj() + (LOOKS_ASIDE - 1) * self.looking.cost_uj < self.reservation.reserved_uj
 
     def between(self, what: str, count: int) -> Callable[[int], None]:
         """What is called before each batch: somebody may want it to end.
@@ -228,12 +215,13 @@ class _Round:
         """Admission and copies: what of the offers may be composed."""
         found: dict[str, Member] = {}
         why: dict[str, str] = {}
-        genesis, state = self.opened.composition.genesis, self.context.state.path
+        state, head = self.context.state.path, self.opened.composition
+        keep_lists(state, [head.terms, *(offer.update.parent for offer in offers)])
+        list_of = parent_lists(state)
         for offer in offers:
-            if (verdict := _barred(offer, genesis, walls)) is not None:
+            if (verdict := barred(offer, head, walls.admit, list_of)) is not None:
                 found[offer.update.adapter] = refused(offer.update.adapter, verdict[0])
                 why[offer.update.adapter] = verdict[1]
-        keep_lists(state, [offer.update.parent for offer in offers])
         if self._copies_matter(offers, found, walls):
             found |= self._copies(offers, found, walls, why)
         return Considered(found, why)
@@ -273,7 +261,7 @@ class _Round:
         copies = find_copies(filter(fits, known), fitting, screen.direction)
         whose = {offer.update.adapter: offer for offer in offers}
         for adapter, original in copies.items():
-            why[adapter] = _copy_of(whose[adapter], whose.get(original), original)
+            why[adapter] = copy_of(whose[adapter], whose.get(original), original)
         mine = {offer.update.adapter for offer in left}
         broken = {adapter: member for adapter, member in broken.items() if adapter in mine}
         return broken | {a: refused(a, MemberVerdict.DUPLICATE, of) for a, of in copies.items()}
@@ -290,8 +278,8 @@ class _Round:
             if step.kind is StepKind.REWEIGHT:
                 break
             verdict = MemberVerdict.UNSAFE if alone else MemberVerdict.NOT_CHOSEN
-            barred = refused(step.update.adapter, verdict)
-            left = replace(left, refused={**left.refused, barred.capsule: barred})
+            spoiling = refused(step.update.adapter, verdict)
+            left = replace(left, refused={**left.refused, spoiling.capsule: spoiling})
             again = self._searched(offers, left)
             if not again.steps:
                 members = tuple(left.refused.get(member.capsule, member) for member in found.members)
@@ -312,18 +300,22 @@ class _Round:
         left = [offer.update for offer in offers if offer.update.adapter not in considered.refused]
         texts = self.search_set
         if not left or not texts.indices:
-            unread = [considered.refused.get(o.update.adapter) or _unreached(o) for o in offers]
+            unread = [considered.refused.get(o.update.adapter) or unreached(o) for o in offers]
             return Screened(tuple(unread), (), head, None, 0)
 
         composing = self.between("composing", len(texts.indices))
 
-        def losses(composed: Composition, count: int) -> Sequence[int]:
-            return self.composing.losses(composed, texts.part, texts.indices[:count], composing)
+        def losses(composed: Composition, places: range) -> Sequence[int]:
+            indices = texts.indices[places.start : places.stop]
+            return self.composing.losses(composed, texts.part, indices, composing)
 
-        goes_on, count = self.affords_search, len(texts.indices)
-        found = search_round(head, left, losses, count, goes_on=goes_on, refused=self.refused)
+        def taken(composed: Composition) -> None:
+            keep_lists(self.context.state.path, [composed.terms])
+
+        goes_on, count, refused = self.affords_search, len(texts.indices), self.refused
+        found = search_round(head, left, losses, count, goes_on=goes_on, taken=taken, refused=refused)
         guards = self._guards(found.composed) if found.steps else ()
-        members = _members(offers, considered, left, found, safe=all(guard.passed for guard in guards))
+        members = members_of(offers, considered, left, found, safe=all(guard.passed for guard in guards))
         return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
 
     def look(self, screened: Screened) -> GuestReading:
@@ -332,53 +324,3 @@ class _Round:
         return look_at_guest(
             self.context, self.looking, draft, self.between("guest holdout", len(self.looking.guest.examples))
         )
-
-
-def _barred(offer: OfferHere, genesis: str, walls: Walls) -> tuple[MemberVerdict, str] | None:
-    if offer.absent:
-        return MemberVerdict.UNAVAILABLE, offer.absent
-    if offer.update.genesis != genesis:
-        return MemberVerdict.STALE, "it is over another genesis than the head"
-    return walls.admit(offer)
-
-
-def _copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:
-    if original is None:
-        return f"a copy of {of[:16]}…, which is in our head or was offered before"
-    later_s = copy.committed_s - original.committed_s
-    contested = ", contested" if later_s < CONTESTED_S else ""
-    return f"a copy of {original.name or of[:16] + '…'}, committed {later_s:,} s after it{contested}"
-
-
-def _unreached(offer: OfferHere) -> Member:
-    return refused(offer.update.adapter, MemberVerdict.UNREACHED)
-
-
-def _members(
-    offers: Sequence[OfferHere],
-    considered: Considered,
-    left: Sequence[OfferedUpdate],
-    found: FoundSteps,
-    *,
-    safe: bool,
-) -> tuple[Member, ...]:
-    """What became of each candidate, if the look keeps what was composed."""
-    taken = {step.update.adapter for step in found.steps if step.kind is not StepKind.REWEIGHT}
-    helped = {update.adapter: one for update, one in zip(left, found.helped, strict=True)}
-    composed = MemberVerdict.ADOPTED
-    if not safe:  # of several nobody knows whose it is
-        composed = MemberVerdict.UNSAFE if len(taken) == 1 else MemberVerdict.NOT_CHOSEN
-    by_help = {
-        None: MemberVerdict.UNREACHED,
-        False: MemberVerdict.SCREENED,
-        True: MemberVerdict.NOT_CHOSEN,
-    }
-    members = []
-    for offer in offers:
-        adapter = offer.update.adapter
-        if (known := considered.refused.get(adapter)) is not None:
-            members.append(known)
-        else:
-            verdict = composed if adapter in taken else by_help[helped[adapter]]
-            members.append(refused(adapter, verdict))
-    return tuple(members)

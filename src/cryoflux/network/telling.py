@@ -1,8 +1,7 @@
 """From a log that is mirrored here to what books need of it.
 
 Times are those by which a quorum of witnesses had seen an entry. What none has seen yet counts as later than
-everything: an offer is not committed, a guest holdout was entered too late, and a round was recorded after
-every commitment, which it was.
+everything: an offer is not committed, a guest holdout was entered too late, and a round counts nowhere.
 
 An opened guest holdout is reproduced where every seal opens to its sums, every level follows from them, and
 the examples have the root that was entered. Where the examples could not be had, that is not known, and the
@@ -11,27 +10,25 @@ holdout weighs nothing. Whether its losses are those of the models is what `audi
 
 from __future__ import annotations
 
-__all__ = ["LATER", "own_record", "tell", "told_by"]
+__all__ = ["own_record", "tell", "told_by"]
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cryoflux.files import read_regular
-from cryoflux.network.books import CapsuleTold, LogTold, RoundTold
+from cryoflux.network.books import LATER, CapsuleTold, LogTold, RoundTold
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.following import follow, signed_heads
 from cryoflux.network.head_times import HeadTimes, together
 from cryoflux.network.log_facts import OpeningFact, RoundFact
+from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
-from cryoflux.network.pulling import MirrorFolder
 from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.log import LOG_FOLDER
+from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED, heads_in, log_key_of
-
-LATER = 2**62
-"""Unix seconds: later than every time of a witness"""
 
 
 def told_by(network: Path, peers: Peers, own: Iterable[PeerRecord] = ()) -> tuple[list[LogTold], int]:
@@ -68,6 +65,9 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
         for one in facts.openings
         if one.root in used or not one.follows
     }
+    nodes = facts.nodes.values()
+    recalled = frozenset[str]().union(*(node.recalled for node in nodes))
+    counting = frozenset(place for node in nodes for place, _ in node.certified.levels)
     return LogTold(
         origin=record.origin,
         offers=tuple(
@@ -75,7 +75,7 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
             for one, committed_s in offers
             if committed_s is not None
         ),
-        rounds=tuple(_round(one, times) for one in facts.rounds),
+        rounds=tuple(_round(one, times, recalled, counting) for one in facts.rounds),
         upper_uj=facts.upper_uj,
         # What an entry of a newer form has cost, this version cannot say.
         unrecorded=len(facts.open) + facts.unread,
@@ -86,7 +86,15 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
     )
 
 
-def _round(one: RoundFact, times: HeadTimes) -> RoundTold:
+def _round(one: RoundFact, times: HeadTimes, recalled: frozenset[str], counting: frozenset[int]) -> RoundTold:
+    """What a log says of a round; that it recalled something counts at once, whoever has seen that.
+
+    Args:
+        one: the round.
+        times: of the log's entries.
+        recalled: adapters that the log has recalled.
+        counting: places of the rounds whose level has not been withdrawn by that.
+    """
     entered_s, recorded_s = times.at(one.guest_index), times.at(one.index)
     return RoundTold(
         root=one.root,
@@ -95,9 +103,12 @@ def _round(one: RoundFact, times: HeadTimes) -> RoundTold:
         members=one.members,
         level=one.level,
         origins=one.origins,
-        composed=one.composed,
-        upper_uj=one.upper_uj,
-        tier=one.tier,
+        withdrawn=one.level > 0 and one.index not in counting,
+        recalled=frozenset(
+            capsule
+            for capsule, verdict in one.members.items()
+            if verdict is MemberVerdict.ADOPTED and capsule in recalled
+        ),
     )
 
 

@@ -6,19 +6,28 @@ more than they do until it is checked against a policy.
 
 from __future__ import annotations
 
-__all__ = ["CapsuleUse", "CapsuleView", "capsules_here", "fetched_capsule", "find_capsule", "view_of_checked"]
+__all__ = [
+    "CapsuleUse",
+    "CapsuleView",
+    "capsules_here",
+    "fetched_capsule",
+    "find_capsule",
+    "lists_here",
+    "view_of_checked",
+]
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryoflux.errors import CryoFluxError, UsageError, VerificationError
 from cryoflux.files import read_regular
+from cryoflux.log_state import LogState
 from cryoflux.network.capsule import CheckedCapsule, check_capsule, parse_capsule, read_capsule
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.head_times import HeadTimes
+from cryoflux.quantities import utc_label
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note, VerifierKey, parse_note, verify_log
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.network_parts import MemberVerdict
@@ -27,6 +36,10 @@ from cryoflux.receipts.proof import parse_proof
 from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.statement import Receipt
 from cryoflux.receipts.sums import evidence_of
+from cryoflux.registry.ancestry import ALONE, Ancestry, ancestry_of
+from cryoflux.registry.composition import Term
+from cryoflux.registry.made import lists_on_the_way
+from cryoflux.registry.parent_lists import ListOf, parent_lists
 from cryoflux.signing.envelope import decode_base64
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.witness.commitment import quorum_time
@@ -70,6 +83,10 @@ class CapsuleView:
     here: bool
     """whether both files of the adapter are here"""
     used: tuple[CapsuleUse, ...] = ()
+    ancestry: Ancestry = ALONE
+    """on which updates it rests"""
+    recalled: tuple[str, ...] = ()
+    """of these, those that this state's log has recalled"""
 
     @property
     def delta(self) -> float | None:
@@ -86,9 +103,7 @@ class CapsuleView:
     @property
     def committed_at(self) -> str | None:
         """The commitment as a label."""
-        if self.committed_s is None:
-            return None
-        return datetime.fromtimestamp(self.committed_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return utc_label(self.committed_s) if self.committed_s is not None else None
 
 
 def capsules_here(state: StateFolder, policy: Policy | None = None) -> list[CapsuleView]:
@@ -104,8 +119,35 @@ def capsules_here(state: StateFolder, policy: Policy | None = None) -> list[Caps
     if not state.receipts.is_file() and NetworkFolder.of(state.path).incoming.is_dir():
         return list(_fetched(state, {}, policy))  # of somebody who only looks, and has no log
     entries = read_entries(state.path)
-    used = _used(entries)
-    return [*_own(state, entries, used, policy), *_fetched(state, used, policy)]
+    used, memory = _used(entries), LogState()
+    for entry in entries:
+        memory.take(entry)
+    views = [*_own(state, entries, used, policy), *_fetched(state, used, policy)]
+    list_of, recalled = lists_here(state, memory), _recalled(memory)
+    return [_with_ancestry(one, list_of, recalled) for one in views]
+
+
+def lists_here(state: StateFolder, memory: LogState) -> ListOf:
+    """The lists that a state keeps, and those that its heads have come by.
+
+    Args:
+        state: the state.
+        memory: what its log has come to.
+    """
+    kept, known = parent_lists(state.path), dict[str, tuple[Term, ...]]()
+    for task in memory.tasks.values():
+        known |= lists_on_the_way(task.made, task.head.digest)
+    return lambda digest: known[digest] if digest in known else kept(digest)
+
+
+def _recalled(memory: LogState) -> frozenset[str]:
+    nodes = memory.nodes.values()
+    return frozenset(one for node in nodes for one in node.recalled if one not in node.adopted)
+
+
+def _with_ancestry(view: CapsuleView, list_of: ListOf, recalled: frozenset[str]) -> CapsuleView:
+    ancestry = ancestry_of(view.offer.update.parent, list_of)
+    return replace(view, ancestry=ancestry, recalled=tuple(sorted(ancestry.adapters & recalled)))
 
 
 def find_capsule(found: Sequence[CapsuleView], text: str, state: StateFolder) -> CapsuleView:

@@ -21,8 +21,10 @@ __all__ = [
     "ContractStatement",
     "ProposedContract",
     "ProposedContractStatement",
+    "last_kept",
 ]
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from cryoflux.receipts.contract_parts import (
@@ -97,6 +99,16 @@ class ContractLook(Document, frozen=True):
     """of the sums, under a salt that the opening of the guest holdout publishes; empty where nothing could be
     measured"""
     looked_at: Timestamp
+
+
+def last_kept(looks: Iterable[ContractLook]) -> ContractLook | None:
+    """The look that leaves the list which the next window is compared with; none where the start is that.
+
+    Args:
+        looks: that count, in order.
+    """
+    kept = [look for look in looks if all(look.kept)]
+    return kept[-1] if kept else None
 
 
 class ContractResult(Document, frozen=True):

@@ -9,7 +9,6 @@ __all__ = ["flat_network"]
 
 from typing import Any
 
-from cryoflux.decision.interval import fixed_interval
 from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, Search
 from cryoflux.receipts.network_statement import (
@@ -22,7 +21,6 @@ from cryoflux.receipts.network_statement import (
     RoundResult,
     UpdateOffer,
 )
-from cryoflux.receipts.sums import evidence_of
 from cryoflux.sentences import say
 
 
@@ -141,8 +139,7 @@ def _search(search: Search | None) -> dict[str, Any]:
     names = ("screen_delta", "screen_delta_lo_95", "screen_delta_hi_95", "screen_examples", "tried")
     if search is None:
         return dict.fromkeys(names)
-    found = evidence_of(search)
-    values = (found.delta_mean, *fixed_interval(found), search.count, search.tried)
+    values = (search.delta_nano_nat / NANO, None, None, search.count, search.tried)
     return dict(zip(names, values, strict=True))
 
 

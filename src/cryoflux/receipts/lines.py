@@ -24,7 +24,7 @@ class _Version:
     before: _Version | None = None
     """what it was made from; none where the entries that were told begin with it, or do not know it"""
     made_at: int = -1
-    """place of the receipt that made it"""
+    """place of the receipt or round that made it"""
     known: bool = True
     """whether it leads back to where the entries that were told begin"""
 
@@ -42,7 +42,8 @@ class Lines:
             task, where = self._of(said.task, said.base.digest)
             if isinstance(said, Recall) or said.outcome is RoundOutcome.ACCEPTED:
                 on = self._heads[task]
-                self._heads[task] = where.setdefault(said.result.digest, _Version(on, known=on.known))
+                at = said.sequence if isinstance(said, RoundResult) else -1
+                self._heads[task] = where.setdefault(said.result.digest, _Version(on, at, known=on.known))
             return
         if isinstance(said, HeadMove):
             task, where = self._of(said.task, said.base.digest)
@@ -64,7 +65,7 @@ class Lines:
         return task, self._known[task]
 
     def standing(self) -> frozenset[int]:
-        """Places of the receipts whose updates are in a head."""
+        """Places of the receipts whose updates are in a head, and of the rounds that it went on by."""
         found = set()
         for head in self._heads.values():
             at: _Version | None = head

@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 from enum import StrEnum
+from math import isqrt
 from typing import Annotated
 
 from msgspec import Meta
@@ -87,10 +88,10 @@ class RoundRules(Document, frozen=True):
     copies: Text
     """what is a copy: ``copy/v1``"""
     search: Text
-    """what is composed of what is offered: ``sure-gain/v1``"""
+    """what is composed of what is offered: ``sure-gain/v2``"""
 
 
-RULES = RoundRules(judged="round/v1", copies="copy/v1", search="sure-gain/v1")
+RULES = RoundRules(judged="round/v1", copies="copy/v1", search="sure-gain/v2")
 """those by which this version makes a round, and reads one"""
 
 
@@ -103,6 +104,8 @@ class RoundCandidate(Document, frozen=True):
     """of the proposer's log"""
     offer: Sha256
     """leaf hash of the entry there that offers it"""
+    by_lottery: bool = False
+    """whether that log is a stranger's: then a hundredth of the joules has to pay for it"""
 
 
 class Member(Document, frozen=True):
@@ -132,17 +135,43 @@ class GuestInUse(Document, frozen=True):
 
 
 class Search(Document, frozen=True):
-    """What was found on the node's own training side."""
+    """What was found on the node's own training side, coarsely.
+
+    Exact sums, round by round, would teach whoever offers to fit the search's examples, and so to have looks
+    at guest holdouts spent on what helps nowhere else.
+    """
 
     tried: Count
     """proposals that were looked at"""
     count: Positive
     """training-side examples, never trained on, that they were looked at with"""
-    base_loss_sum: Count
-    """of the head, nano-nats"""
-    new_loss_sum: Count
-    """of what was composed"""
-    delta_squared_sum: BigInteger
+    delta_nano_nat: Count
+    """mean Δ of what was composed, nano-nats an example, rounded down to two binary digits"""
+    spread_nano_nat: Count
+    """standard deviation of Δ between examples, nano-nats, rounded up to two binary digits"""
+
+    @classmethod
+    def of(cls, found: Evidence, tried: int) -> Search:
+        """What some evidence comes to.
+
+        Args:
+            found: of what was composed, against the head.
+            tried: proposals that were looked at.
+        """
+        mean = -(-max(0, found.delta) // found.count)
+        variance = max(0, found.count * found.delta_squared - found.delta**2) // found.count**2
+        spread = isqrt(variance) + 1 if variance else 0
+        return cls(
+            tried=tried,
+            count=found.count,
+            delta_nano_nat=mean >> _cut(mean) << _cut(mean),
+            spread_nano_nat=-(-spread >> _cut(spread)) << _cut(spread),
+        )
+
+
+def _cut(value: int) -> int:
+    """Binary digits of a number behind its first two."""
+    return max(0, value.bit_length() - 2)
 
 
 class GuardResult(Document, frozen=True):

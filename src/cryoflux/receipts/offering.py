@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import UpdateOffer
-from cryoflux.registry.composition import list_digest
 
 
 def offer_complaints(said: UpdateOffer, entry: Entry | None) -> Iterator[str]:
@@ -26,6 +25,6 @@ def offer_complaints(said: UpdateOffer, entry: Entry | None) -> Iterator[str]:
     if subjects != [said.update.adapter, said.config] or receipt.task.name != said.task:
         yield f"offers another update than entry {said.receipt_at} made"
     fields, update = receipt.training.section.fields, said.update
-    composed = (update.genesis, list_digest((*update.parent, update.term)))
+    composed = (update.genesis, update.made.digest)
     if (fields.get("genesis"), fields.get("list")) != composed:
         yield "says that its update was trained on another version than its receipt does"

@@ -127,8 +127,12 @@ def _attempt(entries: Sequence[Entry], text: str) -> Entry:
     pairs = zip(entries, numbers, strict=True)
     if found := [entry for entry, number in pairs if number is not None and text == f"#{number}"]:
         return found[-1]  # the receipt follows its intent
+    hint = "They are listed by: cryoflux receipts list."
+    at = text.removeprefix("#")
+    if other := [entry for entry in entries if str(entry.index) == at]:
+        hint = f"Entry {at} of the log ({other[0].kind}) is called by its number alone: {at}."
     raise UsageError(
         f"There is no attempt {text}.",
         why=f"The log has {max((n for n in numbers if n), default=0)} attempts, numbered from #1.",
-        hint="They are listed by: cryoflux receipts list.",
+        hint=hint,
     )

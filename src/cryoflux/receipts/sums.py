@@ -10,7 +10,6 @@ from typing import TypedDict
 from cryoflux.decision.evidence import Evidence
 from cryoflux.decision.interval import anytime_interval
 from cryoflux.decision.rules import WITH_BUDGET
-from cryoflux.receipts.network_parts import Search
 from cryoflux.receipts.statement import Evaluation, Hits, Measurement, Receipt, Screen
 
 
@@ -41,9 +40,9 @@ def sums_of(evidence: Evidence) -> Sums:
     )
 
 
-def evidence_of(said: Evaluation | Screen | Measurement | Search) -> Evidence:
+def evidence_of(said: Evaluation | Screen | Measurement) -> Evidence:
     """The evidence in the form that the rules judge."""
-    hits = None if isinstance(said, Search) else said.hits
+    hits = said.hits
     return Evidence(
         count=said.read if isinstance(said, Evaluation) else said.count,
         base_loss=said.base_loss_sum,

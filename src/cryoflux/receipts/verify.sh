@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=5867e50631cb08296fb7432dec20646f122d609122921c94eafea9d9a9c90a38
+schema_digest=f43e9849ecd154b1e012b8f3532026929269449b0c8854419d8eaacc47310570
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -505,6 +505,10 @@ def fork($log):
 def empty_list: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 def no_node: {leaf: "", guests: [], adopted: [], open: null};
 def kept_looks: map(select(.level > 0)) | length;
+# Of what a round was charged, the part of its strangers: so many of its candidates.
+def strangers_part($joules; $candidates):
+  ([$candidates[] | select(.byLottery)] | length) as $strangers | $joules * $strangers / ($candidates | length) | ceil;
+def charged: [.energy.microjoules, 0] | max;
 
 def node($log; $known; $node):
   need(.supersedes // "" | . == $node.leaf; "does not name what the node said of itself before"),
@@ -546,7 +550,11 @@ def round_intent($log; $known; $node):
       "has a bar that did not rise with the look before"),
     need(.candidates | map(.capsule) | length == (unique | length); "considers an update twice"),
     need(any(.candidates[].capsule; . as $one | any($node.adopted[]; . == $one)) | not;
-      "considers an update that its head has");
+      "considers an update that its head has"),
+    ([.candidates[] | select(.byLottery)] | length) as $strangers
+    | need($strangers == 0 or $log.charged.strangers + strangers_part(.reservedMicrojoules; .candidates)
+        <= (($log.charged.all + .reservedMicrojoules) / 100 | floor);
+      "considers more strangers than a hundredth of the joules pays for that the log has settled");
 
 def members($opened):
   . as $p | (.outcome == "accepted") as $kept
@@ -577,7 +585,7 @@ def round($log; $known; $node):
     need(.look == null or all(.guards[]?; .passed); "was shown to the guest holdout though it made a guard set worse"),
     need($kept or $known.list == null or .composed == $known.list.digest; "names another list than its steps make"),
     (if .search == null then need(.steps == []; "has steps, and no search that found them")
-      else need(.steps == [] or .search.baseLossSum > .search.newLossSum;
+      else need(.steps == [] or .search.deltaNanoNat > 0;
         "composed what did not help on the node’s own training side") end),
     (if $node.open == null or $node.open.leaf != .intent then
         "records a round that was not announced, or that has a record"
@@ -713,9 +721,9 @@ def took_network($p; $type; $leaf; $n):
     elif $type == "offer" then .
     else
       (if $type == "recall" then .nodes[$task].adopted -= [$p.capsule]
-       else .rounds += 1 | .nodes[$task].open as $open
+       else .rounds += 1 | .charged.all += ($p | charged) | .nodes[$task].open as $open
         | if $open.leaf != $p.intent then . else
-            $open.said.guest as $guest | ($p.look // {} | {intent: $p.intent, sealed, level, base: $p.base,
+            .charged.strangers += strangers_part($p | charged; $open.said.candidates) | $open.said.guest as $guest | ($p.look // {} | {intent: $p.intent, sealed, level, base: $p.base,
               needed: $guest.neededMilli}) as $look
             | .nodes[$task].open = null
             | (if $p.look == null then . else
@@ -741,7 +749,7 @@ def took($p; $type; $leaf; $about):
           | .made[$n] = {$leaf, heads: {($task): $a.base}} end)
       | .tasks[$task].holdouts[$h.sha256] |= ((. // ($h | unused)) | .uses += 1)
     elif $type == "receipt" then $p.task.name as $task
-      | .open |= map(select(.leaf != $p.intent)) | .receipts += 1
+      | .open |= map(select(.leaf != $p.intent)) | .receipts += 1 | .charged.all += ($p | charged)
       | (if $p | fields | .genesis == null then . else
           .trained[$n] = ($p | fields | {$leaf, $about, $task, genesis, list}) end)
       | if .tasks[$task] == null then . else
@@ -760,7 +768,7 @@ def took($p; $type; $leaf; $about):
       | .judged[$p.measured.sha256] |= ((. // {looks: 0, kept: 0, $alpha})
         | .looks += 1 | .kept += (if $p.outcome == "accepted" then 1 else 0 end)
         | .alpha = ([.alpha, $alpha] | min))
-    elif $type == "session" then .accounted = .attempts | .closed = .n + 1
+    elif $type == "session" then .accounted = .attempts | .closed = .n + 1 | .charged.all += ($p | charged)
     elif $type == "fork" then
       .guests = ($p.guests // [])
       | .tasks = ([$p.tasks[]? | {key: .task, value: {data, metric, head, hits: null,
@@ -782,7 +790,7 @@ def end_of_log: . as $log
 kinds as $kinds
 | foreach (inputs, null) as $line (
     {n: 0, last: ("0" * 64), open: [], tasks: {}, judged: {}, made: {}, attempts: 0, accounted: 0, closed: 0, receipts: 0,
-      nodes: {}, guests: [], trained: {}, rounds: 0, current: $first, reigns: [$first], root: null};
+      nodes: {}, guests: [], trained: {}, rounds: 0, charged: {all: 0, strangers: 0}, current: $first, reigns: [$first], root: null};
     if $line == null then .lines = [end_of_log] else
       ($line | split(" ")) as $it | $it[0] as $leaf | "entries/\(.n | place).json" as $name
       | ($it[1] | read($kinds)) as $read | $read.said as $said
@@ -875,7 +883,10 @@ while read -r what where one two three; do
     ;;
   D) # an update was trained on the list that its offer says: that list and the update are the list of its receipt
     printf %s "$three" | base64 -d > "$t/parent"
-    list=$({ cat "$t/parent" && printf '1 %s %s\n' "$two" "$(sum < "$t/parent")"; } | sum)
+    below=$(sum < "$t/parent")
+    # A full list becomes one term of the next, which says its digest twice.
+    [ "$(wc -l < "$t/parent")" -lt 64 ] || printf '1 %s %s\n' "$below" "$below" > "$t/parent"
+    list=$({ cat "$t/parent" && printf '1 %s %s\n' "$two" "$below"; } | sum)
     [ "$list" = "$one" ] || fail "$where" "says that its update was trained on another list than its receipt does"
     ;;
   Z) # what a round sealed: SHA-256(a salt that follows from key and announcement, and the sums)

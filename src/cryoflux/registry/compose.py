@@ -6,7 +6,9 @@ once. An update moves a weight by
 - low rank: ``D = (((0 + b₁⊗a₁) + b₂⊗a₂) + …) · scale``, one rank after the other, where ``a`` are rows of the
   first matrix, ``b`` columns of the second, and ``scale`` is alpha / rank;
 - in full: ``D = float64(value) − float64(parent's value)``: it acts as a difference from the version that it
-  was trained on, so a second update does not erase the first.
+  was trained on, so a second update does not erase the first;
+- as a list that was folded: ``D = sum of the list, before it is rounded, − float64(genesis)``. Where it comes
+  first, and in full, that sum is gone on from instead: folding what a head is the sum of changes no bit.
 
 Each product and each sum is one IEEE operation in float64, element by element: no matrix product, whose order
 depends on the library, and no fused multiply-add, which skips a rounding. So instruction set and threads do
@@ -34,6 +36,7 @@ from numpy.typing import NDArray
 from cryoflux.registry.composition import (
     MOST_DEPTH,
     MOST_TERMS,
+    MOST_UPDATES,
     Composition,
     Term,
     cannot_compose,
@@ -207,13 +210,39 @@ class WeightSums:
             raise cannot_compose(f"{min(both)} is changed both in full and by a product.")
         value, sums = parent or self.value, dict(self._sums)
         for name in adapter.names:
-            before = self._sums.get(name)
-            total = _numbers(self._tensor(name), name) if before is None else before
+            total = self.unrounded(name)
             step = tensor_step(adapter, name, total.shape, value)
             if weight != 1:
                 np.multiply(step, weight, out=step)
             sums[name] = np.add(total, step, out=step)
         return WeightSums(self._genesis, sums)
+
+    def adding_list(self, added: WeightSums, weight: float = 1.0) -> WeightSums:
+        """With all that a list over the same genesis adds to it.
+
+        Args:
+            added: its sums.
+            weight: how much of it.
+
+        Raises:
+            ModelError: a value is no number.
+        """
+        sums = dict(self._sums)
+        for name in added.names:
+            step = np.subtract(added.unrounded(name), _numbers(self._tensor(name), name))
+            if weight != 1:
+                np.multiply(step, weight, out=step)
+            sums[name] = np.add(self.unrounded(name), step, out=step)
+        return WeightSums(self._genesis, sums)
+
+    def unrounded(self, name: str) -> F64:
+        """The sum of a tensor, as it goes into other sums.
+
+        Raises:
+            ModelError: there is none of that name, or it holds what is no number.
+        """
+        found = self._sums.get(name)
+        return _numbers(self._tensor(name), name) if found is None else found
 
     def rounded(self) -> dict[str, F32]:
         """All tensors that something was added to, each rounded once.
@@ -246,7 +275,7 @@ def compose(
         composed: the genesis and the list.
         genesis: tensors of the genesis by name; that they are its is for the caller to check.
         adapter: an update by the SHA-256 of its file, which is for the caller to check.
-        list_of: a parent list by its digest, where it is no beginning of the list itself.
+        list_of: a parent list, or a folded one, by its digest, where it is no beginning of the list itself.
 
     Raises:
         ModelError: the list is too long or goes in circles, or an update does not fit.
@@ -264,36 +293,52 @@ class _Work:
         list_of: Callable[[str], tuple[Term, ...]] | None,
     ) -> None:
         self._start, self._adapter, self._list_of = start, adapter, list_of
-        self._left = MOST_TERMS * MOST_DEPTH
+        self._left = MOST_UPDATES
+        self._newest: tuple[tuple[Term, ...], WeightSums] = ((), start)
+        """the list below that was composed last: the next one often begins with it"""
 
     def compose(self, terms: tuple[Term, ...], above: tuple[str, ...]) -> WeightSums:
         """The sums of a list; ``above`` are the digests of those that it hangs below."""
-        self._left -= len(terms)
+        done, sums = self._newest
+        if terms[: len(done)] != done:
+            done, sums = (), self._start
+        self._left -= len(terms) - len(done)
         if len(terms) > MOST_TERMS or self._left < 0:
-            raise cannot_compose(f"A list has more than {MOST_TERMS} updates, or too many lists below it.")
-        sums, above = self._start, (*above, list_digest(terms))
+            raise cannot_compose(f"A list has more than {MOST_TERMS} terms, or too many lists below it.")
+        above = (*above, list_digest(terms))
         wanted = {term.parent: at for at, term in enumerate(terms)}
-        # Of what was passed, only what a later update names as its parent is asked for again.
-        passed = {list_digest(()): sums}
-        for at, term in enumerate(terms):
-            update = self._adapter(term.adapter)  # one at a time: their files may be large
-            before = passed.get(term.parent)
-            if before is None and update.whole:  # a product is a difference by itself
-                before = passed[term.parent] = self._parent(term.parent, above)
-            sums = sums.adding(update, weight=float(term.weight), parent=(before or sums).value)
+        # Of what was passed, only what a later term names is asked for again.
+        passed = {list_digest(()): self._start, list_digest(done): sums}
+        for at, term in enumerate(terms[len(done) :], len(done)):
+            sums = self._added(sums, term, passed, above)
             passed = {parent: made for parent, made in passed.items() if wanted.get(parent, -1) > at}
             if wanted.get(made_now := list_digest(terms[: at + 1]), -1) > at:
                 passed[made_now] = sums
         return sums
 
-    def _parent(self, digest: str, above: tuple[str, ...]) -> WeightSums:
+    def _added(
+        self, sums: WeightSums, term: Term, passed: dict[str, WeightSums], above: tuple[str, ...]
+    ) -> WeightSums:
+        update = None if term.is_list else self._adapter(term.adapter)  # one at a time: files may be large
+        named = passed.get(term.parent)
+        if named is None and (update is None or update.whole):  # a product is a difference by itself
+            named = passed[term.parent] = self._below(term.parent, above)
+        if update is None:
+            added = named or self._start
+            goes_on = sums is self._start and float(term.weight) == 1
+            return added if goes_on else sums.adding_list(added, float(term.weight))
+        return sums.adding(update, weight=float(term.weight), parent=(named or sums).value)
+
+    def _below(self, digest: str, above: tuple[str, ...]) -> WeightSums:
         if digest in above:
             raise cannot_compose(f"The list {digest[:16]}… is its own parent.")
         if len(above) >= MOST_DEPTH:
             raise cannot_compose(f"More than {MOST_DEPTH} lists hang below one another.")
         if self._list_of is None:
-            raise cannot_compose(f"The parent list {digest[:16]}… is not known.")
+            raise cannot_compose(f"The list {digest[:16]}… is not known.")
         terms = self._list_of(digest)
         if list_digest(terms) != digest:
             raise cannot_compose(f"What is given as the list {digest[:16]}… is another one.")
-        return self.compose(terms, above)
+        sums = self.compose(terms, above)
+        self._newest = terms, sums
+        return sums

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.parent_lists import ListOf
+from cryoflux.registry.parent_lists import ListOf, no_lists, updates_of
 from cryoflux.registry.shards import TensorFolder
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ComposedTensors(Mapping[str, Any]):
             composed: the genesis and the list.
             genesis: folder of the genesis; that it is the one is for the caller to check.
             capsule: folder of an adapter by the digest of its file, which is checked.
-            list_of: a list that is no beginning of its own; none where there are no others.
+            list_of: a list that is no beginning of its own, or was folded; none where there are no others.
 
         Raises:
             ModelError: an adapter is missing, or is another one.
@@ -44,7 +44,8 @@ class ComposedTensors(Mapping[str, Any]):
         self._genesis, self._stored = TensorFolder(genesis), TensorFolder(genesis, "pt")
         self._adapters: dict[str, Adapter] = {}
         """by digest, those of the list and those that lists below it have"""
-        own = [self._adapter(term.adapter) for term in composed.terms]
+        updates = updates_of(composed.terms, list_of or no_lists)
+        own = [self._adapter(term.adapter) for term in updates]
         self.changed = frozenset(name for one in own for name in one.names)
         """names of the tensors that something is added to"""
 

@@ -5,7 +5,9 @@ The weight is decimal text, the adapter is named by the SHA-256 of its file, and
 version that the update was trained on, over the same genesis. The SHA-256 of the text names the list; that of
 the genesis itself is empty. What the sum is, to the bit, says `cryoflux.registry.compose`.
 
-A list has at most 64 updates. The one after that begins a new list: the head is its genesis.
+A list has at most 64 terms. What would be longer is *folded*: a list takes its place as one term, which says
+its digest twice, ``weight SP list-sha256 SP list-sha256``, and adds what the list adds. So the genesis stays,
+lists of several nodes still add up, and 16 lists of 64 terms hang below one another at most.
 """
 
 from __future__ import annotations
@@ -14,14 +16,17 @@ __all__ = [
     "COMPOSE",
     "MOST_DEPTH",
     "MOST_TERMS",
+    "MOST_UPDATES",
     "Composition",
     "Term",
     "beginnings",
     "cannot_compose",
+    "folded",
     "list_digest",
     "parse_list",
 ]
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Annotated
@@ -37,6 +42,8 @@ COMPOSE = "compose/v1"
 MOST_TERMS = 64
 MOST_DEPTH = 16
 """lists that may hang below one another; a parent that is a beginning of the list itself costs no depth"""
+MOST_UPDATES = MOST_TERMS * MOST_DEPTH
+"""that a version may be the sum of, with all lists below its own"""
 _WEIGHT = r"-?(0|[1-9][0-9]{0,3})(\.[0-9]{0,11}[1-9])?"
 _LINE = re.compile(rf"({_WEIGHT}) ([0-9a-f]{{64}}) ([0-9a-f]{{64}})")
 _ONE = "1"
@@ -52,7 +59,7 @@ def cannot_compose(what: str) -> ModelError:
 
 
 class Term(Document, frozen=True):
-    """One update of a list."""
+    """One update of a list, or a whole list in its place: that one says its digest twice."""
 
     weight: Annotated[str, Meta(pattern=f"^{_WEIGHT}{END_OF_TEXT}")]
     """decimal text, one spelling a number"""
@@ -65,6 +72,11 @@ class Term(Document, frozen=True):
     def line(self) -> str:
         """As the list has it."""
         return f"{self.weight} {self.adapter} {self.parent}\n"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it stands for a list; no adapter has the digest of what it was trained on."""
+        return self.adapter == self.parent
 
 
 class Composition(Document, frozen=True):
@@ -79,12 +91,29 @@ class Composition(Document, frozen=True):
         """SHA-256 of the list."""
         return list_digest(self.terms)
 
-    def adopting(self, adapter: str) -> Composition | None:
-        """With an update that was trained on this version added in full; none where the list is full."""
-        if len(self.terms) >= MOST_TERMS:
-            return None
-        term = Term(weight=_ONE, adapter=adapter, parent=self.digest)
-        return Composition(genesis=self.genesis, terms=(*self.terms, term))
+    @property
+    def counted(self) -> str:
+        """How many updates, and lists that were folded, it names."""
+        lists = sum(term.is_list for term in self.terms)
+        updates = len(self.terms) - lists
+        said = "1 update" if updates == 1 else f"{updates} updates"
+        if not lists:
+            return said
+        return f"{'1 list' if lists == 1 else f'{lists} lists'} and {said}"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one term more makes it a list that begins with this one, folded."""
+        return len(self.terms) >= MOST_TERMS
+
+    def adding(self, term: Term) -> Composition:
+        """With one term more."""
+        before = folded(self.terms) if self.is_full else self.terms
+        return Composition(genesis=self.genesis, terms=(*before, term))
+
+    def adopting(self, adapter: str) -> Composition:
+        """With an update that was trained on this version added in full."""
+        return self.adding(Term(weight=_ONE, adapter=adapter, parent=self.digest))
 
     @classmethod
     def rebased(cls, head: str, adapter: str) -> Composition:
@@ -92,20 +121,11 @@ class Composition(Document, frozen=True):
         term = Term(weight=_ONE, adapter=adapter, parent=list_digest(()))
         return cls(genesis=head, terms=(term,))
 
-    def followed_by(self, head: str, adapter: str) -> Composition:
-        """With an update added in full; a full list begins anew at the head.
-
-        Args:
-            head: digest of this version.
-            adapter: SHA-256 of the update's file; it was trained on this version.
-        """
-        return self.adopting(adapter) or self.rebased(head, adapter)
-
     def named(self, said: tuple[object, object], head: str, adapter: str) -> Composition | None:
         """What somebody names who added an update to this version; none where it does not follow from it.
 
-        The update is added to this list, or to this version as a new genesis: the latter where the list is
-        full, or where whoever merged did not have all its files.
+        The update is added to this list, or to this version as a new genesis: the latter where whoever merged
+        did not have all its files, or where lists hang too deep; and as it was done with full ones before.
 
         Args:
             said: digest of the genesis, and of the list.
@@ -113,9 +133,15 @@ class Composition(Document, frozen=True):
             adapter: SHA-256 of the update's file.
         """
         for due in (self.adopting(adapter), self.rebased(head, adapter)):
-            if due is not None and said == (due.genesis, due.digest):
+            if said == (due.genesis, due.digest):
                 return due
         return None
+
+
+def folded(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """A list as one term of another; an empty one is none."""
+    digest = list_digest(terms)
+    return (Term(weight=_ONE, adapter=digest, parent=digest),) if terms else ()
 
 
 def list_digest(terms: Sequence[Term]) -> str:
@@ -125,7 +151,12 @@ def list_digest(terms: Sequence[Term]) -> str:
 
 def beginnings(terms: tuple[Term, ...]) -> dict[str, tuple[Term, ...]]:
     """Every beginning of a list by its digest, from the empty one to the whole."""
-    return {list_digest(terms[:count]): terms[:count] for count in range(len(terms) + 1)}
+    hashing = hashlib.sha256()
+    found = {hashing.hexdigest(): terms[:0]}
+    for count, term in enumerate(terms, 1):
+        hashing.update(term.line.encode())
+        found[hashing.hexdigest()] = terms[:count]
+    return found
 
 
 def parse_list(content: bytes) -> tuple[Term, ...]:

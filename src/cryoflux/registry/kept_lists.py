@@ -13,6 +13,7 @@ __all__ = [
     "composition_text",
     "is_list",
     "is_whole",
+    "missing_of",
     "said_in",
     "weight_files",
 ]
@@ -24,6 +25,7 @@ from cryoflux.digests import COMPOSED, listed_digests
 from cryoflux.errors import ModelError
 from cryoflux.files import read_regular
 from cryoflux.registry.composition import MOST_TERMS, Composition, cannot_compose, parse_list
+from cryoflux.registry.parent_lists import parent_lists, updates_of
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 
 _WEIGHTS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.safetensors")
@@ -71,13 +73,25 @@ def is_list(folder: Path) -> bool:
 
 
 def can_compose(state: StateFolder, composed: Composition | None) -> bool:
-    """Whether all that a version is the sum of is here: files by name, of which none is read."""
+    """Whether all that a version is the sum of is here: files by name, of which no weights are read."""
     return (
         composed is not None
         and bool(composed.terms)
         and is_whole(state.model(composed.genesis))
-        and all(_has_update(state.capsule(term.adapter)) for term in composed.terms)
+        and not missing_of(state, composed)
     )
+
+
+def missing_of(state: StateFolder, composed: Composition) -> str:
+    """What of the updates of a version is not kept here, in words; empty where all of them are."""
+    try:
+        updates = updates_of(composed.terms, parent_lists(state.path))
+    except ModelError as error:  # a list that was folded is not here
+        return error.what.removesuffix(".")
+    for term in updates:
+        if not _has_update(state.capsule(term.adapter)):
+            return f"an update of its list, {term.adapter[:16]}…, is not kept here"
+    return ""
 
 
 def _has_update(capsule: Path) -> bool:

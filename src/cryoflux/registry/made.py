@@ -7,16 +7,18 @@ would be had it never adopted an update follows by leaving out the steps that br
 
 from __future__ import annotations
 
-__all__ = ["MadeVersion", "list_of", "lists_on_the_way"]
+__all__ = ["MOST_MADE", "KnownLists", "MadeVersion", "list_of", "lists_on_the_way"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from cryoflux.registry.composition import Composition, Term, beginnings, list_digest
 from cryoflux.registry.mixture import ListStep, after
 
-_MOST = 1024
+KnownLists = dict[str, tuple[Term, ...]]
+"""lists by their digests"""
+MOST_MADE = 1024
 """versions between a genesis and what is made of it"""
 
 
@@ -50,17 +52,25 @@ def list_of(made: Mapping[str, MadeVersion], version: str, *, never: str = "") -
         ModelError: without that adapter the steps of a round make no list.
     """
     way = _way(made, version)
-    return _folded(way, never) if way is not None else None
+    return [*_compositions(way, never, {})][-1] if way else None
 
 
-def lists_on_the_way(made: Mapping[str, MadeVersion], version: str) -> dict[str, tuple[Term, ...]]:
-    """The lists that updates of a version may name as their parents: earlier ones, and proposers'."""
-    found: dict[str, tuple[Term, ...]] = {list_digest(()): ()}
+def lists_on_the_way(made: Mapping[str, MadeVersion], version: str, *, never: str = "") -> KnownLists:
+    """The lists that hang below a version's: earlier ones, proposers', and those that were folded.
+
+    Args:
+        made: digest of a version → how it was made, as far as that is remembered.
+        version: its digest.
+        never: an adapter that is left out, as if it had never been adopted.
+
+    Raises:
+        ModelError: without that adapter the steps of a round make no list.
+    """
+    found: KnownLists = {list_digest(()): ()}
     way = _way(made, version) or []
-    for end in range(1, len(way) + 1):
-        composed = _folded(way[:end], "")
+    for one, composed in zip(way, _compositions(way, never, found), strict=True):
         found[composed.digest] = composed.terms
-        for step in way[end - 1].steps:
+        for step in one.steps:
             found |= beginnings(step.update.parent)
     return found
 
@@ -70,7 +80,7 @@ def _way(made: Mapping[str, MadeVersion], version: str) -> list[MadeVersion] | N
     way: list[MadeVersion] = []
     at = made.get(version)
     genesis = at.genesis if at is not None else ""
-    while at is not None and at.genesis == genesis and len(way) < _MOST:
+    while at is not None and at.genesis == genesis and len(way) < MOST_MADE:
         way.append(at)
         if at.on == genesis:
             return way[::-1]
@@ -78,21 +88,24 @@ def _way(made: Mapping[str, MadeVersion], version: str) -> list[MadeVersion] | N
     return None
 
 
-def _folded(way: Sequence[MadeVersion], never: str) -> Composition:
+def _compositions(way: Sequence[MadeVersion], never: str, folds: KnownLists) -> Iterator[Composition]:
+    """What each version on a way is composed of; ``folds`` takes the lists that are folded."""
     gone = {never}
-    composed = Composition(genesis=way[0].genesis)
     for at, one in enumerate(way):
+        if at == 0 or one.recalled:
+            composed = Composition(genesis=way[0].genesis)
         if one.recalled:
             gone.add(one.recalled)
-            composed = Composition(genesis=one.genesis)
             for earlier in way[:at]:
-                composed = _made(composed, earlier, gone)
+                composed = _made(composed, earlier, gone, folds)
         else:
-            composed = _made(composed, one, gone)
-    return composed
+            composed = _made(composed, one, gone, folds)
+        yield composed
 
 
-def _made(composed: Composition, one: MadeVersion, gone: set[str]) -> Composition:
-    if one.term is not None and one.term.adapter not in gone:
-        return Composition(genesis=composed.genesis, terms=(*composed.terms, one.term))
-    return after(composed, one.steps, gone)
+def _made(composed: Composition, one: MadeVersion, gone: set[str], folds: KnownLists) -> Composition:
+    if one.term is None or one.term.adapter in gone:
+        return after(composed, one.steps, gone, folds)
+    if composed.is_full:
+        folds[composed.digest] = composed.terms
+    return composed.adding(one.term)

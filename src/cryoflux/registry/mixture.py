@@ -8,16 +8,17 @@ step is one of
 - *reweight* w: an update that the head has already, times w.
 
 A list is a sum, so what comes of a step is a list again: weights of equal terms add up, and a term of weight
-zero goes. Weights are decimal text of at most twelve places, and what was rounded to them is what is meant.
-Nothing here reads a weight of a model, and the list after some steps follows from the list before: whoever
-takes a step out of the middle and does the others again has the list of a head that never adopted it.
+zero goes. Where there would be more than 64 terms the head's list or the proposer's, the longer first, is
+folded into one. Weights are decimal text of at most twelve places, and what was rounded to them is what is
+meant. Nothing here reads a weight of a model, and the list after some steps follows from the list before:
+whoever takes a step out of the middle and does the others again has the list of a head that never adopted it.
 """
 
 from __future__ import annotations
 
 __all__ = ["ListStep", "OfferedUpdate", "StepKind", "after"]
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -25,13 +26,21 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from cryoflux.registry.composition import MOST_TERMS, Composition, Term, cannot_compose, list_digest
+from cryoflux.registry.composition import (
+    MOST_TERMS,
+    Composition,
+    Term,
+    cannot_compose,
+    folded,
+    list_digest,
+)
 from cryoflux.signing.fields import END_OF_TEXT, Document, Sha256, at_most
 
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _PLACES = Decimal("0.000000000001")
 _MOST_WEIGHT = 9_999
 _ONE = Fraction(1)
+_Parts = Sequence[tuple[tuple[Term, ...], Fraction]]
 _AMOUNT = r"^(0|[1-9][0-9]{0,3})(/[1-9][0-9]{0,3})?" + END_OF_TEXT
 
 
@@ -58,6 +67,11 @@ class OfferedUpdate(Document, frozen=True):
         """The update in full."""
         return Term(weight="1", adapter=self.adapter, parent=list_digest(self.parent))
 
+    @property
+    def made(self) -> Composition:
+        """The version that its proposer made: what it was trained on, and it."""
+        return Composition(genesis=self.genesis, terms=self.parent).adding(self.term)
+
 
 class ListStep(Document, frozen=True):
     """One change of a list of updates."""
@@ -70,7 +84,10 @@ class ListStep(Document, frozen=True):
 
 
 def after(
-    head: Composition, steps: Iterable[ListStep], without: Collection[str] = frozenset()
+    head: Composition,
+    steps: Iterable[ListStep],
+    without: Collection[str] = frozenset(),
+    folds: dict[str, tuple[Term, ...]] | None = None,
 ) -> Composition:
     """The list that some steps make of a list.
 
@@ -78,55 +95,62 @@ def after(
         head: the list.
         steps: in order.
         without: adapters that they do not bring in, by themselves or as what others were trained on.
+        folds: takes the lists that are folded on the way, by their digests.
 
     Raises:
-        ModelError: an update was trained over another genesis, the list has no such update or would be too
-            long, or a weight would be too large.
+        ModelError: an update was trained over another genesis, the list has no such update, or a weight would
+            be too large.
     """
     for step in steps:
         if step.update.adapter not in without:
-            head = _taken(head, step, without)
+            head = _taken(head, step, without, folds if folds is not None else {})
     return head
 
 
-def _taken(head: Composition, step: ListStep, without: Collection[str]) -> Composition:
+def _taken(
+    head: Composition, step: ListStep, without: Collection[str], folds: dict[str, tuple[Term, ...]]
+) -> Composition:
     amount, update = Fraction(step.amount), step.update
     if update.genesis != head.genesis:
         raise cannot_compose(
             f"The update {update.adapter[:16]}… was trained over the genesis {update.genesis[:16]}…, and the "
             f"head is over {head.genesis[:16]}…."
         )
-    if step.kind is StepKind.ADD:
-        return _sum_of(head.genesis, [*_times(head.terms, _ONE), (update.term, amount)])
-    if step.kind is StepKind.MIX:
-        proposed = (*(term for term in update.parent if term.adapter not in without), update.term)
-        return _sum_of(head.genesis, [*_times(head.terms, 1 - amount), *_times(proposed, amount)])
-    if all(term.adapter != update.adapter for term in head.terms):
-        raise cannot_compose(f"The head has no update {update.adapter[:16]}….")
-    return _sum_of(
-        head.genesis, ((one, amount if one.adapter == update.adapter else _ONE) for one in head.terms)
-    )
+    if step.kind is StepKind.REWEIGHT:
+        if all(term.adapter != update.adapter for term in head.terms):
+            raise cannot_compose(f"The head has no update {update.adapter[:16]}….")
+        parts: _Parts = [((one,), amount if one.adapter == update.adapter else _ONE) for one in head.terms]
+    elif step.kind is StepKind.ADD:
+        parts = [(head.terms, _ONE), ((update.term,), amount)]
+    else:
+        proposed = tuple(term for term in update.parent if term.adapter not in without)
+        parts = [(head.terms, 1 - amount), (proposed, amount), ((update.term,), amount)]
+    return Composition(genesis=head.genesis, terms=_summed(parts, folds))
 
 
-def _times(terms: Iterable[Term], factor: Fraction) -> Iterator[tuple[Term, Fraction]]:
-    return ((term, factor) for term in terms)
+def _summed(parts: _Parts, folds: dict[str, tuple[Term, ...]]) -> tuple[Term, ...]:
+    """Lists times factors as one; where it would be too long, the longest of them is folded."""
+    terms = _sum_of((term, factor) for some, factor in parts for term in some)
+    if len(terms) <= MOST_TERMS:
+        return terms
+    longest = max(range(len(parts)), key=lambda at: len(parts[at][0]) if parts[at][1] else 0)
+    whole, factor = parts[longest]
+    folds[list_digest(whole)] = whole
+    return _summed([*parts[:longest], (folded(whole), factor), *parts[longest + 1 :]], folds)
 
 
-def _sum_of(genesis: str, parts: Iterable[tuple[Term, Fraction]]) -> Composition:
-    """The list of some terms times factors, in the order in which each first stands."""
+def _sum_of(parts: Iterable[tuple[Term, Fraction]]) -> tuple[Term, ...]:
+    """Terms times factors, in the order in which each first stands."""
     weights: dict[tuple[str, str], Fraction] = {}
     for term, factor in parts:
         key = term.adapter, term.parent
         weights[key] = weights.get(key, Fraction(0)) + Fraction(term.weight) * factor
     spelt = ((key, _text(weight)) for key, weight in weights.items())
-    terms = tuple(
+    return tuple(
         Term(weight=weight, adapter=adapter, parent=parent)
         for (adapter, parent), weight in spelt
         if weight != "0"
     )
-    if len(terms) > MOST_TERMS:
-        raise cannot_compose(f"The list would have {len(terms)} updates, and {MOST_TERMS} is the most.")
-    return Composition(genesis=genesis, terms=terms)
 
 
 def _text(weight: Fraction) -> str:

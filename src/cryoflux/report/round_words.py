@@ -62,6 +62,8 @@ def _verdict(
 ) -> str:
     if member.verdict is MemberVerdict.ADOPTED:
         step = steps[member.capsule]
+        if step.kind is StepKind.MIX and step.amount == "1":
+            return "adopted, with its proposer's whole list in the place of ours"
         return f"adopted, {_STEPS[step.kind]} {step.amount}"
     if (told := why.get(member.capsule)) is not None:
         return f"{member.verdict.value}: {told}"

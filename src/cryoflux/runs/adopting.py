@@ -1,8 +1,11 @@
 """Rounds beside attempts: when a run looks at what others offer, and what it takes into a round.
 
-``adopt-eta/v1``: where offers wait, a round is made if none was made before, if no arm is expected to pay, or
+``adopt-eta/v2``: where offers wait, a round is made if none was made before, if no arm is expected to pay, or
 if the newest rounds brought as much Δ for a joule as the arm that would be pulled is expected to. Both are Δ
-on the node's own training side, where the verdict kept it, over upper joules.
+on the node's own training side, where the verdict kept it, over upper joules. And beside attempts only as far
+as all rounds of the log, this one included at what it reserves, stay within a share of all joules that the
+log has settled, whatever they bring: so the first one waits until training has earned it. A round that a
+person asked for (``node round``) is not held by the share, and counts in it.
 
 An offer is considered again only for another head, at most three times: never a copy, nor what is malformed,
 unsafe, of another genesis or was recalled.
@@ -20,16 +23,19 @@ from pathlib import Path
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import next_arm
 from cryoflux.errors import ModelError
+from cryoflux.network.membership import Admission
 from cryoflux.network.node_place import NodePlace, no_guest
+from cryoflux.network.prices import RoundBounds
 from cryoflux.network.recording import RoundRecord
-from cryoflux.network.round_parts import OfferHere
-from cryoflux.network.rounds import Admission, Walls, run_round
+from cryoflux.network.round_parts import ChosenOffers, OfferHere
+from cryoflux.network.rounds import Walls, run_round
 from cryoflux.network.screening import Whose
 from cryoflux.network_state import NodeState, RoundGain
+from cryoflux.quantities import MICRO
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.registry.made import lists_on_the_way
 from cryoflux.registry.mixture import OfferedUpdate
-from cryoflux.registry.parent_lists import keep_lists, parent_lists
+from cryoflux.registry.parent_lists import keep_lists, parent_lists, updates_of
 from cryoflux.scheduling.policy import ArmRow
 
 _MOST_COMPARED = 512
@@ -43,8 +49,8 @@ _COMPOSABLE = frozenset({MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN, Member
 _NOT_READ = frozenset({MemberVerdict.UNREACHED, MemberVerdict.UNAVAILABLE})
 
 
-OfferChoice = Callable[[list[OfferHere], int], list[OfferHere]]
-"""which offers a round considers of those that are due, by a seed; in the order of their commitments"""
+OfferChoice = Callable[[list[OfferHere], int], ChosenOffers]
+"""which offers a round may consider of those that are due, by a seed"""
 
 
 class Adopting:
@@ -57,6 +63,7 @@ class Adopting:
         admit: looks at the bytes of an offer.
         guards: name of a guard set → its file.
         choose: which of those that are due a round considers.
+        share_ppm: of all joules, what rounds beside attempts may cost, parts per million.
     """
 
     def __init__(
@@ -67,9 +74,10 @@ class Adopting:
         admit: Admission,
         guards: Mapping[str, Path],
         choose: OfferChoice,
+        share_ppm: int = MICRO,
     ) -> None:
         self._context, self._opened, self._offers, self._admit = context, opened, offers, admit
-        self._guards, self._choose = guards, choose
+        self._guards, self._choose, self._share_ppm = guards, choose, share_ppm
 
     @property
     def _node(self) -> NodeState:
@@ -87,8 +95,8 @@ class Adopting:
             no guest holdout that could judge.
 
         Raises:
-            BudgetError: what is left does not pay for a round, or only rounds are made and each guest
-                holdout has retired.
+            BudgetError: what is left, or the share of rounds, does not pay for a round; or only rounds are
+                made and each guest holdout has retired.
             UsageError: only rounds are made, and no guest holdout was entered.
         """
         node = self._node
@@ -96,23 +104,26 @@ class Adopting:
             if beside_attempts:
                 return None
             raise no_guest(self._context.state, worn=bool(node.guests))
+        share_uj = self._context.memory.charged.left_for_rounds_uj(self._share_ppm)
+        if beside_attempts and share_uj < self._context.terms.reserve_uj:
+            return None  # no round reserves less: nothing has to be read to know that
         offers = self._offers()
         due = due_offers(node, offers, self._opened.task.head.digest, self._context.log.origin)
         if not due or (beside_attempts and not self._worth_more(left_uj)):
             return None
         place = NodePlace.of(self._context, self._opened, self._guards)
         seed = secrets.randbelow(2**53)  # nobody can offer by it who does not know it
-        chosen = self._choose(due, seed)
         origins = {offer.update.adapter: offer.origin for offer in reversed(offers)}
         own = own_updates(self._context, self._opened, origins)
-        mine, here = ({one.update.adapter for one in some} for some in (own, chosen))
+        mine = {one.update.adapter for one in own}
+        chosen = self._choose([offer for offer in due if offer.update.adapter not in mine], seed)
+        here = {one.update.adapter for one in (*chosen.known, *chosen.strangers)}
         before = [offer for offer in offers if _was_composable(node, offer)][-_MOST_COMPARED:]
         known: list[Whose] = [*own, *(offer for offer in before if offer.update.adapter not in here)]
-        fresh = [offer for offer in chosen if offer.update.adapter not in mine]
-        if not fresh:
+        if not here:
             return None
-        walls = Walls(self._admit, known)
-        return run_round(self._context, self._opened, place, fresh, walls, left_uj, seed)
+        bounds = RoundBounds(left_uj, share_uj if beside_attempts else None)
+        return run_round(self._context, self._opened, place, chosen, Walls(self._admit, known), bounds)
 
     def _worth_more(self, left_uj: int) -> bool:
         gains = self._node.gains
@@ -144,6 +155,8 @@ def due_offers(node: NodeState, offers: Sequence[OfferHere], head: str, origin: 
     found: dict[str, OfferHere] = {}
     for offer in offers:
         adapter = offer.update.adapter
+        if offer.by_lottery and offer.absent:
+            continue  # of what a stranger withholds nobody has to hear
         if offer.origin != origin and _is_due(node, offer, head):
             known = found.get(adapter)  # of two who offer the same bytes, the earlier one whose are here
             if known is None or (known.absent and not offer.absent):
@@ -199,7 +212,7 @@ def own_updates(
         return []
     keep_lists(state, lists_on_the_way(known.made, known.head.digest).values())
     list_of, composed, found = parent_lists(state), opened.composition, list[OwnUpdate]()
-    for term in composed.terms:
+    for term in updates_of(composed.terms, list_of):
         try:
             parent = list_of(term.parent)
         except ModelError:  # of before there were lists: it can be compared with nothing

@@ -19,10 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryoflux.attempt.context import Context, RunTerms
 from cryoflux.attempt.moving import write_move
 from cryoflux.config import Settings
 from cryoflux.decision.reason import Reason
+from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import StateError, UsageError
+from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import AnyStatement, Entry
@@ -32,6 +35,7 @@ from cryoflux.registry.aliases import set_alias
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, catalogue_of
 from cryoflux.runs.pruning import PrunePlan, prune_entries
+from cryoflux.runs.watch import RunObserver
 from cryoflux.state import StateFolder
 from cryoflux.task_tallies import MadeBy
 
@@ -150,6 +154,28 @@ class VersionsByHand:
         entry = self._log.append(build)
         self.memory.take(entry)
         return entry
+
+    def context(self, agent: JouleAgent, terms: RunTerms) -> Context:
+        """What a session works with that makes no attempt.
+
+        Args:
+            agent: that meters.
+            terms: of the session.
+        """
+        return Context(
+            state=self.state,
+            agent=agent,
+            log=self._log,
+            memory=self.memory,
+            versions=self.versions,
+            losses=LossCache(self.state.cache / "losses"),
+            tasks={},
+            terms=terms,
+            observer=RunObserver(),
+            stop=lambda: False,
+            now=self._now,
+            witnessing=self._witnessing,
+        )
 
     def published(self, *, binding: bool) -> None:
         """The log has a new head: offer it to the witnesses, if there are any.

@@ -34,6 +34,8 @@ from cryoflux.receipts.round_total import round_words
 from cryoflux.receipts.statement import Base, Fork, HeadMove, Intent, Move, Outcome, Receipt
 from cryoflux.registry.aliases import read_aliases
 from cryoflux.registry.composition import Composition
+from cryoflux.registry.made import lists_on_the_way
+from cryoflux.registry.parent_lists import names_update
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import FIRST_TASK, StateFolder
@@ -236,9 +238,10 @@ class VersionFold:
             self._put_head(replace(made, origin="round", made_from=round_words(record), certified=level))
 
     def _recall(self, entry: Entry, said: Recall) -> None:
-        of = self._of(said.task)
+        of, task = self._of(said.task), self.memory.tasks.get(said.task)
+        lists = lists_on_the_way(task.made, said.base.digest) if task is not None else {}
         for one in of.line(said.base.digest):
-            if one.composed is not None and any(t.adapter == said.capsule for t in one.composed.terms):
+            if one.composed is not None and names_update(one.composed.terms, said.capsule, lists):
                 of.versions[one.digest] = replace(one, worse=True)
         made = self._made(entry, said.task, (said.base, said.result), said.recalled_at)
         self._put_head(replace(made, origin="recall", made_from=round_words(said)))

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cryoflux.decision.promised import adapted_alpha
-from cryoflux.network.contracts.evaluation import ContractVerdict, first_difference
+from cryoflux.network.contracts.evaluation import ContractVerdict, WindowVerdict, first_difference
 from cryoflux.network.contracts.power import Alternative, ContractTerms, Planned, alternatives, plan
 from cryoflux.network.contracts.told import ContractTold
-from cryoflux.receipts.contract_parts import ContractEvidence, ContractStanding
+from cryoflux.receipts.contract_parts import ClauseResult, ContractEvidence, ContractStanding
 from cryoflux.receipts.contract_statement import ContractResult
 
 
@@ -35,6 +35,8 @@ class ResultsApart:
     """of the log that says otherwise"""
     standing: ContractStanding
     """that it signed for"""
+    clause: ClauseResult | None
+    """the first one that it signed for otherwise; none where none is"""
     mine: ContractEvidence | None
     theirs: ContractEvidence | None
 
@@ -55,6 +57,9 @@ def results_apart(
 ) -> Iterator[ResultsApart]:
     """The windows for which another log has signed another result than what is computed here.
 
+    Another result says another thing of the window or of a clause; or the same by other evidence, though it
+    went by the same entries. By more entries a bit becomes a sum: that is no other result.
+
     Args:
         verdict: what is computed here.
         logs: of the parties.
@@ -65,8 +70,20 @@ def results_apart(
         newest: dict[int, ContractResult] = {said.window: said for _, said in log.results}
         for window, said in sorted(newest.items()):
             here = found.get(window)
-            if log.origin == origin or here is None or said.standing is here.standing:
+            if log.origin == origin or here is None:
                 continue
             apart = first_difference(here.evidence, said.evidence)
+            clause = _first_clause(here, said)
+            same_logs = said.logs == verdict.logs
+            if said.standing is here.standing and clause is None and not (same_logs and apart):
+                continue
             mine, theirs = apart if apart is not None else (None, None)
-            yield ResultsApart(window, log.origin, said.standing, mine, theirs)
+            yield ResultsApart(window, log.origin, said.standing, clause, mine, theirs)
+
+
+def _first_clause(here: WindowVerdict, said: ContractResult) -> ClauseResult | None:
+    """The first clause of a signed result that stands otherwise, or that is not computed here."""
+    mine = [(one.clause, one.standing) for one in here.clauses]
+    theirs = [(one.clause, one.standing) for one in said.clauses]
+    apart = (at for at, one in enumerate(theirs) if at >= len(mine) or one != mine[at])
+    return next((said.clauses[at] for at in apart), None)

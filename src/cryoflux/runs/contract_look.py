@@ -1,7 +1,8 @@
 """The buyer's look at a window of a contract: both lists are composed and scored on its guest holdout, once.
 
 What was computed is kept before anything of it is published: a command that dies in between neither looks
-again nor chooses whether to tell. Nothing of the two models stays, and no head moves.
+again nor chooses whether to tell. Nothing of the two models stays, and no head moves. What looking costs is
+metered like a run, and stands in the log as a session of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 __all__ = ["Evaluate", "LookedAt", "due_look", "look_at_window"]
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cryoflux.network.contracts.due import ContractLogs, DueLook
 from cryoflux.network.contracts.looking import look_of, sums_of
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.guest import GuestFolder, open_guest
+from cryoflux.quantities import Energy
 from cryoflux.receipts.contract_parts import AgreedTerms, look_name
 from cryoflux.receipts.contract_statement import ContractLook, ContractLookStatement
 from cryoflux.receipts.entry import Entry
@@ -28,6 +30,7 @@ from cryoflux.registry.parent_lists import keep_lists
 from cryoflux.registry.versions import Version
 from cryoflux.runs.by_hand import VersionsByHand
 from cryoflux.runs.contracting import subject_of
+from cryoflux.runs.metered_by_hand import Charged
 from cryoflux.runs.node_by_hand import composed_draft
 
 Evaluate = Callable[[Path, Path], Sequence[int]]
@@ -40,6 +43,8 @@ class LookedAt:
 
     entry: Entry
     said: ContractLook
+    charged: Energy | None
+    """what looking has cost; none where nothing was measured this time"""
 
 
 def due_look(terms: AgreedTerms, logs: ContractLogs, looked: Collection[int]) -> DueLook:
@@ -72,6 +77,7 @@ def look_at_window(
     logs: ContractLogs,
     evaluate: Evaluate,
     *,
+    meter: Callable[[], AbstractContextManager[Charged]],
     unavailable: bool = False,
 ) -> LookedAt:
     """Look at the window that is due, and publish the bits.
@@ -81,6 +87,7 @@ def look_at_window(
         terms: of the contract, which it has signed.
         logs: of both parties.
         evaluate: a model on the guest holdout.
+        meter: meters what is done within.
         unavailable: whether to say that the bytes of what was offered could not be had.
 
     Raises:
@@ -98,11 +105,12 @@ def look_at_window(
     tally = hand.memory.nodes[terms.task].contracts[terms.digest]
     due = due_look(terms, logs, {look.window for look in tally.looks})
     guest = open_guest(NetworkFolder.of(hand.state.path), terms.guest_root)
-    name = look_name(terms.digest, due.window)
+    name, charged = look_name(terms.digest, due.window), Charged()
     sums = None if unavailable else guest.sums(name)
     if sums is None and not unavailable:
-        sums = _measured(hand, terms, logs, due, guest, evaluate)
-        guest.keep_sums(name, sums)
+        with meter() as charged:
+            sums = _measured(hand, terms, logs, due, guest, evaluate)
+            guest.keep_sums(name, sums)
     said = look_of(terms, due, sums, guest.key, hand.timestamp())
 
     def build(sequence: int, prev: str) -> ContractLookStatement:
@@ -111,7 +119,7 @@ def look_at_window(
 
     entry = hand.append(build)
     hand.published(binding=False)
-    return LookedAt(entry, said)
+    return LookedAt(entry, said, charged.energy)
 
 
 def _measured(
@@ -123,7 +131,10 @@ def _measured(
     evaluate: Evaluate,
 ) -> SealedSums:
     keep_lists(hand.state.path, [one.of_list[:-1] for one in logs.seller.offers])
-    lists = {terms.start: terms.start_list} | {one.result: one.of_list for one in logs.seller.offers}
+    lists = {terms.start: terms.start_list}
+    for one in logs.seller.offers:
+        parent = Composition(genesis=one.genesis, terms=one.of_list[:-1])
+        lists[one.result] = parent.adding(one.of_list[-1]).terms
     models: list[Base] = []
     losses: list[Sequence[int]] = []
     for digest in (due.base, due.offer.result):

@@ -6,7 +6,6 @@ __all__ = ["TermsAsked", "measured_spread", "refuse_small", "terms_for"]
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isqrt
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError, UsageError
@@ -21,7 +20,6 @@ from cryoflux.receipts.contract_parts import (
     OnMissing,
 )
 from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_parts import Search
 from cryoflux.registry.composition import Term
 
 
@@ -76,14 +74,8 @@ def measured_spread(entries: Iterable[Entry], named: Sequence[str]) -> int:
                 why="The spread of Δ is measured where a round composes, on the node's own training side.",
                 hint="cryoflux receipts list names rounds; or say what you assume: --spread.",
             )
-        found.append(_spread(record.search))
+        found.append(record.search.spread_nano_nat)
     return max(found)
-
-
-def _spread(search: Search) -> int:
-    count, total = search.count, search.base_loss_sum - search.new_loss_sum
-    variance = max(0, count * int(search.delta_squared_sum) - total**2)
-    return isqrt(variance // count**2) + 1
 
 
 def terms_for(asked: TermsAsked, memory: LogState) -> AgreedTerms:

@@ -16,12 +16,10 @@ __all__ = [
 ]
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 
 from cryoflux.errors import UsageError
 from cryoflux.files import write_atomic
-from cryoflux.log_state import LogState
 from cryoflux.network.contracts.document import MAX_CONTRACT_BYTES, read_contract, refuse_terms
 from cryoflux.network.contracts.evaluation import ContractVerdict, WindowVerdict
 from cryoflux.network.folder import NetworkFolder
@@ -44,22 +42,19 @@ from cryoflux.runs.contract_terms import refuse_small
 _NAME = "contract.json"
 
 
-def propose_terms(hand: VersionsByHand, terms: AgreedTerms, origin: str, now: datetime) -> Entry:
+def propose_terms(hand: VersionsByHand, terms: AgreedTerms) -> Entry:
     """Sign for terms that the other party has not seen yet.
 
     Args:
         hand: the state.
         terms: that can be settled.
-        origin: of this log.
-        now: wall time, UTC.
 
     Raises:
         UsageError: they are a contract of others, their windows have begun, or the log has them already.
         StateError, StorageError: nothing can be written.
     """
-    _refuse(hand.memory, terms, origin, now)
-    if origin == terms.buyer:
-        _refuse_holdout(hand.memory.nodes.get(terms.task) or NodeState(), terms)
+    _refuse(hand, terms)
+    _refuse_holdout(hand, terms)
     _keep(hand, terms)
 
     def build(sequence: int, prev: str) -> ProposedContractStatement:
@@ -71,14 +66,12 @@ def propose_terms(hand: VersionsByHand, terms: AgreedTerms, origin: str, now: da
     return _written(hand, build)
 
 
-def accept_terms(hand: VersionsByHand, terms: AgreedTerms, origin: str, now: datetime) -> Entry:
+def accept_terms(hand: VersionsByHand, terms: AgreedTerms) -> Entry:
     """Sign for terms of the other party, as they are.
 
     Args:
         hand: the state.
         terms: that the other party has signed for.
-        origin: of this log.
-        now: wall time, UTC.
 
     Raises:
         UsageError: they are a contract of others, cannot be settled, or their windows have begun.
@@ -86,10 +79,9 @@ def accept_terms(hand: VersionsByHand, terms: AgreedTerms, origin: str, now: dat
         StateError, StorageError: nothing can be written.
     """
     refuse_terms(terms)
-    _refuse(hand.memory, terms, origin, now)
+    _refuse(hand, terms)
     refuse_small(terms)
-    if origin == terms.buyer:
-        _refuse_holdout(hand.memory.nodes.get(terms.task) or NodeState(), terms)
+    _refuse_holdout(hand, terms)
     known = hand.memory.tasks.get(terms.task)
     if known is None or known.composition.genesis != terms.genesis.digest:
         raise UsageError(
@@ -135,15 +127,15 @@ def write_result(
     return hand.append(build)
 
 
-def refuse_stranger(memory: LogState, terms: AgreedTerms, origin: str) -> None:
+def refuse_stranger(hand: VersionsByHand, terms: AgreedTerms) -> None:
     """Refuse to sign for a contract that the log has not signed for.
 
     Raises:
         UsageError: it has not.
     """
-    if terms.digest not in (memory.nodes.get(terms.task) or NodeState()).contracts:
+    if terms.digest not in _node(hand, terms).contracts:
         raise UsageError(
-            f"The log {origin} has not signed for the contract {terms.digest[:16]}….",
+            f"The log {hand.origin} has not signed for the contract {terms.digest[:16]}….",
             why="A result is a party's word on its own contract; anybody may evaluate one.",
             hint=f"See what it came to: cryoflux contract evaluate {terms.digest[:16]}.",
         )
@@ -177,14 +169,18 @@ def folders_of(state: Path) -> Iterator[Path]:
     yield from (path.parent for path in sorted(peers.glob(f"*/{CHECKPOINT}")))
 
 
-def _refuse(memory: LogState, terms: AgreedTerms, origin: str, now: datetime) -> None:
-    if origin not in terms.parties:
+def _node(hand: VersionsByHand, terms: AgreedTerms) -> NodeState:
+    return hand.memory.nodes.get(terms.task) or NodeState()
+
+
+def _refuse(hand: VersionsByHand, terms: AgreedTerms) -> None:
+    if hand.origin not in terms.parties:
         raise UsageError(
-            f"This log, {origin}, is no party of the contract.",
+            f"This log, {hand.origin}, is no party of the contract.",
             why=f"Its parties are {' and '.join(terms.parties)}.",
             hint="Sign in the state of one of them: --state DIR.",
         )
-    if now.timestamp() >= terms.windows.first:
+    if hand.now().timestamp() >= terms.windows.first:
         raise UsageError(
             "The first window of the contract has begun.",
             why="What is signed for after that binds nobody: who looks back knows how it came out.",
@@ -194,7 +190,7 @@ def _refuse(memory: LogState, terms: AgreedTerms, origin: str, now: datetime) ->
         raise UsageError(
             f"The contract has more than {MAX_CONTRACT_BYTES:,} bytes.", hint="Name a shorter policy or list."
         )
-    if terms.digest in (memory.nodes.get(terms.task) or NodeState()).contracts:
+    if terms.digest in _node(hand, terms).contracts:
         raise UsageError(
             f"The log has the contract {terms.digest[:16]}… already.",
             why="One party proposes, and the other one accepts.",
@@ -202,7 +198,10 @@ def _refuse(memory: LogState, terms: AgreedTerms, origin: str, now: datetime) ->
         )
 
 
-def _refuse_holdout(node: NodeState, terms: AgreedTerms) -> None:
+def _refuse_holdout(hand: VersionsByHand, terms: AgreedTerms) -> None:
+    if hand.origin != terms.buyer:
+        return
+    node = _node(hand, terms)
     guest = node.guests.get(terms.guest_root)
     pledged = terms.guest_root in node.pledged
     if guest is None or guest.said.count != terms.count or guest.looks or guest.retired or pledged:

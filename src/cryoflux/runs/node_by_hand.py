@@ -19,13 +19,14 @@ __all__ = [
     "state_no_witnesses",
 ]
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from cryoflux.data.prepared import PreparedData, open_prepared
 from cryoflux.digests import sha256_hex
-from cryoflux.errors import StateError, UsageError
+from cryoflux.errors import ModelError, StateError, UsageError
 from cryoflux.files import storage_errors, write_atomic
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network_state import NodeState
@@ -42,12 +43,12 @@ from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import tokens_of
 from cryoflux.registry.made import list_of, lists_on_the_way
-from cryoflux.registry.parent_lists import adapter_place, keep_lists, parent_lists
+from cryoflux.registry.parent_lists import adapter_place, keep_lists, parent_lists, updates_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.runs.by_hand import VersionsByHand
 from cryoflux.runs.inputs import stored_origins
-from cryoflux.state import HEAD
+from cryoflux.state import HEAD, StateFolder
 from cryoflux.task_state import TaskState
 from cryoflux.witness.cosigned import log_key_of
 
@@ -134,12 +135,29 @@ def adopted_named(opened: VersionsByHand, text: str, task: str) -> str:
     found = [capsule for capsule in adopted if text and capsule.startswith(text.lower())]
     if len(found) == 1:
         return found[0]
+    if not found and text and (lists := _lists_with(opened.state, adopted, text.lower())):
+        raise UsageError(
+            f"An update that begins with {text[:64]!r} came in with the whole list {lists[0][:16]}….",
+            why="What a list of another node was folded from can only go together.",
+            hint=f"Recall the list: cryoflux capsule recall {lists[0][:16]} --reason …{opened.state.flag()}.",
+        )
     said = ", ".join(f"{capsule[:16]}…" for capsule in list(adopted)[:4]) or "nothing"
     raise UsageError(
         f"{len(found)} adopted updates begin with {text[:64]!r}.",
         why=f"The head of {task} has adopted {said}.",
         hint="Name one of them by its first digits.",
     )
+
+
+def _lists_with(state: StateFolder, digests: Iterable[str], text: str) -> list[str]:
+    """Folded lists of which an update begins with some digits, or has them all."""
+    list_of = parent_lists(state.path)
+    found = []
+    for digest in digests:
+        with suppress(ModelError):  # most name an adapter, and no list
+            if any(one.adapter.startswith(text) for one in updates_of(list_of(digest), list_of)):
+                found.append(digest)
+    return found
 
 
 def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidence: str = "") -> Recalled:
@@ -153,7 +171,7 @@ def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidenc
         evidence: SHA-256 of a file that shows why; empty where there is none.
 
     Raises:
-        UsageError: the head has not adopted it.
+        UsageError: the head has not adopted it, or has it with a list of another node too.
         StateError: an attempt or a round is open.
         ModelError: what is left makes no list.
         StorageError: the disk is full, read-only, or refuses.
@@ -173,7 +191,7 @@ def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidenc
             why="Without that nobody can say what it would be without the update.",
             hint="Go back to a version before it: cryoflux models rollback.",
         )
-    keep_lists(state.path, lists_on_the_way(known.made, known.head.digest).values())
+    _keep_lists_without(state, known, due, capsule)
     made = _version_of(opened, due)
     base, before = known.head, set(known.makers)
 
@@ -197,7 +215,21 @@ def recall(opened: VersionsByHand, capsule: str, task: str, reason: str, evidenc
     opened.published(binding=True)
     opened.versions.point_head(made.digest, task, opened.memory.list_of)
     head = Base(digest=made.digest, files=made.files)
-    return Recalled(capsule, head, len(due.terms), made.digest in before)
+    updates = len(updates_of(due.terms, parent_lists(state.path)))
+    return Recalled(capsule, head, updates, made.digest in before)
+
+
+def _keep_lists_without(state: StateFolder, known: TaskState, due: Composition, capsule: str) -> None:
+    """Keep the lists that a head hangs on without an update, which may not be in one of them still."""
+    for never in ("", capsule):
+        lists = lists_on_the_way(known.made, known.head.digest, never=never)
+        keep_lists(state.path, lists.values())
+    if still := _lists_with(state, (term.adapter for term in due.terms if term.is_list), capsule):
+        raise UsageError(
+            f"The update {capsule[:16]}… also came in with the list {still[0][:16]}…, folded into one term.",
+            why="Without that list too it would stay in the head.",
+            hint=f"Recall the list: cryoflux capsule recall {still[0][:16]} --reason …{state.flag()}.",
+        )
 
 
 def _version_of(opened: VersionsByHand, composed: Composition) -> Version:

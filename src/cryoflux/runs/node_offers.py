@@ -17,7 +17,7 @@ from cryoflux.log_state import LogState
 from cryoflux.network.admission import AdmissionGround, RefusedUpdate, admit
 from cryoflux.network.books import books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule, read_capsule
-from cryoflux.network.choosing import StandingOffer, chosen_offers
+from cryoflux.network.choosing import StandingOffer, chosen_offers, drawn_strangers
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.looking import MOST_GUARDS
 from cryoflux.network.node_place import no_guest, overdue
@@ -25,11 +25,14 @@ from cryoflux.network.norms import norm_bounds, update_norms
 from cryoflux.network.offers_found import found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, read_peers
-from cryoflux.network.round_parts import OfferHere
+from cryoflux.network.round_parts import ChosenOffers, OfferHere
+from cryoflux.network.strangers import with_strangers
 from cryoflux.network.telling import told_by
+from cryoflux.quantities import MICRO
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.reading import each_entry
 from cryoflux.registry.adapters import read_adapter
+from cryoflux.registry.parent_lists import parent_lists, updates_of
 from cryoflux.runs.adopting import Adopting, due_offers
 from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import log_key_of
@@ -51,22 +54,24 @@ def adopting_of(context: Context, settings: Settings, *, only_rounds: bool) -> l
     if (chosen.adopt == "never" and not only_rounds) or not context.memory.nodes:
         return []
     guards, network = _guards(chosen.guards), NetworkFolder.of(context.state.path)
-    peers = read_peers(network.known_peers)
+    peers = with_strangers(network.path, read_peers(network.known_peers))
+    share_ppm = round(chosen.adopt_share * MICRO)
     made = []
     for name, opened in context.tasks.items():
         if name in context.memory.nodes and opened.task.composing() is not None:
             pulled = PulledOffers(context, opened, network, peers)
             choose = partial(pulled.choose, chosen.candidates)
-            made.append(Adopting(context, opened, pulled.offers, pulled.admit, guards, choose))
+            made.append(Adopting(context, opened, pulled.offers, pulled.admit, guards, choose, share_ppm))
     return made
 
 
-def waiting_offers(path: Path, task: str) -> bool:
+def waiting_offers(path: Path, task: str, reserve_uj: int) -> bool:
     """Whether a round would be made now; nothing is locked, charged or changed.
 
     Args:
         path: a state.
         task: whose head would be composed.
+        reserve_uj: what a round reserves at least, µJ: where strangers alone wait, it has to be paid for.
 
     Raises:
         UsageError: the state is no node's, or has entered no guest holdout.
@@ -90,8 +95,11 @@ def waiting_offers(path: Path, task: str) -> bool:
     if node.guest.is_due(datetime.now(UTC).isoformat()):
         raise overdue(state, node.guest)
     network = NetworkFolder.of(path)
-    offers = offers_in(network, read_peers(network.known_peers))
-    return bool(due_offers(node, offers, known.head.digest, log_key_of(path).name))
+    offers = offers_in(network, with_strangers(network.path, read_peers(network.known_peers)))
+    due = due_offers(node, offers, known.head.digest, log_key_of(path).name)
+    if due and all(offer.by_lottery for offer in due):
+        return memory.charged.strangers_fit(reserve_uj, 1, 1)
+    return bool(due)
 
 
 def offers_in(network: NetworkFolder, peers: Peers) -> list[OfferHere]:
@@ -101,14 +109,16 @@ def offers_in(network: NetworkFolder, peers: Peers) -> list[OfferHere]:
         network: the node's folder.
         peers: whom it knows.
     """
-    names = {node.origin: node.name for node in peers.nodes}
+    nodes = {node.origin: node for node in peers.nodes}
     counted: Counter[str] = Counter()
     found = []
     for one in found_offers(network.path, peers):
         counted[one.origin] += 1
-        name = f"{names[one.origin]}/{counted[one.origin]}"
+        node = nodes[one.origin]
+        name = f"{node.name}/{counted[one.origin]}"
         absent = one.why or _of_another(network, one.capsule, one.origin)
-        found.append(OfferHere(one.update, one.origin, one.offer_leaf, one.committed_s, absent, name))
+        place = (one.update, one.origin, one.offer_leaf, one.committed_s)
+        found.append(OfferHere(*place, absent, name, node.by_lottery))
     return found
 
 
@@ -157,16 +167,29 @@ class PulledOffers:
         """All that is offered by now, in the order of commitments."""
         return offers_in(self._network, self._peers)
 
-    def choose(self, most: int, due: list[OfferHere], seed: int) -> list[OfferHere]:
-        """The offers of a round, where more are due than it considers: half by praise, half by chance.
+    def choose(self, most: int, due: list[OfferHere], seed: int) -> ChosenOffers:
+        """The offers of a round: those of named nodes, and the first one of each stranger, as they are drawn.
+
+        Where more are due of named nodes than it considers, half are chosen by praise and half by chance.
+
+        Args:
+            most: how many of named nodes a round considers.
+            due: those that are, in the order of their commitments.
+            seed: of the choice.
+        """
+        known = [offer for offer in due if not offer.by_lottery]
+        first: dict[str, OfferHere] = {}
+        for offer in due:
+            if offer.by_lottery:
+                first.setdefault(offer.origin, offer)
+        drawn = drawn_strangers(first, most, seed)
+        return ChosenOffers(self._known(most, known, seed), [first[origin] for origin in drawn], seed)
+
+    def _known(self, most: int, due: list[OfferHere], seed: int) -> list[OfferHere]:
+        """The offers of named nodes.
 
         One verifier's praise is enough: it moves no head, and an offer that few have heard of would wait for
         a quorum for ever.
-
-        Args:
-            most: how many a round considers.
-            due: those that are, in the order of their commitments.
-            seed: of the choice.
         """
         if len(due) <= most:
             return due
@@ -177,8 +200,10 @@ class PulledOffers:
         standing = []
         for capsule, offer in by_capsule.items():
             found = told.get((offer.origin, capsule))
-            praise = (found.confirmed_by, found.refuted_by) if found is not None else (0, 0)
-            standing.append(StandingOffer(capsule, offer.origin, offer.committed_s, *praise))
+            praised, refused = 0, 0
+            if found is not None:  # whoever took it back does not praise it, and has looked at it
+                praised, refused = found.confirmed_by, found.refuted_by + found.recalled_by
+            standing.append(StandingOffer(capsule, offer.origin, offer.committed_s, praised, refused))
         return [by_capsule[one.capsule] for one in chosen_offers(standing, most, 1, seed)]
 
     def admit(self, offer: OfferHere) -> tuple[MemberVerdict, str] | None:
@@ -204,7 +229,7 @@ class PulledOffers:
         node = context.memory.nodes[self._opened.task.name].node
         genesis = context.versions.open(composed.genesis)
         adopted = []
-        for term in composed.terms:
+        for term in updates_of(composed.terms, parent_lists(context.state.path)):
             try:
                 adopted.append(update_norms(read_adapter(context.state.capsule(term.adapter), term.adapter)))
             except ModelError:  # its files were freed: it bounds nothing

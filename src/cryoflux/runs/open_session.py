@@ -257,8 +257,10 @@ def _record(
         bases=_newest(bases, _BYTES_OF_BASES),
         checks=_newest(checks, _BYTES_OF_CHECKS),
     )
-    heads = [opened.base.files for opened in context.tasks.values()][:_MOST_SUBJECTS]
-    subject = [Subject(name=HEAD, digest=Sha256Digest(sha256=files)) for files in heads]
+    heads = [opened.base.files for opened in context.tasks.values()]
+    # Where no task is open, as of a command that measures, the log says what their heads are.
+    heads = heads or [known.head.files for known in context.memory.tasks.values()]
+    subject = [Subject(name=HEAD, digest=Sha256Digest(sha256=files)) for files in heads[:_MOST_SUBJECTS]]
     context.append(lambda *_: SessionStatement(subject=subject, predicate=session))
     _forget(context.state.session)
     return session

@@ -21,7 +21,7 @@ from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.kept_lists import composition_text, is_whole, said_in
-from cryoflux.registry.parent_lists import adapter_place, parent_lists
+from cryoflux.registry.parent_lists import adapter_place, parent_lists, updates_of
 from cryoflux.registry.shards import TensorFolder, write_model
 from cryoflux.registry.versions import Version, Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
@@ -64,7 +64,7 @@ def rebuild_version(catalogue: Catalogue, versions: Versions, wanted: Catalogued
         )  # it is unsigned: what the log says counts
     if not is_whole(folder) and wanted.digest in catalogue.present:
         versions.open(wanted.digest)  # kept as its list: what is composed has its name, or is refused
-        return _rebuilt(wanted, composed, folder, same_files=True, was_here=False)
+        return _rebuilt(catalogue.state.path, wanted, composed, folder, same_files=True, was_here=False)
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=catalogue.state.models) as room:
         genesis = _genesis(catalogue, versions, composed.genesis, Path(room), 0)
         draft = versions.derive(genesis, _changed(catalogue, composed, genesis.folder))
@@ -79,7 +79,7 @@ def rebuild_version(catalogue: Catalogue, versions: Versions, wanted: Catalogued
             versions.discard(draft)
             raise _another(wanted, "other files beside its tensors")
         versions.keep(draft)
-    return _rebuilt(wanted, composed, folder, same_files=same, was_here=here)
+    return _rebuilt(catalogue.state.path, wanted, composed, folder, same_files=same, was_here=here)
 
 
 def rebuild_into(catalogue: Catalogue, wanted: CataloguedVersion, into: Path) -> Rebuilt:
@@ -104,15 +104,23 @@ def rebuild_into(catalogue: Catalogue, wanted: CataloguedVersion, into: Path) ->
         _compare(wanted, _digest(made))
         _copy(made, into)
     here = wanted.digest in catalogue.present
-    return _rebuilt(wanted, composed, into, same_files=files == wanted.files, was_here=here)
+    return _rebuilt(
+        catalogue.state.path, wanted, composed, into, same_files=files == wanted.files, was_here=here
+    )
 
 
 def _rebuilt(
-    wanted: CataloguedVersion, composed: Composition, folder: Path, *, same_files: bool, was_here: bool
+    state: Path,
+    wanted: CataloguedVersion,
+    composed: Composition,
+    folder: Path,
+    *,
+    same_files: bool,
+    was_here: bool,
 ) -> Rebuilt:
     return Rebuilt(
         digest=wanted.digest,
-        updates=len(composed.terms),
+        updates=len(updates_of(composed.terms, parent_lists(state))),
         genesis=composed.genesis,
         same_files=same_files,
         was_here=was_here,

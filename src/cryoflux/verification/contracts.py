@@ -1,8 +1,9 @@
 """Step 18: what a party says of its contracts follows from its log.
 
-Terms are the party's own, and can be settled; a look is of a window that the contract has, of the base that
-the looks before it leave, and there is one. When the guest holdout is opened, each bit has to be what the
-sealed sums give. What a contract comes to needs both parties' logs: `cryoflux contract evaluate`.
+Terms are the party's own, and can be settled; a look is of a window that the contract has, of a base that
+the looks before it can leave, and there is one: which of them witnesses saw in time, both logs say. When
+the guest holdout is opened, each bit has to be what the sealed sums give. What a contract comes to needs
+both parties' logs: `cryoflux contract evaluate`.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Contracts(Fold):
             yield "looks at a window that the contract does not have"
         if any(one.window >= said.window for one in tally.looks):
             yield "looks a second time, or at an earlier window"
-        if said.base != tally.base:
+        if said.base not in tally.bases:
             yield "compares with another list than its looks before leave"
         yield from _bits(said, terms)
         guest = node.guests.get(terms.guest_root)

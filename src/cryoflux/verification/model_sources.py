@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = ["ListedVersion", "ModelSources", "composed_in"]
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +25,9 @@ from cryoflux.errors import CryoFluxError, ModelError, VerificationError
 from cryoflux.receipts.parts import Base
 from cryoflux.registry.composition import Composition, Term, beginnings
 from cryoflux.registry.kept_lists import is_whole, weight_files
-from cryoflux.registry.made import MadeVersion, lists_on_the_way
-from cryoflux.registry.mixture import ListStep
-from cryoflux.registry.parent_lists import ListOf, adapter_place, list_place, parent_lists
+from cryoflux.registry.made import KnownLists, MadeVersion, list_of, lists_on_the_way
+from cryoflux.registry.mixture import ListStep, after
+from cryoflux.registry.parent_lists import ListOf, adapter_place, parent_lists
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.open_question import OpenQuestion
@@ -48,10 +49,17 @@ class ListedVersion:
     """that made it; of a rejected one, too"""
     genesis: Base | None = None
     """as the log has it; none where it does not say"""
+    never: str = ""
+    """an adapter that was taken out of it"""
 
     def lists(self) -> dict[str, tuple[Term, ...]]:
         """The lists that its updates may name as their parents, as far as the log has them."""
-        found = lists_on_the_way(self.made, self.on)
+        found: KnownLists = {}
+        for never in {"", self.never}:
+            found |= lists_on_the_way(self.made, self.on, never=never)
+        start = list_of(self.made, self.on) or Composition(genesis=self.composed.genesis)
+        with suppress(ModelError):  # then its steps make no list, which is said elsewhere
+            after(start, self.steps, folds=found)
         for step in self.steps:
             found |= beginnings(step.update.parent)
         return found
@@ -89,7 +97,8 @@ class ModelSources:
         for name, digest in named.items():
             if not (folder / name).is_file():
                 raise OpenQuestion(
-                    f"its update {adapter[:16]}… is not here; cryoflux node pull fetches what peers offer"
+                    f"its update {adapter[:16]}… is not here; cryoflux node pull fetches what peers offer, "
+                    "and what their opened verdicts rest on"
                 )
             if digest is not None and file_digest(folder / name) != digest:
                 raise OpenQuestion(
@@ -105,12 +114,13 @@ class ModelSources:
         def found(digest: str) -> tuple[Term, ...]:
             if digest in known:
                 return known[digest]
-            if not list_place(self.state.path, digest).is_file():
+            try:
+                return kept(digest)
+            except ModelError as error:
                 raise OpenQuestion(
-                    f"the list {digest[:16]}… that an update was trained on is not here; "
+                    f"the list {digest[:16]}…, which an update or a fold hangs on, is not here; "
                     "cryoflux node pull fetches those that offers need"
-                )
-            return kept(digest)
+                ) from error
 
         return found
 
@@ -169,16 +179,12 @@ def composed_in(
     found = Base(digest=version_digest(model), files=_files_digest(genesis, model))
     if found.digest != listed.version.digest:
         raise VerificationError(
-            f"genesis and {_count(composed)} add up to {found.digest[:16]}…, and "
+            f"genesis and {composed.counted} add up to {found.digest[:16]}…, and "
             f"{listed.version.digest[:16]}… is recorded: its weights are not the sum of its list"
         )
     if found.files != listed.version.files:
         raise VerificationError("its weights are the sum of its list, and beside them it has other files")
     return model
-
-
-def _count(composed: Composition) -> str:
-    return "1 update" if len(composed.terms) == 1 else f"{len(composed.terms)} updates"
 
 
 def _files_digest(genesis: Path, model: Path) -> str:

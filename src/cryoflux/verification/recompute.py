@@ -45,7 +45,7 @@ from cryoflux.receipts.profiles import DOCUMENT_F32, DOCUMENT_F32_2, F32, PROFIL
 from cryoflux.receipts.statement import Evaluation
 from cryoflux.registry.composition import COMPOSE
 from cryoflux.registry.cuts import Cut, tokens_of
-from cryoflux.registry.kept_lists import can_compose, is_whole
+from cryoflux.registry.kept_lists import can_compose, is_whole, missing_of
 from cryoflux.registry.parent_lists import parent_lists
 from cryoflux.state import StateFolder
 from cryoflux.verification.artefacts import capsule_path
@@ -354,9 +354,8 @@ def _composed(case: Case, recomputer: Recomputer, folder: Path) -> Remade:
     composed, state = due_composition(case.paired), StateFolder(case.state)
     if composed is None:
         raise VerificationError("its list of updates is not the one of the log")
-    missing = [term.adapter for term in composed.terms if not state.capsule(term.adapter).is_dir()]
-    if missing:
-        return _kept(case, f"an update of its list, {missing[0][:16]}…, is not kept here")
+    if missing := missing_of(state, composed):
+        return _kept(case, missing)
     if not is_whole(there := state.model(composed.genesis)):
         return _kept(case, f"the genesis of its list, {composed.genesis[:16]}…, is not kept here")
     genesis, update = folder / "kept" / "genesis", pinned_update(case, folder / "update")

@@ -32,7 +32,6 @@ from cryoflux.receipts.network_statement import (
     UpdateOffer,
 )
 from cryoflux.receipts.offering import offer_complaints
-from cryoflux.receipts.sums import evidence_of
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import StepKind, after
@@ -60,7 +59,8 @@ class Rounds(Fold):
 
     Args:
         material: where the receipt behind an offer is looked up.
-        past: whether the log is here from its beginning; else what depends on that is passed over.
+        past: whether the log is here from its beginning; else what depends on that is passed over: lists,
+            guest holdouts and bars of earlier entries, and receipts behind offers.
     """
 
     step: ClassVar = ROUNDS
@@ -70,7 +70,7 @@ class Rounds(Fold):
         super().__init__()
         self._material, self._past = material, past
         self.tally = _Told()
-        self._of: dict[type, Callable[[Any, TaskState, NodeState], Iterator[str]]] = {
+        self._of: dict[type, Callable[[Any, TaskState | None, NodeState], Iterator[str]]] = {
             Node: self._node,
             GuestHoldout: _entered,
             UpdateOffer: self._offered,
@@ -88,30 +88,31 @@ class Rounds(Fold):
 
     def _complaints(self, entry: Entry, statement: NetworkStatement, memory: LogState) -> Iterator[str]:
         said = statement.predicate
-        known, node = memory.tasks.get(said.task), memory.nodes.get(said.task) or NodeState()
-        if known is None:
-            if self._past:
-                yield f"is about the task {said.task}, of which the log has no attempt yet"
+        # What a part of a log comes to of a task is not what the log has come to of it.
+        known = memory.tasks.get(said.task) if self._past else None
+        node = memory.nodes.get(said.task) or NodeState()
+        if known is None and self._past:
+            yield f"is about the task {said.task}, of which the log has no attempt yet"
             return
         if isinstance(said, GuestHoldout) and said.root in memory.guests_handed_on():
             yield "enters a guest holdout again, perhaps one of the log that it goes on from"
         if [one.digest.sha256 for one in other_subjects(entry)] != _subjects(said):
             yield "is about another subject than it says"
+        if isinstance(said, RoundIntent) and self._past and not memory.charged.pays_for(said):
+            yield "considers more strangers than a hundredth of the joules pays for that the log has settled"
         yield from self._of[type(said)](said, known, node)
 
-    def _node(self, said: Node, known: TaskState, node: NodeState) -> Iterator[str]:
-        if self._past and said.supersedes != node.node_leaf:
-            yield "does not name what the node said of itself before"
-        if said.genesis.digest != known.composition.genesis:
-            yield "names another genesis than the one that the list of its head begins at"
-        if said.metric != known.metric:
-            yield "names another metric than its attempts have"
+    def _node(self, said: Node, known: TaskState | None, node: NodeState) -> Iterator[str]:
+        if known is not None:
+            yield from _of_its_log(said, known, node)
         if self._material.key is not None and said.log_key.partition("+")[0] != origin_of(self._material.key):
             yield "names the key of another log"
 
-    def _offered(self, said: UpdateOffer, _known: TaskState, _node: NodeState) -> Iterator[str]:
+    def _offered(self, said: UpdateOffer, known: TaskState | None, _node: NodeState) -> Iterator[str]:
         """What is wrong with an offer: a receipt made it, of the version that it says it was trained on."""
         self.tally.offers += 1
+        if known is None:
+            return
         try:
             row = self._material.rows[said.receipt_at] if said.receipt_at < said.sequence else None
             entry = parse_entry(said.receipt_at, row.envelope) if row is not None else None
@@ -119,13 +120,13 @@ class Rounds(Fold):
             entry = None
         yield from offer_complaints(said, entry)
 
-    def _announced(self, said: RoundIntent, known: TaskState, node: NodeState) -> Iterator[str]:
+    def _announced(self, said: RoundIntent, known: TaskState | None, node: NodeState) -> Iterator[str]:
         self.tally.rounds += 1
         if node.open:
             yield "is announced though the round before it has no record: its result was left out"
-        yield from _off_the_head(said, known)
-        if not self._past:
+        if known is None:
             return
+        yield from _off_the_head(said, known)
         guest = node.guest
         if guest is None or guest.in_use != said.guest:
             yield "names another guest holdout than the log gives, or another bar"
@@ -139,7 +140,7 @@ class Rounds(Fold):
         if any(one.capsule in node.adopted for one in said.candidates):
             yield "considers an update that its head has"
 
-    def _recorded(self, said: RoundResult, known: TaskState, node: NodeState) -> Iterator[str]:
+    def _recorded(self, said: RoundResult, known: TaskState | None, node: NodeState) -> Iterator[str]:
         opened = node.open.get(said.intent)
         if opened is None:
             if self._past:
@@ -155,9 +156,10 @@ class Rounds(Fold):
         yield from _members(said, intent)
         yield from _looked(said)
         yield from _searched(said, intent)
-        yield from _result(said, known)
+        if known is not None:
+            yield from _result(said, known)
 
-    def _opening(self, said: GuestOpening, _known: TaskState, node: NodeState) -> Iterator[str]:
+    def _opening(self, said: GuestOpening, _known: TaskState | None, node: NodeState) -> Iterator[str]:
         tally = node.guests.get(said.root)
         if tally is None or tally.opened:
             if self._past:
@@ -173,8 +175,10 @@ class Rounds(Fold):
         for one, look in zip(said.rounds, tally.looks, strict=True):
             yield from _opened(said, one.sums, look)
 
-    def _recall(self, said: Recall, known: TaskState, node: NodeState) -> Iterator[str]:
+    def _recall(self, said: Recall, known: TaskState | None, node: NodeState) -> Iterator[str]:
         self.tally.recalled += 1
+        if known is None:
+            return
         if said.base != known.head:
             yield "takes an update out of another version than the head"
         if said.capsule not in node.adopted:
@@ -186,8 +190,7 @@ class Rounds(Fold):
             yield f"leaves no list behind: {error.what}"
             return
         if due is None:
-            if self._past:
-                self.findings.add(unknown(said.capsule[:16], "how its head was made is not remembered here"))
+            self.findings.add(unknown(said.capsule[:16], "how its head was made is not remembered here"))
         elif due.digest != said.composed:
             yield "leaves another list than that of a head which never adopted the update"
 
@@ -232,8 +235,17 @@ def _subjects(
     return [said.result.files]
 
 
-def _entered(said: GuestHoldout, known: TaskState, _node: NodeState) -> Iterator[str]:
-    if said.root in known.holdouts:
+def _of_its_log(said: Node, known: TaskState, node: NodeState) -> Iterator[str]:
+    if said.supersedes != node.node_leaf:
+        yield "does not name what the node said of itself before"
+    if said.genesis.digest != known.composition.genesis:
+        yield "names another genesis than the one that the list of its head begins at"
+    if said.metric != known.metric:
+        yield "names another metric than its attempts have"
+
+
+def _entered(said: GuestHoldout, known: TaskState | None, _node: NodeState) -> Iterator[str]:
+    if known is not None and said.root in known.holdouts:
         yield "enters a holdout that decides on the node's own updates"
 
 
@@ -291,7 +303,7 @@ def _searched(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
         return
     if search.count != intent.screened_with:
         yield f"searched with {search.count} examples, and announced {intent.screened_with}"
-    if said.steps and evidence_of(search).delta <= 0:
+    if said.steps and search.delta_nano_nat == 0:
         yield "composed what did not help on the node's own training side"
 
 

@@ -124,11 +124,8 @@ class _Again:
     def composed(self, moved: MovedHead, folder: Path) -> _Did:
         """Compose what a round adopted, or a recall left."""
         self._composed(moved.listed, self._recomputer(moved.task), folder / "version")
-        terms, how = len(moved.listed.composed.terms), "adopted"
-        if moved.recalled:
-            how = "left by the recall"
-        updates = "1 update" if terms == 1 else f"{terms} updates"
-        said = f"composed again from its list of {updates}: the version that was {how}"
+        how = "left by the recall" if moved.recalled else "adopted"
+        said = f"composed again from its list of {moved.listed.composed.counted}: the version that was {how}"
         return [], f"{moved.name}: {Word.EXACT}, {said}"
 
     def looked(self, look: OpenedLook, folder: Path) -> _Did:

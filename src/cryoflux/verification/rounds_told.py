@@ -6,7 +6,7 @@ __all__ = ["MovedHead", "OpenedLook", "RoundsTold", "rounds_told"]
 
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
@@ -121,6 +121,7 @@ class RoundsTold:
                 due = list_of(known.made, known.head.digest, never=said.capsule)
                 if due is not None:
                     listed = _listed(said.result, due, known, known.head.digest)
+                    listed = replace(listed, never=said.capsule)
                     self._move(MovedHead(name, listed, task, recalled=True))
             case GuestOpening():
                 self._open(said)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from cryoflux.quantities import utc_label
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Intent, Receipt
 
@@ -82,9 +83,9 @@ class Times(Struct):
         """
         if self.latest_s is None or self.latest_s <= max(now_s, _WRITTEN_S) + _AHEAD_S:
             return ""
-        by = f"the clock of this machine, which shows {_shown(now_s)}"
+        by = f"the clock of this machine, which shows {utc_label(now_s)}"
         if now_s < _WRITTEN_S:
-            by = f"the date of this program, {_shown(_WRITTEN_S)}, which is later than {by}"
+            by = f"the date of this program, {utc_label(_WRITTEN_S)}, which is later than {by}"
         return f"have not come yet by {by}: {self.latest}, more than a day later; one of the two is wrong"
 
 
@@ -112,7 +113,3 @@ def _moment(timestamp: str) -> float | None:
         return datetime.fromisoformat(timestamp).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _shown(moment_s: float) -> str:
-    return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

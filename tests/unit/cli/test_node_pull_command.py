@@ -12,18 +12,21 @@ import typer
 from typer.testing import CliRunner
 
 from cryoflux.cli.node_books import share_words, show_books
-from cryoflux.cli.node_pull import peers_app, pull_peers
+from cryoflux.cli.node_pull import begin_peers, peers_app, pull_peers
+from cryoflux.config import load_settings
 from cryoflux.errors import UsageError
 from cryoflux.network.books import ShareBound, share_that_holds
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.peers import read_peers
 from json_rule import complaints, keys_of, parsed
-from node_tree import CosigningWitness, TreeNode, serving_tree
+from node_tree import CosigningWitness, TreeNode, serving_tree, tree_key
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/json.md").read_text("utf-8")
 T = 1_764_000_000
 WITNESS = CosigningWitness("one")
+EAST = tree_key("ab" * 8)
 Typed = Callable[..., str]
 GROUP = typer.Typer()
 GROUP.command("pull")(pull_peers)
@@ -61,7 +64,7 @@ def said(typed: Typed) -> Callable[..., dict[str, Any]]:
 def north(tmp_path: Path) -> Iterator[TreeNode]:
     node = TreeNode(tmp_path / "north")
     node.offer()
-    node.publish({WITNESS: T}, peers=["http://east.example/"])
+    node.publish({WITNESS: T}, peers=[{"log_key": str(EAST), "url": "http://east.example/"}])
     yield node
     node.close()
 
@@ -143,9 +146,10 @@ def test_peers_are_shown_added_and_removed(typed: Typed, said: Callable, url: st
     assert shown.splitlines() == [
         "quorum of witnesses: one",
         f"north  {north.origin}  {url}  3 entries here, verifier",
-        "  names http://east.example/: a hint, nobody is pulled by it",
+        f"  names {EAST.name} at http://east.example",
+        "strangers: nobody is asked that is not named here; the line 'strangers 1%' draws some of them",
     ]
-    assert said("peers")["peers"][0]["hints"] == ["http://east.example/"]
+    assert said("peers")["peers"][0]["hints"] == [{"origin": EAST.name, "url": "http://east.example"}]
     assert typed("peers", "remove", "north") == "removed north: mine/network/peers.txt\n"
     assert typed("pull").startswith("mine/network/peers.txt names no node: ")
     document = said("peers", "add", "north", str(north.vkey), url, "--verifier")
@@ -168,7 +172,20 @@ def test_the_first_peer_begins_the_file_with_the_policy_that_is_trusted(
     monkeypatch.setenv("CRYOFLUX_TRUST", "trust.policy")
     assert "note:" not in typed("peers", "add", "north", str(north.vkey), "http://north.example")
     assert known.read_text().startswith(policy)
+    assert "\nstrangers 1%\n" in known.read_text(), "written out, so that it can be taken out"
     assert typed("peers").startswith("quorum of witnesses: one\n")
+
+
+def test_a_node_goes_by_the_witnesses_it_trusts_before_it_knows_anybody(tmp_path: Path) -> None:
+    policy, known = tmp_path / "trust.policy", tmp_path / "mine/network/peers.txt"
+    policy.write_text(f"witness one {WITNESS.vkey}\nquorum one\n")
+    assert begin_peers(load_settings({}).settings, tmp_path / "mine") is None
+    settings = load_settings({"trust": str(policy)}).settings
+    assert begin_peers(settings, tmp_path / "mine") == known
+    assert read_peers(known).policy.describe() == "one"
+    known.write_text("quorum none\n")  # it is its owner's to edit
+    assert begin_peers(settings, tmp_path / "mine") is None
+    assert known.read_text() == "quorum none\n"
 
 
 def test_books_say_bounds_and_what_is_not_known(
@@ -198,7 +215,7 @@ def test_ones_own_log_has_a_book_too(typed: Typed, north: TreeNode) -> None:
     north.publish({WITNESS: T})
     shutil.copytree(north.state, "mine")
     found = typed("books").splitlines()
-    assert found[0].startswith("No verifier is named")
+    assert found[0].startswith("No verifier is named, so only your own verdicts count")
     assert found[1] == f"own  {north.origin}"
 
 

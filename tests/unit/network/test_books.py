@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.network.books import (
+    LATER,
     SHARES,
     CapsuleTold,
-    CertifiedValue,
     Confirmation,
     LogTold,
     RoundTold,
@@ -43,7 +43,11 @@ def networks(draw: st.DrawFn) -> list[LogTold]:
         level = draw(st.sampled_from([0, 2_000_000, 50_000_000]))
         origins = {one: draw(st.sampled_from([one.partition("-")[0], "log5"])) for one in members}
         root = f"root{draw(st.integers(0, 2))}"
-        return RoundTold(root, draw(moment), draw(moment), members, level, origins)
+        adopted = [one for one, verdict in members.items() if verdict is MemberVerdict.ADOPTED]
+        recalled = frozenset(one for one in adopted if draw(st.booleans()))
+        withdrawn = bool(recalled) or draw(st.booleans())
+        recorded = draw(moment | st.just(LATER))
+        return RoundTold(root, draw(moment), recorded, members, level, origins, withdrawn, recalled)
 
     return [
         LogTold(
@@ -72,7 +76,7 @@ WITH believed AS (
     AND NOT EXISTS (SELECT 1 FROM opened WHERE opened.log = logs.log AND NOT reproduced)
 ), sizes AS (SELECT log, number, COUNT(*) AS size FROM members GROUP BY log, number),
 words AS (
-    SELECT o.log AS owner, o.capsule, m.log AS verifier, m.verdict, r.level,
+    SELECT o.log AS owner, o.capsule, m.log AS verifier, m.verdict, m.recalled, r.level,
            ROW_NUMBER() OVER
            (PARTITION BY o.log, o.capsule, m.log ORDER BY r.recorded, r.root, r.number) AS word
     FROM offers o JOIN members m ON m.capsule = o.capsule
@@ -80,16 +84,16 @@ words AS (
     JOIN sizes s ON s.log = m.log AND s.number = m.number
     WHERE s.size = 1 AND m.log IN (SELECT log FROM believed) AND m.log <> o.log
     AND m.origin = o.log AND m.verdict IN ('adopted', 'not-chosen', 'screened')
-    AND r.entered < o.committed AND o.committed <= r.recorded
+    AND r.entered < o.committed AND o.committed <= r.recorded AND r.recorded < :later
 ), levels AS (
     SELECT owner, capsule, level, ROW_NUMBER() OVER (PARTITION BY owner, capsule ORDER BY level DESC) AS place
-    FROM words WHERE word = 1 AND verdict = 'adopted'
+    FROM words WHERE word = 1 AND verdict = 'adopted' AND NOT recalled
 ), counts AS (
     SELECT o.log, o.capsule, o.committed, o.upper,
            COALESCE((SELECT level FROM levels v WHERE v.owner = o.log AND v.capsule = o.capsule
                      AND v.place = :quorum), 0) AS level,
            (SELECT COUNT(*) FROM words w WHERE w.owner = o.log AND w.capsule = o.capsule AND word = 1
-            AND verdict = 'adopted') AS yes,
+            AND verdict = 'adopted' AND NOT recalled) AS yes,
            (SELECT COUNT(*) FROM words w WHERE w.owner = o.log AND w.capsule = o.capsule AND word = 1
             AND verdict <> 'adopted') AS no
     FROM offers o
@@ -105,20 +109,27 @@ SELECT l.log,
         AND :now - 2592000 < c.committed AND c.committed <= :now
         AND NOT l.convicted AND c.upper > 0 AND 5 * c.level > c.upper * 1000),
        (SELECT COUNT(DISTINCT m.log || m.capsule) FROM offers o JOIN members m ON m.capsule = o.capsule
-        WHERE o.log = l.log AND m.origin = o.log AND m.verdict = 'adopted' AND m.log <> o.log),
-       (SELECT COALESCE(SUM(level), 0) FROM rounds r WHERE r.log = l.log)
+        JOIN rounds r ON r.log = m.log AND r.number = m.number
+        WHERE o.log = l.log AND m.origin = o.log AND m.verdict = 'adopted' AND m.log <> o.log
+        AND NOT m.recalled AND r.recorded < :later),
+       (SELECT COUNT(DISTINCT m.log || m.capsule) FROM offers o JOIN members m ON m.capsule = o.capsule
+        JOIN rounds r ON r.log = m.log AND r.number = m.number
+        WHERE o.log = l.log AND m.origin = o.log AND m.recalled AND m.log <> o.log
+        AND r.recorded < :later),
+       (SELECT COALESCE(SUM(level), 0) FROM rounds r WHERE r.log = l.log AND NOT withdrawn)
 FROM logs l ORDER BY l.log
 """
 
 
-def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[str, int, int, int, int, int]]:
+def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[str, int, int, int, int, int, int]]:
     """The same by another road: tables and one query."""
     db = sqlite3.connect(":memory:")
     db.executescript(
         "CREATE TABLE logs (log, verifier, convicted, broken);"
         "CREATE TABLE offers (log, capsule, committed, upper);"
-        "CREATE TABLE rounds (log, number, root, entered, recorded, level);"
-        "CREATE TABLE members (log, number, capsule, verdict, origin); CREATE TABLE opened (log, reproduced);"
+        "CREATE TABLE rounds (log, number, root, entered, recorded, level, withdrawn);"
+        "CREATE TABLE members (log, number, capsule, verdict, origin, recalled);"
+        "CREATE TABLE opened (log, reproduced);"
     )
     for log in logs:
         row = (log.origin, log.origin in VERIFIERS, log.convicted, log.broken > 0)
@@ -131,14 +142,14 @@ def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[str, int, int, int, i
             "INSERT INTO opened VALUES (?, ?)", [(log.origin, held) for held in log.opened.values()]
         )
         for number, one in enumerate(log.rounds):
-            row = (log.origin, number, one.root, one.entered_s, one.recorded_s, one.level)
-            db.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?)", row)
+            row = (log.origin, number, one.root, one.entered_s, one.recorded_s, one.level, one.withdrawn)
+            db.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             members = [
-                (log.origin, number, capsule, verdict.value, one.origins[capsule])
+                (log.origin, number, capsule, verdict.value, one.origins[capsule], capsule in one.recalled)
                 for capsule, verdict in one.members.items()
             ]
-            db.executemany("INSERT INTO members VALUES (?, ?, ?, ?, ?)", members)
-    return db.execute(_SQL, {"now": NOW, "quorum": quorum}).fetchall()
+            db.executemany("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?)", members)
+    return db.execute(_SQL, {"now": NOW, "quorum": quorum, "later": LATER}).fetchall()
 
 
 @given(networks(), st.integers(1, 3), st.randoms())
@@ -156,6 +167,7 @@ def test_the_same_integers_in_any_order_and_by_sql(
             book.confirmed,
             book.paying(LEAST).held,
             sum(one.used_by for one in book.capsules),
+            sum(one.recalled_by for one in book.capsules),
             book.certified_nano,
         )
         for book in found.values()
@@ -216,12 +228,33 @@ def test_who_praises_himself_or_chose_his_holdout_late_confirms_nothing() -> Non
     assert standing([seller, fair]) is Confirmation.CONFIRMED
 
 
+def test_a_verdict_that_no_quorum_has_seen_counts_nowhere() -> None:
+    """A verifier could tell each reader another one."""
+    seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),))
+    told = LogTold("log0", rounds=(adopted_alone("c", recorded=LATER),))
+    record = books_of([seller, told], VERIFIERS, 1, NOW)["seller"].capsules[0]
+    assert (record.standing, record.used_by) == (Confirmation.OPEN, 0)
+
+
 def test_one_contradicted_verdict_voids_all_that_a_verifier_says() -> None:
     seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),))
     fair = LogTold("log0", rounds=(adopted_alone("c"),), opened={"r0": True})
     assert standing([seller, fair]) is Confirmation.CONFIRMED
     assert standing([seller, replace(fair, opened={"r0": True, "r1": False})]) is Confirmation.OPEN
     assert standing([seller, replace(fair, convicted=True)]) is Confirmation.OPEN
+
+
+def test_who_recalls_what_it_adopted_takes_its_word_back_and_refutes_nothing() -> None:
+    seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),))
+    taken_back = replace(adopted_alone("c"), withdrawn=True, recalled=frozenset({"c"}))
+    again = adopted_alone("c", recorded=NOW + 1)
+    books = books_of([seller, LogTold("log0", rounds=(taken_back, again))], VERIFIERS, 1, NOW)
+    found = books["seller"].capsules[0]
+    assert (found.standing, found.confirmed_by, found.refuted_by) == (Confirmation.OPEN, 0, 0)
+    assert (found.recalled_by, found.level, books["seller"].decided) == (1, 0, 0)
+    assert books["log0"].certified_nano == 2_000_000, "of the round that nothing was recalled of"
+    other = LogTold("log1", rounds=(adopted_alone("c"),))
+    assert standing([seller, LogTold("log0", rounds=(taken_back,)), other]) is Confirmation.CONFIRMED
 
 
 def test_a_member_of_a_larger_round_is_used_and_no_more() -> None:
@@ -267,4 +300,3 @@ def test_what_always_pays_is_said_as_a_share(paid: int, refused: int, share: int
     # 0.002 nats over 9 J
     assert book.paying(Fraction(2, 10_000)) == ShareBound(paid + refused, paid, share)
     assert book.paying(Fraction(2, 9_000)).held == 0
-    assert tried[0].value == CertifiedValue(2_000_000, "root", "", 0, "")

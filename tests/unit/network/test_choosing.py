@@ -1,13 +1,17 @@
-"""Whom a node looks at is a pure function of what is known and a seed, and strangers get a hundredth."""
+"""Whom a node looks at is a pure function of what is known and a seed; rounds keep to their share."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.network.choosing import StandingOffer, chosen_offers, drawn_strangers
+from cryoflux.network.round_parts import ChosenOffers, OfferHere
+from cryoflux.network_state import ChargedTally, strangers_uj
+from cryoflux.registry.mixture import OfferedUpdate
 
 OFFERS = st.lists(
     st.builds(
@@ -52,18 +56,49 @@ def test_chance_depends_on_the_seed_and_on_nothing_else() -> None:
     assert chosen_offers(few + [one for one in offers[::3] if one not in few], 4, 1, 7)[0] in few
 
 
-def test_strangers_get_a_hundredth_of_the_joules_whatever_their_number() -> None:
-    joules, each = 20_000_000_000, 3_300_000
-    crowd = [f"log{n}" for n in range(10_000)]
-    drawn = drawn_strangers(crowd, joules, each, 3)
-    assert len(drawn) == 60
-    assert len(drawn) * each <= joules // 100
-    assert drawn_strangers([*crowd, *crowd][::-1], joules, each, 3) == drawn
-    assert drawn_strangers(crowd, joules, each, 4) != drawn
-    assert drawn_strangers(crowd, 0, each, 3) == drawn_strangers(crowd, joules, 0, 3) == []
-
-
-def test_a_log_has_one_ticket_however_much_it_offers() -> None:
+def test_a_log_has_one_ticket_however_much_it_offers_and_order_does_not_matter() -> None:
     many = ["loud"] * 1000 + [f"log{n}" for n in range(9)]
-    won = sum("loud" in drawn_strangers(many, 100, 1, seed)[:1] for seed in range(1000))
+    won = sum("loud" in drawn_strangers(many, 1, seed) for seed in range(1000))
     assert 50 < won < 160
+    assert drawn_strangers(many[::-1], 4, 3) == drawn_strangers(many, 4, 3) != drawn_strangers(many, 4, 4)
+
+
+@given(st.integers(0, 10**12), st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 48)), max_size=30))
+def test_strangers_get_a_hundredth_of_the_joules_however_many_there_are(
+    trained_uj: int, rounds: list[tuple[int, int]]
+) -> None:
+    """Each round is charged half of what it reserves; as many of its candidates are strangers as fit."""
+    charged = ChargedTally(all_uj=trained_uj)
+    for reserved_uj, known in rounds:
+        number = max(n for n in range(49) if charged.strangers_fit(reserved_uj, n, max(1, known + n)))
+        spent_uj = reserved_uj // 2
+        charged.all_uj += spent_uj
+        charged.rounds_uj += spent_uj
+        charged.strangers_uj += strangers_uj(spent_uj, number, max(1, known + number))
+        assert 100 * charged.strangers_uj <= charged.all_uj + 100, "rounded up once a round"
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 999_999))
+def test_a_round_that_costs_what_is_left_keeps_to_the_share(all_uj: int, rounds_uj: int, share: int) -> None:
+    charged = ChargedTally(all_uj=all_uj + rounds_uj, rounds_uj=rounds_uj)
+    left_uj = charged.left_for_rounds_uj(share)
+    then = (rounds_uj + left_uj) * 1_000_000 - share * (all_uj + rounds_uj + left_uj)
+    assert then <= 0 or left_uj == 0
+    assert then + (1_000_000 - share) > 0, "one µJ more would not"
+
+
+def at_most(number: int) -> Callable[[int, int], bool]:
+    """So many strangers are paid for, whatever else is considered."""
+    return lambda strangers, _: strangers <= number
+
+
+def test_strangers_give_way_until_they_are_paid_for_and_stand_in_the_order_of_commitments() -> None:
+    def offer(number: int, *, by_lottery: bool = False) -> OfferHere:
+        update = OfferedUpdate(adapter=f"{number:064x}", genesis="0" * 64)
+        return OfferHere(update, f"log {number}", "f" * 64, number, by_lottery=by_lottery)
+
+    chosen = ChosenOffers([offer(5)], [offer(9, by_lottery=True), offer(1, by_lottery=True)])
+    for most, due in ((0, [5]), (1, [5, 9]), (2, [1, 5, 9])):
+        taken = chosen.paid(at_most(most), 48)
+        assert [one.committed_s for one in taken] == due
+    assert [one.committed_s for one in chosen.paid(lambda *_: True, 2)] == [5, 9]

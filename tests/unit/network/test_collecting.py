@@ -14,7 +14,7 @@ from cryoflux.network.collecting import AdapterClaim, Collector, NeededLists, Pe
 from cryoflux.network.fetching import Fetched, PeerUnreachableError, Ration
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.log_facts import OfferFact
-from cryoflux.registry.composition import MOST_DEPTH, Term, list_digest
+from cryoflux.registry.composition import MOST_DEPTH, MOST_UPDATES, Term, list_digest
 from cryoflux.registry.mixture import OfferedUpdate
 
 CONFIG = sha256_hex(b"config")
@@ -127,7 +127,7 @@ def test_a_list_that_was_changed_here_is_not_believed(folder: NetworkFolder, fil
 def test_more_adapters_than_one_offer_may_need_are_not_taken(folder: NetworkFolder, files: Files) -> None:
     empty = list_digest(())
     wide = []
-    for at in range(6):
+    for at in range(MOST_UPDATES // 64 + 1):
         parts = [Term(weight="1", adapter=files.adapter(f"{at} {n}"), parent=empty) for n in range(64)]
         wide.append(Term(weight="1", adapter=files.adapter(f"top {at}"), parent=files.list_of(*parts)))
     with pytest.raises(ModelError, match="too many"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -19,6 +20,9 @@ from cryoflux.receipts.contract_parts import (
     HowKnown,
     OnMissing,
 )
+from cryoflux.receipts.contract_statement import ContractResult
+from cryoflux.runs.contract_check import ResultsApart, results_apart
+from node_log import AT, TASK
 
 ONE = AgreedWindows(first=FIRST, length_s=LENGTH, count=1)
 TWO = AgreedWindows(first=FIRST, length_s=LENGTH, count=2)
@@ -191,3 +195,40 @@ def test_a_second_implementation_agrees(pattern: list[int], step: int) -> None:
     found = world.evaluate().windows[0].clauses
     due = again(world, 0, gains, world.due(0).paid.upper_uj)
     assert [one.standing is ContractStanding.FULFILLED for one in found[:2]] == due
+
+
+def signed(world: World, **changes: object) -> list[ResultsApart]:
+    """What the buyer's result of the first window differs in, from what everybody computes."""
+    verdict = world.evaluate()
+    (found,) = verdict.windows
+    said = {
+        "sequence": 0,
+        "prev": "0" * 64,
+        "task": TASK,
+        "contract": verdict.digest,
+        "window": 0,
+        "standing": found.standing,
+        "clauses": tuple(one.result for one in found.clauses),
+        "evidence": found.evidence,
+        "logs": verdict.logs,
+        "evaluated_at": AT,
+        **changes,
+    }
+    told = replace(world.buyer.told(world.terms), results=(("0" * 64, ContractResult(**said)),))
+    return list(results_apart(verdict, [world.seller.told(world.terms), told], world.seller.origin))
+
+
+def test_two_results_differ_in_a_clause_or_in_the_evidence_of_the_same_logs() -> None:
+    world = kept()
+    world.look(0)
+    assert signed(world) == []
+    (found,) = world.evaluate().windows
+    first, *others = (one.result for one in found.clauses)
+    (apart,) = signed(world, clauses=(first.but(standing=ContractStanding.BREACHED), *others))
+    assert apart.clause is not None
+    assert (apart.clause.clause, apart.mine, apart.theirs) == (first.clause, None, None)
+    evidence = (*found.evidence[:2], found.evidence[2].but(value="1"), *found.evidence[3:])
+    (apart,) = signed(world, evidence=evidence)
+    assert (apart.mine, apart.theirs) == (found.evidence[2], evidence[2])
+    # Who had read less of the logs had less evidence, and is not contradicted by that.
+    assert signed(world, evidence=evidence, logs=()) == []

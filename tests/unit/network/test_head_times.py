@@ -14,6 +14,7 @@ from cryoflux.network.head_times import (
     merged,
     not_there,
     reached_by,
+    seen_before,
     together,
 )
 from cryoflux.receipts.checkpoint import Note, parse_note
@@ -23,9 +24,9 @@ from node_tree import CosigningWitness
 from signed_log import SignedLog
 
 W = [CosigningWitness(name) for name in "abc"]
-POLICY = parse_policy(
-    "".join(f"witness {one.name} {one.vkey}\n" for one in W).encode() + b"group g 2 a b c\nquorum g\n"
-)
+_LINES = "".join(f"witness {one.name} {one.vkey}\n" for one in W).encode()
+POLICY = parse_policy(_LINES + b"group g 2 a b c\nquorum g\n")
+POLICY_OF_ANY = _LINES + b"group g any a b c\nquorum g\n"
 
 
 def head(size: int, **times: int) -> Note:
@@ -49,6 +50,26 @@ def test_a_quorum_has_seen_a_head_when_the_last_one_that_it_needs_had() -> None:
     assert reached_by(head(3, a=10, b=20, c=30), POLICY) == 20
     assert reached_by(head(3, a=10), POLICY) is None
     assert reached_by(head(3), parse_policy(b"quorum none\n")) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_before", "is_after"),
+    [
+        ({"a": 300, "b": 1}, {"b": 2, "c": -300}, True, False),
+        ({"a": 1, "b": 1}, {"a": 1, "b": 1}, False, False),
+        ({"a": 1, "b": 9, "c": 1}, {"a": 2, "b": 2, "c": 2}, True, False),
+        ({"a": 1}, {"a": 2}, False, False),
+        ({"a": 1, "b": 1}, {}, True, False),
+    ],
+)
+def test_what_a_quorum_had_seen_first_needs_no_two_clocks(
+    one: dict[str, int], other: dict[str, int], is_before: bool, is_after: bool
+) -> None:
+    assert seen_before(one, other, POLICY) is is_before
+    assert seen_before(other, one, POLICY) is is_after
+    some = parse_policy(POLICY_OF_ANY)
+    assert not (seen_before(one, other, some) and seen_before(other, one, some))
+    assert not seen_before(one, other, parse_policy(b"quorum none\n"))
 
 
 def test_a_false_cosignature_counts_for_nothing_and_takes_nothing_away() -> None:

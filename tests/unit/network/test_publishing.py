@@ -14,18 +14,21 @@ import pytest
 from cryoflux.errors import StateTamperedError, UsageError, VerificationError
 from cryoflux.files import write_atomic
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.node_file import PeerHint, hints_in
 from cryoflux.network.public_log import publish_log
 from cryoflux.network.public_tree import PublicTree
 from cryoflux.network.publishing import Publisher
 from cryoflux.network.revealing import RevealRule
 from cryoflux.receipts.checkpoint import (
     Checkpoint,
+    KeyType,
     NoteSignature,
     cosign,
     cosigned_at,
     parse_checkpoint,
     parse_note,
     sign_checkpoint,
+    verifier_key,
 )
 from cryoflux.receipts.merkle import leaf_hash, root_hash
 from cryoflux.receipts.proof import check_proof, parse_proof
@@ -34,6 +37,7 @@ from cryoflux.registry.composition import list_digest, parse_list
 from cryoflux.signing.keys import LOG_KEY, RECEIPT_KEY, load_public_key, public_pem
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.witness.cosigned import parse_heads
+from node_tree import tree_key
 from public_node import (
     NOBODY,
     WITNESS,
@@ -79,14 +83,14 @@ def test_an_update_is_shown_once_a_quorum_has_seen_its_receipt_and_its_offer(nod
     receipt, adapter = node.trained()
     node.node.introduce()
     node.publish()
-    assert adapters(node) == set()  # nobody has seen the receipt
+    assert node.shown() == {}  # no witness has seen the receipt, so nobody has
     node.cosign()
     node.publish()
     assert adapters(node) == {adapter}  # the head needs it
     assert capsules(node) == set()
     node.offered(receipt)
     said = node.publish()
-    assert (said.capsules, said.waiting) == (0, 1)
+    assert (said.size, said.capsules, said.waiting) == (3, 0, 1)
     node.cosign()
     said = node.publish()
     assert (said.capsules, said.waiting, said.problems) == (1, 0, ())
@@ -94,6 +98,37 @@ def test_an_update_is_shown_once_a_quorum_has_seen_its_receipt_and_its_offer(nod
     assert files[f"capsules/{adapter}/capsule.json"] == capsule_json(adapter)
     assert digest_of(files[f"capsules/{adapter}/{ADAPTER}"].decode()) == adapter
     assert files[f"capsules/{adapter}/{ADAPTER_CONFIG}"] == b"config"
+
+
+def test_an_entry_is_known_to_nobody_before_a_quorum_has_seen_it(node: PublicNode) -> None:
+    node.trained()
+    node.cosign()
+    node.publish()
+    before = node.shown()
+    receipt, adapter = node.trained()
+    node.offered(receipt)
+    node.node.introduce()
+    assert node.publish().waiting == 4
+    assert node.shown() == before
+    assert receipt.envelope not in bundles(before)
+    node.cosign()
+    node.publish()
+    assert receipt.envelope in bundles(node.shown())
+    assert adapter in adapters(node)
+
+
+def test_what_was_shown_stays_where_the_rule_asks_for_more_by_then(node: PublicNode) -> None:
+    node.trained()
+    node.cosign()
+    node.publish()
+    before = node.shown()
+    node.trained()
+    node.cosign()
+    another = verifier_key("witness.example/2", SIGNER.public_key(), KeyType.WITNESS)
+    both = f"witness w {WITNESS_VKEY}\nwitness v {another}\ngroup both 2 w v\nquorum both\n"
+    for stricter in (rule(NOBODY), rule(both)):
+        assert node.publish(stricter).waiting == 2
+        assert node.shown() == before
 
 
 def test_the_log_is_shown_as_it_is_with_every_cosigned_head(node: PublicNode) -> None:
@@ -116,6 +151,7 @@ def test_the_log_is_shown_as_it_is_with_every_cosigned_head(node: PublicNode) ->
 def test_the_tiles_of_the_head_before_stay_for_whoever_is_reading_it(node: PublicNode) -> None:
     for size in (2, 4, 6):
         node.trained()
+        node.cosign()
         node.publish()
         kept = sorted(path for path in node.shown() if path.startswith("log/tile/entries"))
         assert kept == [f"log/tile/entries/000.p/{one}" for one in (size - 2, size) if one]
@@ -130,7 +166,7 @@ def test_full_tiles_stay_and_their_partial_forms_go(tmp_path: Path) -> None:
         publish_tiles(state.log, TileTree(told[:size]).contents())
         head = Checkpoint("log.example/1", size, root_hash(map(leaf_hash, told[:size])))
         write_atomic(state.checkpoint, sign_checkpoint(head, SIGNER))
-        publish_log(state, PublicTree(public.public, public.staging))
+        publish_log(state, PublicTree(public.public, public.staging), rule(NOBODY, no_witnesses=True))
     files = shown(public.public)
     paths = sorted(path for path in files if path.startswith("log/tile/entries"))
     assert paths == [f"log/tile/entries/{one}" for one in ("000", "001.p/2", "001.p/4")]
@@ -145,9 +181,12 @@ def test_who_the_node_is_can_be_checked_offline(node: PublicNode) -> None:
     node.cosign()
     node.trained()
     node.cosign()
-    node.publish(peers=["https://north.example"])
-    said = json.loads(node.shown()["node.json"])
-    assert (said["v"], said["peers"]) == (1, ["https://north.example"])
+    hint = PeerHint(log_key=str(tree_key("ab" * 8)), url="https://north.example")
+    node.publish(peers=[hint])
+    content = node.shown()["node.json"]
+    said = json.loads(content)
+    assert (said["v"], said["peers"]) == (1, [{"log_key": hint.log_key, "url": hint.url}])
+    assert [(str(key), url) for key, url in hints_in(content)] == [(hint.log_key, hint.url)]
     proof = parse_proof(said["proof"].encode())
     keys = [load_public_key(node.state.keys / f"{name}.pub") for name in (RECEIPT_KEY, LOG_KEY)]
     assert check_proof(proof, *keys, base64.b64decode(said["entry"])).leaf_hash == entry.leaf_hash
@@ -245,8 +284,7 @@ def test_false_cosignatures_reveal_nothing(node: PublicNode, lie: str) -> None:
         other = Checkpoint(origin, point.size, root_hash([b"\1" * 32]))
         line = cosign(other, WITNESS, WITNESS_KEY, node.time_s)
         node.state.cosigned.write_bytes(type(note)(other, (note.signatures[0], line)).content)
-    assert node.publish().covered == 0
-    assert adapters(node) == set()
+    assert (node.publish().size, node.shown()) == (0, {})
 
 
 def test_openings_and_contracts_are_shown_once_their_entries_are_covered(node: PublicNode) -> None:
@@ -337,6 +375,7 @@ def test_a_log_that_does_not_continue_what_was_shown_is_not_shown(tmp_path: Path
 
 def test_a_damaged_log_is_not_shown(node: PublicNode) -> None:
     node.trained()
+    node.cosign()
     tile = node.state.log / "tile/entries/000.p/2"
     tile.write_bytes(tile.read_bytes().replace(b"application", b"applicatiom", 1))
     with pytest.raises(StateTamperedError):

@@ -153,6 +153,9 @@ def test_an_entry_is_found_by_index_task_or_hash(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError):
             find_entry(entries, text)
+    with pytest.raises(UsageError) as refused:
+        find_entry(entries, "#4")
+    assert refused.value.hint == "Entry 4 of the log (intent) is called by its number alone: 4."
 
 
 def test_a_reading_that_stopped_early_is_shown_over_what_was_read() -> None:

@@ -20,8 +20,11 @@ from cryoflux.registry.composition import (
     MOST_TERMS,
     Composition,
     Term,
+    beginnings,
     list_digest,
 )
+from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
+from cryoflux.registry.parent_lists import updates_of
 
 EMPTY = list_digest(())
 # Few digits: then float64 holds every product and sum exactly, and rationals say what is due to the bit.
@@ -221,6 +224,89 @@ def test_lists_that_fan_out_do_not_cost_without_end() -> None:
     top = tuple(Term(weight="1", adapter="9" * 64, parent=p) for p in parents)
     with pytest.raises(ModelError, match="too many lists"):
         composed(lists, top)
+
+
+def own(count: int, first: int = 0) -> Composition:
+    """Updates of one node, each trained on the one before."""
+    made = Composition(genesis="0" * 64)
+    for number in range(first, first + count):
+        made = made.adopting(f"{number:064x}")
+    return made
+
+
+def rough(digest: str) -> Adapter:
+    """An update with all the digits that a float32 has."""
+    rng = np.random.default_rng(int(digest, 16))
+    low_rank = LowRank(rng.normal(size=(2, 2)).astype("f4"), rng.normal(size=(3, 2)).astype("f4"), 0.7)
+    return Adapter({"w": low_rank}, {"c": rng.normal(size=2).astype("f4")})
+
+
+ROUGH = {"w": np.full((3, 2), 0.1, np.float32), "c": np.full(2, -0.3, np.float32)}
+
+
+def kept(*made: Composition) -> dict[str, tuple[Term, ...]]:
+    return {digest: terms for one in made for digest, terms in beginnings(one.terms).items()}
+
+
+def test_folding_what_a_head_is_the_sum_of_changes_no_bit() -> None:
+    lists, sums = kept(own(64), own(127)), WeightSums(ROUGH)
+    for number in range(140):
+        sums = sums.adding(rough(f"{number:064x}"))
+    found = compose(own(140), ROUGH, rough, lists.__getitem__)
+    assert len(own(140).terms) == 14
+    for name in ROUGH:
+        assert np.array_equal(found.unrounded(name), sums.unrounded(name))
+
+
+def test_a_share_of_a_list_is_that_share_of_what_it_adds() -> None:
+    ours, theirs = own(64), own(64, 1000)
+    terms = (
+        Term(weight="0.75", adapter=ours.digest, parent=ours.digest),
+        Term(weight="0.25", adapter=theirs.digest, parent=theirs.digest),
+    )
+    lists, mixed = kept(ours, theirs), Composition(genesis=ours.genesis, terms=terms)
+    found = compose(mixed, ROUGH, rough, lists.__getitem__)
+    for name, start in ROUGH.items():
+        due = start.astype("f8")
+        for composed, weight in ((ours, 0.75), (theirs, 0.25)):
+            sums = compose(composed, ROUGH, rough, lists.__getitem__)
+            due = due + (sums.unrounded(name) - start.astype("f8")) * weight
+        assert np.array_equal(found.unrounded(name), due)
+
+
+def test_another_node_list_of_64_that_was_mixed_in_can_be_added_up() -> None:
+    """Each of its updates hangs on a list of its own, and all of these are beginnings of one."""
+    theirs = own(63)
+    offered = OfferedUpdate(adapter="f" * 64, genesis=theirs.genesis, parent=theirs.terms)
+    step = ListStep(kind=StepKind.MIX, update=offered, amount="1/2")
+    mixed = after(Composition(genesis=theirs.genesis), [step])
+    found = compose(mixed, ROUGH, rough, kept(theirs).__getitem__)
+    whole = compose(offered.made, ROUGH, rough, kept(theirs).__getitem__)
+    half = (whole.value("c").astype("f8") + ROUGH["c"]) / 2
+    assert np.allclose(found.value("c"), half, rtol=0, atol=1e-6)
+
+
+def test_lists_that_fold_each_other_do_not_cost_without_end() -> None:
+    """Of a few lines: each list names the two below it, so that the first one would be read 2¹⁵ times."""
+    lists: dict[str, tuple[Term, ...]] = {}
+    below: list[tuple[str, str]] = [("9" * 64, EMPTY)]
+    for _ in range(MOST_DEPTH):
+        made = []
+        for weight in ("0.5", "0.25"):
+            terms = tuple(Term(weight=weight, adapter=one, parent=parent) for one, parent in below)
+            lists[list_digest(terms)] = terms
+            made.append((list_digest(terms), list_digest(terms)))
+        below = made
+    top = lists[below[0][0]]
+    with pytest.raises(ModelError, match="too many lists"):
+        compose(Composition(genesis="0" * 64, terms=top), ROUGH, rough, lists.__getitem__)
+    assert [one.adapter for one in updates_of(top, lists.__getitem__)] == ["9" * 64]
+
+
+def test_what_hangs_below_a_list_is_bounded() -> None:
+    assert len(updates_of(own(1009).terms, kept(*(own(64 + 63 * n) for n in range(16))).__getitem__)) == 1009
+    with pytest.raises(ModelError, match="16 lists"):
+        updates_of(own(1010).terms, kept(*(own(64 + 63 * n) for n in range(16))).__getitem__)
 
 
 def test_a_list_of_more_than_64_is_refused() -> None:

@@ -57,14 +57,27 @@ def test_another_spelling_is_refused(content: bytes) -> None:
         parse_list(content)
 
 
-def test_a_full_list_begins_anew_at_the_head() -> None:
+def test_a_full_list_is_the_first_term_of_the_next() -> None:
     composed = Composition(genesis="0" * 64)
     for number in range(MOST_TERMS):
         parent = composed.digest
-        composed = composed.followed_by("f" * 64, f"{number:064x}")
+        composed = composed.adopting(f"{number:064x}")
         assert composed.terms[-1].parent == parent
     assert len(composed.terms) == MOST_TERMS
-    assert composed.adopting(HEX) is None
-    after = composed.followed_by("f" * 64, HEX)
-    assert (after.genesis, len(after.terms)) == ("f" * 64, 1)
-    assert after.terms[0].parent == list_digest(())
+    after = composed.adopting(HEX)
+    assert after.genesis == composed.genesis, "peers over it still fit"
+    assert [term.line for term in after.terms] == [
+        f"1 {composed.digest} {composed.digest}\n",
+        f"1 {HEX} {composed.digest}\n",
+    ]
+    assert [term.is_list for term in after.terms] == [True, False]
+    assert parse_list(b"".join(term.line.encode() for term in after.terms)) == after.terms
+
+
+def test_an_owner_may_begin_a_full_list_anew_as_it_was_done_before_lists_were_folded() -> None:
+    composed = Composition(genesis="0" * 64)
+    for number in range(MOST_TERMS):
+        composed = composed.adopting(f"{number:064x}")
+    for due in (composed.adopting(HEX), Composition.rebased("f" * 64, HEX)):
+        assert composed.named((due.genesis, due.digest), "f" * 64, HEX) == due
+    assert composed.named(("f" * 64, composed.adopting(HEX).digest), "f" * 64, HEX) is None

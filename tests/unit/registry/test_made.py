@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from cryoflux.registry.composition import Composition, Term
 from cryoflux.registry.made import MadeVersion, list_of, lists_on_the_way
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
+from cryoflux.registry.parent_lists import updates_of
 
 GENESIS = "00" * 32
 BASE = Composition(genesis=GENESIS)
@@ -84,6 +85,31 @@ def test_what_is_not_remembered_back_to_the_genesis_has_no_list(events: list[Eve
     if lost < len(events):
         del made[version(lost)]
         assert list_of(made, head) is None
+
+
+def test_a_recall_across_folded_lists_is_the_head_that_never_adopted_and_its_lists_are_known() -> None:
+    def trained(numbers: range) -> list[Event]:
+        return [Term(weight="1", adapter=named(number), parent=f"{number:063x}f") for number in numbers]
+
+    theirs = tuple(term for term in trained(range(500, 560)) if isinstance(term, Term))
+    before, later = trained(range(40)), [*trained(range(100, 170)), (step(StepKind.MIX, 600, "1/2", theirs),)]
+    for poison in ((step(StepKind.ADD, 50, "1/2"),), (step(StepKind.MIX, 50, "1/3", theirs),)):
+        made, head = remembered([*before, poison, *later])
+        never, clean = remembered([*before, *later])
+        due = list_of(never, clean)
+        assert due is not None
+        assert any(term.is_list for term in due.terms), "nothing was folded"
+        assert list_of(made, head, never=named(50)) == due
+        assert list_of(made, head) != due
+        recalled, after_it = remembered([*before, poison, *later, named(50)])
+        assert list_of(recalled, after_it) == due
+        updates = updates_of(due.terms, lists_on_the_way(never, clean).__getitem__)
+        assert len(updates) > 64
+        for lists in (
+            lists_on_the_way(made, head, never=named(50)),
+            lists_on_the_way(recalled, after_it),
+        ):
+            assert updates_of(due.terms, lists.__getitem__) == updates
 
 
 def test_parents_of_what_was_adopted_are_known_by_their_digests() -> None:

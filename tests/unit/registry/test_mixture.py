@@ -93,11 +93,58 @@ def test_what_cannot_be_a_list_is_refused() -> None:
         after(BASE, [add(1, parent=Composition(genesis="11" * 32))])
     with pytest.raises(ModelError, match="no update"):
         after(BASE, [step(StepKind.REWEIGHT, 1, "2")])
-    with pytest.raises(ModelError, match="65 updates"):
-        after(BASE, [add(number) for number in range(MOST_TERMS + 1)])
     heavy = Composition(genesis=GENESIS, terms=(Term(weight="9999", adapter=named(1), parent=BASE.digest),))
     with pytest.raises(ModelError, match="larger than"):
         after(heavy, [step(StepKind.REWEIGHT, 1, "2")])
+
+
+def long(count: int, first: int = 0) -> Composition:
+    """Updates of one node, each trained on the one before."""
+    composed = BASE
+    for number in range(count):
+        composed = composed.adopting(named(first + number))
+    return composed
+
+
+@pytest.mark.parametrize(
+    ("head", "theirs", "terms"),
+    [
+        (64, 0, "list of the head, theirs"),
+        (64, 10, "list of the head, 10 of theirs, theirs"),
+        (10, 63, "10 of the head, list of theirs, theirs"),
+        (64, 64, "list of the head, list of theirs, theirs"),
+        (20, 20, "20 of the head, 20 of theirs, theirs"),
+    ],
+)
+def test_what_would_be_too_long_is_folded_the_longer_list_first(head: int, theirs: int, terms: str) -> None:
+    ours, parent, folds = long(head), long(theirs, 1000), dict[str, tuple[Term, ...]]()
+    found = after(ours, [step(StepKind.MIX, 5000, "1/4", parent)], folds=folds)
+    assert len(found.terms) <= MOST_TERMS
+    assert found.genesis == GENESIS
+    told, names = [], {ours.digest: "the head", parent.digest: "theirs"}
+    for composed, (weight, what) in zip(
+        (ours, parent), (("0.75", "the head"), ("0.25", "theirs")), strict=True
+    ):
+        own = [one for one in found.terms if one.adapter in {term.adapter for term in composed.terms}]
+        lists = [one for one in found.terms if one.is_list and names[one.adapter] == what]
+        assert {one.weight for one in (*own, *lists)} <= {weight}
+        assert all(folds[one.adapter] == composed.terms for one in lists)
+        told += [f"list of {what}"] * len(lists) + [f"{len(own)} of {what}"] * bool(own)
+    assert f"{', '.join(told)}, theirs" == terms
+    assert found.terms[-1].adapter == named(5000)
+
+
+def test_another_node_whole_is_its_list_to_the_letter() -> None:
+    """Who joins late takes a whole list at once, long or short, over whatever it had."""
+    for length in (1, 20, 64, 70, 130):
+        theirs = long(length)
+        *_, newest = theirs.terms
+        *_, parent = (long(length - 1).terms,)
+        offered = OfferedUpdate(adapter=newest.adapter, genesis=GENESIS, parent=parent)
+        assert offered.made == theirs
+        whole = ListStep(kind=StepKind.MIX, update=offered, amount="1")
+        for own in (BASE, long(3, 500), long(64, 500)):
+            assert after(own, [whole]) == theirs
 
 
 def test_what_is_left_out_comes_in_neither_by_itself_nor_with_what_was_trained_on_it() -> None:

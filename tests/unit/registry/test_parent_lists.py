@@ -25,6 +25,16 @@ def test_what_is_kept_is_found_by_its_digest(tmp_path: Path) -> None:
     }
 
 
+def test_what_a_kept_list_begins_with_is_found_too(tmp_path: Path) -> None:
+    """Updates of a list name its beginnings as their parents, and nobody sends those beside it."""
+    found = parent_lists(tmp_path)
+    with pytest.raises(ModelError):
+        found(list_digest(ONE))
+    keep_lists(tmp_path, [TWO])
+    list_place(tmp_path, "ff" * 32).write_text("no list")
+    assert found(list_digest(ONE)) == ONE
+
+
 def test_the_empty_list_needs_no_file(tmp_path: Path) -> None:
     assert parent_lists(tmp_path)(list_digest(())) == ()
     keep_lists(tmp_path, [()])

@@ -27,7 +27,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryoflux.database import SharedTransactions, connect, read_only, reading, transaction
@@ -67,7 +66,7 @@ from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Reservation
 from cryoflux.energy.processes import Owner
 from cryoflux.errors import CryoFluxError
-from cryoflux.quantities import Energy
+from cryoflux.quantities import Energy, utc_label
 
 TICKS_SYNCED_NS = 10 * BILLION
 """A tick is on the disk after at most so long, ns; it outlives its process at once."""
@@ -140,7 +139,7 @@ class Bucket:
             self._waits = (synchronous, patience_ms)
 
     def _at(self) -> str:
-        return datetime.fromtimestamp(self._clock.wall_s(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return utc_label(self._clock.wall_s())
 
     def _append(
         self,

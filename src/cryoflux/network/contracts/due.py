@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from cryoflux.network.contracts.told import AttemptTold, ContractTold, LookTold, OfferTold
+from cryoflux.network.contracts.told import AttemptTold, ContractTold, LookTold, OfferTold, UnreadTold
 from cryoflux.quantities import Tier, worst_tier
 from cryoflux.receipts.contract_parts import AgreedTerms
+from cryoflux.receipts.contract_statement import ContractLook, last_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,13 @@ class PaidJoules:
     """announced, and without a record"""
     unmade: tuple[str, ...]
     """adapters of the result that no attempt since the contract made"""
+    unread: tuple[UnreadTold, ...]
+    """entries of a form that is not known here: each may have cost something"""
 
     @property
     def known_uj(self) -> int | None:
         """Upper joules; none where they are not known, µJ."""
-        return None if self.unrecorded or self.unmade else self.upper_uj
+        return None if self.unrecorded or self.unmade or self.unread else self.upper_uj
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,15 @@ class ContractLogs:
 
     def windows(self) -> Iterator[tuple[int, DueLook | None]]:
         """What each window is about, in order; none where nothing was offered since its base."""
-        base, since_s = self._terms.start, 0
+        counted: list[ContractLook] = []
         for window in range(self._terms.windows.count):
+            last = last_kept(counted)
+            base = last.result if last is not None else self._terms.start
+            since_s = self._terms.windows.end_s(last.window) if last is not None else 0
             due = self._due(window, base, since_s)
             yield window, due
-            look = self.valid_look(due) if due is not None else None
-            if due is not None and look is not None and all(look.said.kept):
-                base, since_s = due.offer.result, self._terms.windows.end_s(window)
+            if due is not None and (look := self.valid_look(due)) is not None:
+                counted.append(look.said)
 
     def valid_look(self, due: DueLook) -> LookTold | None:
         """The buyer's look at a window, if it is of what is due, and in time."""
@@ -101,6 +106,7 @@ class ContractLogs:
             tier=worst_tier(one.tier for one in counted) if counted else Tier.COUNTER,
             unrecorded=tuple(one for one in counted if one.upper_uj is None),
             unmade=tuple(sorted(offers[-1].adapters - self._made)),
+            unread=tuple(one for one in self.seller.unread if since_s <= one.seen_s < end_s),
         )
         return DueLook(window, base, offers[-1], paid)
 

@@ -5,7 +5,8 @@ Window by window, in the time of witnesses:
 - *result*: the list that the seller offered last before the window ended; *base*: that of the last window
   whose bits were all set, or the start. So a gain that was taken back is not sold twice.
 - *joules*: upper ends of all that the seller announced since the base, kept or not. An announcement without a
-  record leaves them unknown, and so does an update that no attempt since the contract made.
+  record leaves them unknown, and so does an update that no attempt since the contract made, or an entry of a
+  form that is not known here.
 - *look*: the buyer's first one at the window, of that base and result, until one window later. Another one
   counts nothing; where there is none, the terms say what that means.
 - A bit is the buyer's word (*attested*) until its guest holdout is opened; then sums decide (*verified*).
@@ -148,7 +149,9 @@ class _Evaluation:
         whole = self._not_in_force() or self._not_over(window)
         if whole is None and at is None:
             nothing = self._shows("nothing-offered", self._seller, value=str(self._seller.size))
-            whole = ContractStanding.BREACHED, (nothing,)
+            unread = self._unread(self._seller, window)
+            standing = ContractStanding.BREACHED if unread is None else ContractStanding.UNVERIFIABLE
+            whole = standing, (nothing, *filter(None, [unread]))
         if whole is None and at is not None:
             return self._measured(at)
         assert whole is not None  # noqa: S101 - one of the two is
@@ -214,6 +217,8 @@ class _Evaluation:
             yield self._shows("no-record", self._seller, attempt.leaf)
         for adapter in paid.unmade[:3]:
             yield self._shows("made-elsewhere", self._seller, value=adapter)
+        for entry in paid.unread[:3]:
+            yield self._shows("not-read", self._seller, entry.leaf)
 
     def _clause(self, at: DueLook, look: LookTold | None, number: int) -> ClauseVerdict:
         clause, text = self._clauses[number], self._terms.clauses[number]
@@ -241,10 +246,18 @@ class _Evaluation:
         if not over and at.window not in self._logs.first_looks:
             wait = ContractEvidence(code="look-due", clause=text, value=str(due_s))
             return ClauseVerdict(text, ContractStanding.PENDING, HowKnown.LOGS, (wait,))
+        if code == "no-look" and (unread := self._unread(self._buyer, at.window)) is not None:
+            return ClauseVerdict(text, ContractStanding.UNVERIFIABLE, HowKnown.LOGS, (unread,))
         breach = self._terms.on_missing is OnMissing.BREACH
         standing = ContractStanding.BREACHED if breach else ContractStanding.VOID
         shown = self._shows(code, self._buyer, clause=text, value=self._terms.on_missing.value)
         return ClauseVerdict(text, standing, HowKnown.LOGS, (shown,))
+
+    def _unread(self, log: ContractTold, window: int) -> ContractEvidence | None:
+        """An entry of a window, or of the time in which its look was due, that may say what is missing."""
+        due_s = self._terms.windows.due_s(window)
+        found = next((one for one in log.unread if one.seen_s <= due_s), None)
+        return self._shows("not-read", log, found.leaf) if found is not None else None
 
     def _by_word(self, at: DueLook, text: str, standing: ContractStanding) -> ClauseVerdict:
         """A clause that the buyer's word decides: its bytes could be had, or could not."""
@@ -270,7 +283,7 @@ class _Evaluation:
         if clause.quantity is not Quantity.ETA:
             return None
         shown = []
-        if paid.unrecorded or paid.unmade:
+        if paid.known_uj is None:
             shown.append(self._shows("joules-unknown", self._seller, clause=text))
         if worst_tier((paid.tier, self._terms.joules.tier_min)) is not self._terms.joules.tier_min:
             least = self._terms.joules.tier_min.value

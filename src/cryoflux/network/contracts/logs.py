@@ -7,19 +7,18 @@ do two copies of which neither continues the other.
 
 from __future__ import annotations
 
-__all__ = ["read_logs"]
+__all__ = ["read_each", "read_logs"]
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.errors import UsageError, VerificationError
 from cryoflux.files import read_regular
 from cryoflux.network.contracts.document import policy_of
-from cryoflux.network.contracts.told import ContractTold, HeadTold, contract_told
+from cryoflux.network.contracts.told import ContractTold, HeadTold, UnreadEntry, contract_told
 from cryoflux.network.head_times import reached_by
-from cryoflux.network.pulling import MirrorFolder
+from cryoflux.network.mirror import MirrorFolder
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
     Note,
@@ -139,11 +138,13 @@ def _timed(notes: Iterable[Note], policy: Policy) -> Iterator[HeadTold]:
             yield HeadTold(largest, seen_s)
 
 
-def _readable(contents: Sequence[bytes]) -> Iterator[Entry]:
-    """The entries of a log that this version can read: what a party signs besides settles nothing."""
+def read_each(contents: Sequence[bytes]) -> Iterator[Entry | UnreadEntry]:
+    """The entries of a log; what this version cannot read keeps its place, and what it cost is not known."""
     for index, content in enumerate(contents):
-        with suppress(VerificationError):
+        try:
             yield parse_entry(index, content)
+        except VerificationError:
+            yield UnreadEntry(index, leaf_hash(content).hex())
 
 
 def _told(origin: str, copies: Sequence[_Copy], terms: AgreedTerms) -> ContractTold:
@@ -153,5 +154,5 @@ def _told(origin: str, copies: Sequence[_Copy], terms: AgreedTerms) -> ContractT
     if any(one.entries != longest.entries[: len(one.entries)] for one in copies):
         convicted = "it has told two histories"
     heads = sorted({head for one in copies for head in one.heads}, key=lambda one: (one.size, one.time_s))
-    entries = list(_readable(longest.entries))
+    entries = list(read_each(longest.entries))
     return contract_told(origin, entries, heads, terms, root=longest.root.hex(), convicted=convicted)

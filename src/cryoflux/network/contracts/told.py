@@ -14,6 +14,8 @@ __all__ = [
     "LookTold",
     "OfferTold",
     "TrialTold",
+    "UnreadEntry",
+    "UnreadTold",
     "contract_told",
 ]
 
@@ -34,7 +36,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import MemberVerdict, SealedSums
 from cryoflux.receipts.network_statement import GuestOpening, RoundIntent, RoundResult, UpdateOffer
 from cryoflux.receipts.statement import ReceiptStatement
-from cryoflux.registry.composition import Term, list_digest
+from cryoflux.registry.composition import Term
 
 _HAD = frozenset(MemberVerdict) - {MemberVerdict.UNAVAILABLE, MemberVerdict.UNREACHED}
 
@@ -56,9 +58,10 @@ class OfferTold:
     leaf: str
     adapter: str
     result: str
-    """digest of the list: what it was trained on, and it"""
+    """digest of the list that it makes"""
     genesis: str
     of_list: tuple[Term, ...]
+    """what it was trained on, and it"""
     committed_s: int
 
     @property
@@ -101,6 +104,23 @@ class TrialTold:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadTold:
+    """An entry of a form that is not known here: it may be an attempt, an offer or a look."""
+
+    leaf: str
+    seen_s: int
+    """when a quorum had seen it, Unix seconds"""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadEntry:
+    """An entry that cannot be read here."""
+
+    index: int
+    leaf_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class ContractTold:
     """What one log says of a contract; only what witnesses had seen by the newest head."""
 
@@ -124,6 +144,7 @@ class ContractTold:
     opened_leaf: str = ""
     results: tuple[tuple[str, ContractResult], ...] = ()
     """leaf of the entry, and what it says"""
+    unread: tuple[UnreadTold, ...] = ()
     convicted: str = ""
     """why it is known to have told two histories; empty where it is not"""
 
@@ -140,7 +161,7 @@ def _times(heads: Iterable[HeadTold]) -> HeadTimes:
 
 def contract_told(
     origin: str,
-    entries: Sequence[Entry],
+    entries: Sequence[Entry | UnreadEntry],
     heads: Iterable[HeadTold],
     terms: AgreedTerms,
     *,
@@ -174,6 +195,7 @@ def contract_told(
         opened=found.opened,
         opened_leaf=found.opened_leaf,
         results=tuple(found.results),
+        unread=tuple(found.unread),
         convicted=convicted,
     )
 
@@ -191,11 +213,18 @@ class _Reader:
         self.opened: dict[int, SealedSums | None] | None = None
         self.opened_leaf = ""
         self.results: list[tuple[str, ContractResult]] = []
+        self.unread: list[UnreadTold] = []
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: Entry | UnreadEntry) -> None:
         """Go on by an entry that witnesses have seen."""
         if (at_s := self._times.at(entry.index)) is None:
             return
+        if isinstance(entry, Entry):
+            self._read(entry, at_s)
+        elif self.agreed_s is not None:
+            self.unread.append(UnreadTold(entry.leaf_hash, at_s))
+
+    def _read(self, entry: Entry, at_s: int) -> None:
         statement, said = entry.statement, entry.statement.predicate
         if isinstance(said, ProposedContract | AcceptedContract):
             if self.agreed_s is None and said.terms == self._terms:
@@ -214,9 +243,9 @@ class _Reader:
     def _say(self, entry: Entry, at_s: int) -> None:
         match entry.statement.predicate:
             case UpdateOffer(update=update):
-                terms = (*update.parent, update.term)
-                of_list = update.adapter, list_digest(terms), update.genesis, terms
-                self.offers.append(OfferTold(entry.leaf_hash, *of_list, at_s))
+                of_list = (*update.parent, update.term)
+                about = update.adapter, update.made.digest, update.genesis, of_list
+                self.offers.append(OfferTold(entry.leaf_hash, *about, at_s))
             case ContractLook() as look if look.contract == self._digest:
                 self.looks.append(LookTold(look, entry.leaf_hash, at_s))
             case ContractResult() as result if result.contract == self._digest:

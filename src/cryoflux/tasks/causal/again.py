@@ -24,6 +24,7 @@ from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import low_rank_update
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut, tokens_of
+from cryoflux.registry.parent_lists import no_lists, updates_of
 from cryoflux.registry.plain_adapter import adapter_settings
 from cryoflux.registry.plain_json import read_object
 from cryoflux.registry.plain_tokenizer import tokenizer_complaints
@@ -96,7 +97,7 @@ class CausalRecomputer:
     def compose(self, composed: Composition, models: Models, into: Path) -> Path:
         """Add a list of updates up, from its genesis on, with nothing that the run had in memory."""
         try:
-            for term in composed.terms:
+            for term in updates_of(composed.terms, models.list_of or no_lists):
                 adapter_settings(models.capsule(term.adapter), "CAUSAL_LM")
         except CryoFluxError as error:
             raise OpenQuestion(error.what.removesuffix(".")) from error

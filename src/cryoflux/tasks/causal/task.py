@@ -24,7 +24,7 @@ from cryoflux.receipts.per_token import TARGET_TOKENS
 from cryoflux.receipts.statement import Metric, Rule, Section
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.registry.cuts import tokens_of
-from cryoflux.registry.parent_lists import parent_lists
+from cryoflux.registry.parent_lists import lists_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
@@ -116,7 +116,7 @@ class CausalTask(Task):
 
         super().open(place, head)
         self._device = chosen_device(self._sourced.settings.model.device)
-        self._sums: HeadSums = HeadSums(self._genesis, place.state.capsule, parent_lists(place.state.path))
+        self._sums: HeadSums = HeadSums(self._genesis, place.state.capsule, *lists_of(place.state.path))
         self._tokenizer = open_tokenizer(head.folder, head.digest[:16])
         self._prices = CausalPrices(head.folder)
         self.recipes = as_carried_out(

@@ -17,6 +17,7 @@ from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import PROFILE
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
+from cryoflux.registry.parent_lists import no_lists, updates_of
 from cryoflux.registry.plain_adapter import adapter_settings
 from cryoflux.registry.plain_model import complaints_about
 from cryoflux.registry.shards import TensorFolder, read_tensors, write_model
@@ -116,7 +117,7 @@ class TorchRecomputer:
     def compose(self, composed: Composition, models: Models, into: Path) -> Path:
         """Add a list of updates up, from its genesis on, with nothing that the run had in memory."""
         _ask_about(models.base)
-        for term in composed.terms:
+        for term in updates_of(composed.terms, models.list_of or no_lists):
             _ask_about_adapter(models.capsule(term.adapter))
         return composed_again(composed, models, into)
 

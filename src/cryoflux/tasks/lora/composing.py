@@ -9,19 +9,19 @@ from __future__ import annotations
 
 __all__ = ["ComposedHeads", "ListedModels"]
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryoflux.digests import TensorEntry
 from cryoflux.registry.adapters import read_adapter
-from cryoflux.registry.compose import Adapter, LowRank, compose, rounded_sum, tensor_step
+from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, rounded_sum, tensor_step
 from cryoflux.registry.composition import Composition, Term, list_digest
 from cryoflux.registry.mixture import OfferedUpdate
-from cryoflux.registry.parent_lists import ListOf, adapter_place, parent_lists
+from cryoflux.registry.parent_lists import ListOf, adapter_place, parent_lists, updates_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.version import Version
 from cryoflux.tasks.interface import Workplace
@@ -29,6 +29,7 @@ from cryoflux.tasks.interface import Workplace
 if TYPE_CHECKING:
     import torch
 
+    from cryoflux.evaluation.scoring import EncoderScorer, TransformersScorer
     from cryoflux.registry.compose import F32, F64
     from cryoflux.tasks.lora.head import HeadModel
 
@@ -50,16 +51,27 @@ class ListedModels:
         self._genesis, self._capsule, self._list_of = genesis, capsule, list_of
         self._adapters: dict[str, Adapter] = {}
         self._steps: dict[tuple[str, str, str], F64] = {}
-        """(adapter, list of its parent, tensor) → what it adds in full"""
+        """(adapter, list of its parent, tensor) → what it adds in full; (list, list, tensor) → its sum"""
+        self._touched: dict[str, frozenset[str]] = {}
+        """folded list → tensors that it touches"""
         self._held = 0
 
     def names(self, composed: Composition) -> set[str]:
         """Tensors that a list touches.
 
         Raises:
-            ModelError: an update cannot be read.
+            ModelError: an update cannot be read, or a list that was folded is not here.
         """
-        return {name for term in composed.terms for name in self._adapter(term.adapter).names}
+        return {name for term in composed.terms for name in self._names_of(term)}
+
+    def _names_of(self, term: Term) -> Collection[str]:
+        if not term.is_list:
+            return self._adapter(term.adapter).names
+        if term.parent not in self._touched:
+            updates = updates_of((term,), self._list_of)
+            names = (self._adapter(one.adapter).names for one in updates)
+            self._touched[term.parent] = frozenset(chain.from_iterable(names))
+        return self._touched[term.parent]
 
     def tensors(self, composed: Composition, names: set[str]) -> dict[str, F32]:
         """Some tensors of what a list makes.
@@ -88,28 +100,36 @@ class ListedModels:
 
     def _tensor(self, composed: Composition, name: str) -> F32:
         start: F32 = self._genesis[name]
-        steps = list(self._added(composed.terms, name, start.shape))
-        if not steps:
+        terms = [term for term in composed.terms if name in self._names_of(term)]
+        if not terms:
             return start
         total = start.astype(np.float64)
-        for weight, step in steps:
+        if (first := composed.terms[0]) == terms[0] and first.is_list and first.weight == "1":
+            total, terms = self._sum_of(first.parent, name), terms[1:]  # gone on from, as in `compose`
+        for term in terms:
+            step, weight = self._step(term, name, start), float(term.weight)
             total = total + (step * weight if weight != 1 else step)
         return rounded_sum(total, name)
 
-    def _added(
-        self, terms: tuple[Term, ...], name: str, shape: tuple[int, ...]
-    ) -> Iterator[tuple[float, F64]]:
-        for term in terms:
-            update = self._adapter(term.adapter)
-            if name in update.low_rank or name in update.whole:
-                yield float(term.weight), self._step(update, term, name, shape)
-
-    def _step(self, update: Adapter, term: Term, name: str, shape: tuple[int, ...]) -> F64:
+    def _step(self, term: Term, name: str, start: F32) -> F64:
+        """What a term adds in full to a tensor that it touches."""
+        if term.is_list:
+            return self._sum_of(term.parent, name) - start.astype(np.float64)
+        update = self._adapter(term.adapter)
         # A product is a difference by itself, whatever it was trained on.
         key = term.adapter, term.parent if name in update.whole else "", name
+        return self._kept(
+            key, lambda: tensor_step(update, name, start.shape, lambda one: self._parent(term.parent, one))
+        )
+
+    def _sum_of(self, digest: str, name: str) -> F64:
+        """The sum that a folded list makes of a tensor."""
+        return self._kept((digest, digest, name), lambda: self._sums(digest, name).unrounded(name))
+
+    def _kept(self, key: tuple[str, str, str], make: Callable[[], F64]) -> F64:
         found = self._steps.pop(key, None)
         if found is None:
-            found = tensor_step(update, name, shape, lambda one: self._parent(term.parent, one))
+            found = make()
             self._held += found.nbytes
         self._steps[key] = found  # the newest last
         while self._held > _MOST_BYTES and len(self._steps) > 1:
@@ -118,12 +138,16 @@ class ListedModels:
 
     def _parent(self, digest: str, name: str) -> F32:
         """A tensor of the version that an update was trained on."""
+        return self._sums(digest, name).value(name)
+
+    def _sums(self, digest: str, name: str) -> WeightSums:
+        """What a list makes, as far as one tensor goes."""
 
         def alone(adapter: str) -> Adapter:
             return self._adapter(adapter).alone(name)
 
         genesis = Composition(genesis="0" * 64, terms=self._list_of(digest))
-        return compose(genesis, self._genesis, alone, self._list_of).value(name)
+        return compose(genesis, self._genesis, alone, self._list_of)
 
     def _adapter(self, digest: str) -> Adapter:
         if digest not in self._adapters:
@@ -155,19 +179,13 @@ class ComposedHeads:
         self, composed: Composition, part: str, indices: Sequence[int], between: Callable[[int], None]
     ) -> Sequence[int]:
         """Losses of some examples with what a list makes, nano-nats."""
-        with self._in_memory(composed) as (version, changed):
-            scorer = self._model.scorer(part, version, changed)
-            found = scorer.score(indices, between)[0]
-            self._model.forget(version, part)
-        return found
+        with self._scorer(composed, part) as scorer:
+            return scorer.score(indices, between)[0]
 
     def logits(self, composed: Composition, part: str, indices: Sequence[int]) -> Any:
         """Logits of some examples with what a list makes: float64, (examples, classes)."""
-        with self._in_memory(composed) as (version, changed):
-            scorer = self._model.scorer(part, version, changed)
-            found = scorer.logits(indices)
-            self._model.forget(version, part)
-        return found
+        with self._scorer(composed, part) as scorer:
+            return scorer.logits(indices)
 
     def moves(self, update: OfferedUpdate) -> tuple[Mapping[str, LowRank], dict[str, F64]]:
         """What an update adds: products by tensor, and differences of what was trained in full."""
@@ -178,24 +196,17 @@ class ComposedHeads:
         return self._place.versions.derive(self._model.version, self._changed(composed))
 
     @contextmanager
-    def _in_memory(self, composed: Composition) -> Iterator[tuple[Version, dict[str, torch.Tensor]]]:
-        """A list's model beside the head: a draft on the disk where only transformers can compute it."""
+    def _scorer(self, composed: Composition, part: str) -> Iterator[EncoderScorer | TransformersScorer]:
+        """What scores a set with what a list makes: a draft where only transformers can compute it."""
         changed = self._changed(composed)
-        if self._model.layout is None:
-            draft = self._place.versions.derive(self._model.version, changed)
-            try:
-                yield draft, changed
-            finally:
-                self._place.versions.discard(draft)
+        if self._model.layout is not None:
+            yield self._model.scorer_beside(part, changed)
             return
-        head = self._model.version
-        entries = tuple(
-            TensorEntry(one.name, one.dtype, one.shape, f"{composed.digest}/{one.name}")
-            if one.name in changed
-            else one
-            for one in head.entries
-        )
-        yield Version(head.folder, f"list-{composed.digest}", "", entries), changed
+        draft = self._place.versions.derive(self._model.version, changed)
+        try:
+            yield self._model.scorer(part, draft)
+        finally:
+            self._place.versions.discard(draft)
 
     def _changed(self, composed: Composition) -> dict[str, torch.Tensor]:
         """The tensors in which what a list makes may differ from the head."""

@@ -34,6 +34,8 @@ from cryoflux.tasks.lora.recipe import Recipe
 from cryoflux.tasks.lora.weighing import class_weights
 from cryoflux.tasks.pool import Pool
 
+_BESIDE = 64
+"""texts at once where only the uppermost layers are computed: each layer's weights are read once for them"""
 _STEP_GFLOP = 0.4
 """what a training step costs beside its products, as if it were products"""
 
@@ -69,6 +71,8 @@ class HeadModel:
         """digest of a version that a chain began with → its encoder for training"""
         self._screened: tuple[str, LossesAndHits] | None = None
         """digest of the head, and its losses on the screening examples"""
+        self._kept_below: dict[tuple[str, str, int], Activations] = {}
+        """(digest of the head, set, depth) → what its first layers make of the set"""
         layers = self.layout.layers if self.layout else 0
         depths = {layers - min(recipe.layers, layers) for recipe in recipes.values()}
         self._depths = tuple(sorted({*depths, max(0, layers - 1)} - {0}))
@@ -230,6 +234,32 @@ class HeadModel:
         activations = self._activations(encoder, version, part)
         # an attempt goes on with a candidate; of the audit set nothing is needed ahead
         return EncoderScorer(encoder, activations, labels, ahead=part != "audit")
+
+    def scorer_beside(self, part: str, changed: Mapping[str, torch.Tensor]) -> EncoderScorer:
+        """What scores a set with the head but for some tensors, and keeps nothing of it.
+
+        What the layers below the changed ones make of the set is the head's, computed once.
+
+        Raises:
+            RuntimeError: the layout is not known.
+        """
+        if self.layout is None:
+            raise RuntimeError("the layout of this model is not known")
+        encoder = self._encoder(self.layout, Backend.F64).updated(changed)
+        below = self._below(part, self.layout.lowest(changed), encoder)
+        return EncoderScorer(encoder, below, self.examples(part)[2], batch_size=_BESIDE)
+
+    def _below(self, part: str, depth: int, encoder: Encoder) -> Activations:
+        """What the head's first layers make of a set."""
+        if not depth:
+            return Activations(encoder, (), self._sets(part), 0)  # embeddings may be others
+        key = self.version.digest, part, depth
+        if key not in self._kept_below:
+            entries = self.version.entries
+            self._kept_below = {k: v for k, v in self._kept_below.items() if k[0] == self.version.digest}
+            head = self._encoder(encoder.layout, Backend.F64)
+            self._kept_below[key] = Activations(head, entries, self._sets(part), depth)
+        return self._kept_below[key]
 
     def scorer_of(self, version: Version, part: str) -> Scorer:
         """What scores a set with any kept version."""

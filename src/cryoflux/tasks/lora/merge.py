@@ -11,7 +11,7 @@ from __future__ import annotations
 
 __all__ = ["HeadSums", "beyond_rounding", "merged_tensors", "room_complaint"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,8 @@ import numpy as np
 from cryoflux.errors import CryoFluxError
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import Adapter, LowRank, WeightSums, compose, low_rank_update
-from cryoflux.registry.composition import Composition, cannot_compose
-from cryoflux.registry.parent_lists import ListOf
+from cryoflux.registry.composition import Composition, Term, cannot_compose
+from cryoflux.registry.parent_lists import ListOf, no_lists, updates_of
 
 if TYPE_CHECKING:
     from cryoflux.registry.compose import F64
@@ -42,7 +42,8 @@ class HeadSums:
     Args:
         genesis: tensors of a version by its digest.
         capsule: folder of an adapter by the digest of its file.
-        list_of: a list that is no beginning of the head's own; none where there are no others.
+        list_of: a list that is no beginning of the head's own, or was folded; none where there are no others.
+        keep: keeps a list that is folded.
     """
 
     def __init__(
@@ -50,8 +51,9 @@ class HeadSums:
         genesis: Callable[[str], Mapping[str, Any]],
         capsule: Callable[[str], Path],
         list_of: ListOf | None = None,
+        keep: Callable[[Sequence[Sequence[Term]]], None] = lambda _lists: None,
     ) -> None:
-        self._genesis, self._capsule, self._list_of = genesis, capsule, list_of
+        self._genesis, self._capsule, self._list_of, self._keep = genesis, capsule, list_of, keep
         self._held: dict[Composition, WeightSums] = {}
         """of the head: eight bytes a weight that changed, so of one version at a time"""
         self._last: tuple[Composition, Composition, Adapter] | None = None
@@ -75,18 +77,25 @@ class HeadSums:
         return self._held[composed]
 
     def following(self, head: Composition, version: str, adapter: str) -> Composition:
-        """What an update of the head makes; a new list where the head cannot be composed here any more.
+        """What an update of the head makes.
+
+        A list over the head as a new genesis where it cannot be composed here any more, or where as much as
+        may hang below a list hangs below its own.
 
         Args:
             head: what the update was trained on.
             version: digest of the same.
             adapter: SHA-256 of the update's file.
         """
+        made = head.adopting(adapter)
         try:
             self.of(head)
+            if head.is_full:
+                self._keep([head.terms])
+            updates_of(made.terms, self._list_of or no_lists)
         except (CryoFluxError, OSError):  # of older versions nobody has to keep the files
             return Composition.rebased(version, adapter)
-        return head.followed_by(version, adapter)
+        return made
 
     def candidate(
         self,

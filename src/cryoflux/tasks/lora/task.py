@@ -28,7 +28,7 @@ from cryoflux.receipts.profiles import F32, profile_for
 from cryoflux.receipts.statement import Section
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.registry.cuts import Cut, tokens_of
-from cryoflux.registry.parent_lists import parent_lists
+from cryoflux.registry.parent_lists import lists_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
@@ -141,7 +141,7 @@ class LoraTask(Task):
         from cryoflux.tasks.lora.merge import HeadSums
 
         super().open(place, head)
-        self._sums = HeadSums(self._genesis, place.state.capsule, parent_lists(place.state.path))
+        self._sums = HeadSums(self._genesis, place.state.capsule, *lists_of(place.state.path))
         config = json.loads(read_regular(head.folder / "config.json", MOST_DOCUMENT_BYTES))
         check_tokens(config, tokens_of(self.cut))
         known = read_layout(head.folder) is not None  # by the first count: arms are the same for good

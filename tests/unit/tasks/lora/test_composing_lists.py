@@ -16,12 +16,13 @@ from cryoflux.digests import file_digest
 from cryoflux.errors import ModelError
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
-from cryoflux.registry.composition import Composition, Term, list_digest
+from cryoflux.registry.composition import MOST_TERMS, Composition, Term, folded, list_digest
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
-from cryoflux.registry.parent_lists import keep_lists, parent_lists
+from cryoflux.registry.parent_lists import keep_lists, lists_of, parent_lists
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.lora import composing
 from cryoflux.tasks.lora.composing import ListedModels
+from cryoflux.tasks.lora.merge import HeadSums
 
 GENESIS = "ab" * 32
 RNG = np.random.default_rng(3)
@@ -76,7 +77,7 @@ def lists_in(state: Path) -> ListedModels:
 STEPS = st.lists(
     st.tuples(
         st.integers(0, 3),
-        st.sampled_from([StepKind.ADD, StepKind.MIX, StepKind.REWEIGHT]),
+        st.sampled_from([StepKind.ADD, StepKind.MIX, StepKind.REWEIGHT, None]),
         st.sampled_from(["1", "1/2", "1/3", "5/4"]),
     ),
     min_size=1,
@@ -86,11 +87,16 @@ STEPS = st.lists(
 
 @given(steps=STEPS)
 def test_every_list_is_the_same_to_the_last_bit(
-    place: tuple[Path, list[OfferedUpdate]], steps: list[tuple[int, StepKind, str]]
+    place: tuple[Path, list[OfferedUpdate]], steps: list[tuple[int, StepKind | None, str]]
 ) -> None:
+    """Lists that steps make, some of them folded on the way."""
     state, updates = place
     composed = Composition(genesis=GENESIS)
     for number, kind, amount in steps:
+        if kind is None:
+            keep_lists(state, [composed.terms])
+            composed = Composition(genesis=GENESIS, terms=folded(composed.terms))
+            continue
         if kind is StepKind.REWEIGHT and all(t.adapter != updates[number].adapter for t in composed.terms):
             continue
         update = OfferedUpdate(adapter=updates[number].adapter, genesis=GENESIS)
@@ -104,6 +110,29 @@ def test_every_list_is_the_same_to_the_last_bit(
     assert {name: value.tobytes() for name, value in found.items()} == {
         name: due.value(name).tobytes() for name in TENSORS
     }
+
+
+def test_a_run_goes_on_from_a_full_list_as_whoever_adds_it_up_anew(tmp_path: Path) -> None:
+    """In memory an update is added; on the disk the list before it is one term, and kept."""
+    list_of, keep = lists_of(tmp_path)
+    sums = HeadSums(lambda _: TENSORS, tmp_path.joinpath, list_of, keep)
+    composed, head = Composition(genesis=GENESIS), "f" * 64
+    for number in range(MOST_TERMS + 2):
+        adapter = _write(tmp_path, number)
+        after_it = sums.following(composed, head, adapter)
+        assert after_it == composed.adopting(adapter)
+        sums.candidate(composed, after_it, tmp_path / adapter)
+        composed = after_it
+    assert [term.is_list for term in composed.terms] == [True, False, False]
+    in_memory = sums.of(composed).rounded()
+    anew = HeadSums(lambda _: TENSORS, tmp_path.joinpath, list_of, keep).of(composed).rounded()
+    assert {name: value.tobytes() for name, value in anew.items()} == {
+        name: value.tobytes() for name, value in in_memory.items()
+    }
+    (kept,) = (tmp_path / "network" / "lists").iterdir()
+    kept.unlink()
+    gone = HeadSums(lambda _: TENSORS, tmp_path.joinpath, *lists_of(tmp_path))
+    assert gone.following(composed, head, adapter).genesis == head, "without it the head is the next genesis"
 
 
 def test_what_is_let_go_of_is_made_again(

@@ -1,0 +1,106 @@
+"""Whom a node knows and which strangers it has drawn, in words and for a program."""
+
+from __future__ import annotations
+
+__all__ = ["peer_lines", "peers_document"]
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.node_file import hints_in
+from cryoflux.network.peer_record import PeerRecord
+from cryoflux.network.peers import Peers
+from cryoflux.network.strangers import DrawnStranger, Lottery
+from cryoflux.report.layout import counted
+
+
+def peers_document(folder: NetworkFolder, peers: Peers) -> dict[str, Any]:
+    """What ``node peers --json`` prints."""
+    lottery = Lottery(folder.path, peers)
+    rows = []
+    for node in peers.nodes:
+        record = PeerRecord.of(folder.path, node.key)
+        row = {
+            "name": node.name,
+            "origin": node.origin,
+            "key": str(node.key),
+            "url": node.url,
+            "verifier": node.origin in peers.verifier_origins,
+            "entries": record.mirror.size,
+            "convicted": bool(record.mirror.evidence),
+            "hints": [{"origin": key.name, "url": url} for key, url in _unnamed(record, peers)],
+        }
+        rows.append(row)
+    draw = lottery.draw
+    strangers = [(False, one) for one in draw.drawn] + [(True, one) for one in draw.confirmed]
+    return {
+        "peers": rows,
+        "verifiers": sorted(peers.verifier_origins),
+        "needed": peers.policy.describe(),
+        "strangers_let_in": peers.strangers,
+        "strangers_heard_of": draw.heard,
+        "drawn_at": _time(draw.drawn_s) if draw.drawn_s else None,
+        "seed": draw.seed if draw.drawn_s else None,
+        "strangers": [_stranger(one, confirmed=confirmed) for confirmed, one in strangers],
+    }
+
+
+def _stranger(one: DrawnStranger, *, confirmed: bool) -> dict[str, Any]:
+    return {
+        "origin": one.origin,
+        "key": one.key,
+        "url": one.url,
+        "named_by": one.named_by,
+        "drawn_at": _time(one.drawn_s),
+        "outcome": one.outcome or None,
+        "why": one.why,
+        "offers": one.offers,
+        "fetched": one.fetched,
+        "received_bytes": one.received,
+        "confirmed": confirmed,
+    }
+
+
+def peer_lines(folder: NetworkFolder, peers: Peers) -> Iterator[str]:
+    """What ``node peers`` prints."""
+    yield f"quorum of witnesses: {peers.policy.describe()}"
+    for node in peers.nodes:
+        record = PeerRecord.of(folder.path, node.key)
+        is_verifier = ", verifier" if node.origin in peers.verifier_origins else ""
+        void = ", has told two histories" if record.mirror.evidence else ""
+        entries = counted(record.mirror.size, "entry", "entries")
+        yield f"{node.name}  {node.origin}  {node.url}  {entries} here{is_verifier}{void}"
+        for key, url in _unnamed(record, peers):
+            yield f"  names {key.name} at {url}"
+    if not peers.nodes:
+        yield f"{folder.known_peers} names no node: cryoflux node peers add NAME VKEY URL"
+    yield from _lottery_lines(Lottery(folder.path, peers), peers)
+
+
+def _lottery_lines(lottery: Lottery, peers: Peers) -> Iterator[str]:
+    draw = lottery.draw
+    if not peers.strangers:
+        yield "strangers: nobody is asked that is not named here; the line 'strangers 1%' draws some of them"
+        return
+    if not draw.drawn_s:
+        yield "strangers: by lottery, at most 1 % of the joules; the next pull draws"
+        return
+    heard = counted(draw.heard, "stranger", "strangers")
+    yield f"strangers: {heard} heard of, {len(draw.drawn)} drawn {_time(draw.drawn_s)} by seed {draw.seed}"
+    names = {node.origin: node.name for node in lottery.nodes}
+    for one in (*draw.confirmed, *draw.drawn):
+        came = one.outcome or "not pulled yet"
+        offers = f", {counted(one.offers, 'offer', 'offers')}, {one.fetched} fetched" if one.offers else ""
+        yield f"  {names.get(one.origin, one.short)}  {one.origin}  {one.url}  {came}{offers}"
+
+
+def _unnamed(record: PeerRecord, peers: Peers) -> list[tuple[Any, str]]:
+    """Whom a peer names and the reader does not."""
+    known = {node.origin for node in peers.nodes}
+    return [(key, url) for key, url in hints_in(record.node) if key.name not in known]
+
+
+def _time(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,97 @@
+"""What becomes of each candidate of a round, and why, in the words of its record."""
+
+from __future__ import annotations
+
+__all__ = ["Admission", "barred", "copy_of", "members_of", "unreached"]
+
+from collections.abc import Callable, Sequence
+
+from cryoflux.network.head_times import CONTESTED_S
+from cryoflux.network.proposing import FoundSteps
+from cryoflux.network.round_parts import Considered, OfferHere, beyond_composing, refused
+from cryoflux.receipts.network_parts import Member, MemberVerdict
+from cryoflux.registry.composition import Composition
+from cryoflux.registry.mixture import OfferedUpdate, StepKind
+from cryoflux.registry.parent_lists import ListOf
+
+Admission = Callable[[OfferHere], tuple[MemberVerdict, str] | None]
+"""why an offer may not be composed; none where it may"""
+
+
+def barred(
+    offer: OfferHere, head: Composition, admit: Admission, list_of: ListOf
+) -> tuple[MemberVerdict, str] | None:
+    """Why an offer may not be composed with a head, its bytes being looked at last; none where it may.
+
+    Args:
+        offer: it.
+        head: what the head is composed of.
+        admit: looks at the bytes.
+        list_of: a list by its digest.
+    """
+    if offer.absent:
+        return MemberVerdict.UNAVAILABLE, offer.absent
+    if offer.update.genesis != head.genesis:
+        ours, theirs = head.genesis[:12], offer.update.genesis[:12]
+        return MemberVerdict.STALE, f"it is over the genesis {theirs}…, and the head is over {ours}…"
+    if why := beyond_composing(head, offer.update, list_of):
+        return MemberVerdict.STALE, why
+    return admit(offer)
+
+
+def copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:
+    """Of what an offer is a copy, in words.
+
+    Args:
+        copy: the offer.
+        original: what it is a copy of, where that is a candidate too.
+        of: the adapter of that.
+    """
+    if original is None:
+        return f"a copy of {of[:16]}…, which is in our head or was offered before"
+    later_s = copy.committed_s - original.committed_s
+    contested = ", contested" if later_s < CONTESTED_S else ""
+    return f"a copy of {original.name or of[:16] + '…'}, committed {later_s:,} s after it{contested}"
+
+
+def unreached(offer: OfferHere) -> Member:
+    """A candidate that the search did not get to."""
+    return refused(offer.update.adapter, MemberVerdict.UNREACHED)
+
+
+def members_of(
+    offers: Sequence[OfferHere],
+    considered: Considered,
+    left: Sequence[OfferedUpdate],
+    found: FoundSteps,
+    *,
+    safe: bool,
+) -> tuple[Member, ...]:
+    """What became of each candidate, if the look keeps what was composed.
+
+    Args:
+        offers: the candidates.
+        considered: what was said of them before the search.
+        left: those that it had.
+        found: what it came to.
+        safe: whether no guard set speaks against that.
+    """
+    taken = {step.update.adapter for step in found.steps if step.kind is not StepKind.REWEIGHT}
+    helped = {update.adapter: one for update, one in zip(left, found.helped, strict=True)}
+    composed = MemberVerdict.ADOPTED
+    if not safe:  # of several nobody knows whose it is
+        composed = MemberVerdict.UNSAFE if len(taken) == 1 else MemberVerdict.NOT_CHOSEN
+    by_help = {
+        None: MemberVerdict.UNREACHED,
+        False: MemberVerdict.SCREENED,
+        True: MemberVerdict.NOT_CHOSEN,
+    }
+    members = []
+    for offer in offers:
+        adapter = offer.update.adapter
+        if (known := considered.refused.get(adapter)) is not None:
+            members.append(known)
+        else:
+            verdict = composed if adapter in taken else by_help[helped[adapter]]
+            members.append(refused(adapter, verdict))
+    return tuple(members)

@@ -1,0 +1,68 @@
+"""How far away an address is: a hint leads to no place that is nearer to us than whoever gave it.
+
+Whoever names an address makes us ask it. So nobody out there can make us ask what listens on this machine, or
+in the network that it is in, while nodes that are there themselves can name each other.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Reach", "address_within", "reach_of"]
+
+import ipaddress
+import socket
+from enum import IntEnum
+
+
+class Reach(IntEnum):
+    """Where an address is; what is farther away is smaller."""
+
+    PUBLIC = 0
+    NEARBY = 1
+    """a private network, or a link"""
+    HERE = 2
+    """this machine"""
+
+
+def reach_of(host: str) -> Reach:
+    """Where a host is, by what the reader wrote of it: a name is out there, wherever it may lead by now.
+
+    Args:
+        host: a name, or an address.
+    """
+    try:
+        return _reach(host)
+    except ValueError:
+        return Reach.HERE if host == "localhost" else Reach.PUBLIC
+
+
+def address_within(host: str, port: int, most: Reach) -> str:
+    """An address of a host, to connect to.
+
+    Args:
+        host: a name, or an address.
+        port: of it.
+        most: the nearest that it may be.
+
+    Raises:
+        OSError: it has none; or one of them is nearer.
+    """
+    addresses = _addresses(host, port)
+    if max(map(_reach, addresses)) > most:
+        raise PermissionError(f"{host} is nearer to us than the node that named it")
+    return addresses[0]
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    if not found:
+        raise OSError(f"{host} has no address")
+    return [str(place[0]) for *_, place in found]
+
+
+def _reach(address: str) -> Reach:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found.sixtofour or found
+    if found.is_loopback or found.is_unspecified:
+        return Reach.HERE
+    return Reach.PUBLIC if found.is_global and not found.is_multicast else Reach.NEARBY

@@ -1,0 +1,57 @@
+"""On which updates another one rests: those of the list that it was trained on, and of theirs.
+
+An update acts as a difference from the version that it was trained on. So one that was trained on top of a
+poisoned one brings no poison by that; but it was made beside it, and whoever takes the version that it was
+trained on, as a mix does, takes the poison along.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ALONE", "Ancestry", "ancestry_of"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryoflux.errors import ModelError
+from cryoflux.registry.composition import Term
+from cryoflux.registry.parent_lists import ListOf
+
+_MOST_LISTS = 4_096
+"""that are looked up for one update: who offers names others' lists as it likes"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestry:
+    """The updates that one rests on, as far as their lists are here."""
+
+    adapters: frozenset[str] = frozenset()
+    whole: bool = True
+    """whether every list was here"""
+
+
+ALONE = Ancestry()
+"""of an update that was trained on the genesis"""
+
+
+def ancestry_of(parent: Sequence[Term], list_of: ListOf) -> Ancestry:
+    """On what an update rests.
+
+    Args:
+        parent: the list of the version that it was trained on.
+        list_of: a list by its digest.
+    """
+    adapters, seen, whole, left = set[str](), set[str](), True, [*parent]
+    while left:
+        term = left.pop()
+        if not term.is_list:
+            adapters.add(term.adapter)
+        if term.parent in seen:
+            continue
+        if len(seen) >= _MOST_LISTS:
+            return Ancestry(frozenset(adapters), whole=False)
+        seen.add(term.parent)
+        try:
+            left += list_of(term.parent)
+        except ModelError:
+            whole = False
+    return Ancestry(frozenset(adapters), whole)
