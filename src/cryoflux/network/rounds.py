@@ -25,6 +25,7 @@ from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices
 from cryoflux.network.proposing import search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
+    RoundEnd,
     RoundRecord,
     announce,
     record_round,
@@ -108,22 +109,30 @@ def run_round(
     try:
         considered = trying.consider(offers, walls)  # 3 admission and copies
         screened = trying.search(offers, considered)  # 4 compose, and guards
-        end = unshown_end(screened)
-        if screened.worth_a_look:
-            reading = trying.look(screened)  # 5
-            shown = keep_look(place, reading, screened, announced.leaf_hash, started_at)  # 6
-            keep = partial(context.versions.keep, reading.draft)
-            end = shown_end(shown, *announced.bar, opened.task.metric.unit, keep)  # 7
-            if end.result is None:
-                context.versions.discard(reading.draft)
-            else:
-                keep_losses(context, looking, reading.draft, reading.new)
+        end = _looked(trying, place, screened, announced, started_at)  # 5 to 7
     except AttemptStopped as stopped:
         context.versions.discard_drafts()
         end = stopped_end(stopped)
     record = record_round(context, opened, announced, reservation, started_at, end)  # 8, 9
     names = {offer.update.adapter: offer.name for offer in offers if offer.name}
     return replace(record, names=names, why=considered.why)
+
+
+def _looked(
+    trying: _Round, place: NodePlace, screened: Screened, announced: AnnouncedRound, started_at: str
+) -> RoundEnd:
+    """How a round ends that was searched: by its look, where something is worth one."""
+    if not screened.worth_a_look:
+        return unshown_end(screened)
+    versions, unit = trying.context.versions, trying.opened.task.metric.unit
+    reading = trying.look(screened)  # 5
+    shown = keep_look(place, reading, screened, announced.leaf_hash, started_at)  # 6
+    end = shown_end(shown, *announced.bar, unit, partial(versions.keep, reading.draft))  # 7
+    if end.result is None:
+        versions.discard(reading.draft)
+    else:
+        keep_losses(trying.context, trying.looking, reading.draft, reading.new)
+    return end
 
 
 def keep_look(
