@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=5867e50631cb08296fb7432dec20646f122d609122921c94eafea9d9a9c90a38
+schema_digest=b6eb579349dfc496ac838152ab32c40373ba594395d500a2d9a8c37c7d6640f0
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
