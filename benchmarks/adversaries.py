@@ -34,8 +34,8 @@ from strategies.measuring import (
 )
 from strategies.registry import STRATEGIES, Entry
 
-_ATTEMPT_CPU_S = 9.15
-"""of the embedded model, measured (docs/reference/benchmarks.md)"""
+_ATTEMPT_CPU_S = 8.47
+"""of the embedded model, in the same run as a loss of a round (docs/reference/benchmarks.md)"""
 _MODELS = "[models](#models)"
 """layer S3, whose counts its own tables have"""
 

@@ -79,7 +79,7 @@ class FoundSteps:
     read: int
     """losses that were computed"""
     helped: tuple[bool | None, ...]
-    """of each offer, whether a proposal of it ever showed a gain; none where the search did not reach it"""
+    """of each offer, whether a proposal of it ever showed enough; none where the search did not reach it"""
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class _Search:
     tried: int = 0
     read: int = 0
     helped: dict[int, bool] = field(default_factory=dict)
-    """number of an offer → whether it ever showed a gain"""
+    """number of an offer → whether it ever showed enough"""
 
     def of(self, composed: Composition, count: int) -> list[int]:
         """Losses of the first so many examples; those that are known are not computed again."""
@@ -143,6 +143,7 @@ class _Search:
     def try_few(self, head: Composition, one: _Waiting) -> None:
         """Let an update show on few examples what it adds to a head."""
         one.shown, one.step = -math.inf, None
+        self.helped.setdefault(one.number, False)
         for ladder in one.ladders:
             least = -math.inf
             for step in ladder:
@@ -153,15 +154,16 @@ class _Search:
                 if shown is None or shown.delta <= 0 or (gain := _sure_gain(shown, _COMPARED)) <= least:
                     break
                 least = gain
+                self.helped[one.number] |= _sure_gain(shown, _HELPFUL) > 0
                 if gain > one.shown:
                     one.shown, one.step = gain, step
-        self.helped[one.number] = self.helped.get(one.number, False) or one.step is not None
 
-    def lasts(self, head: Composition, step: ListStep) -> bool:
-        """Whether a step shows enough on more and more examples, all of them at last."""
+    def lasts(self, head: Composition, number: int, step: ListStep) -> bool:
+        """Whether a step of an update shows enough on more and more examples, all of them at last."""
         count = min(FEW, self.count)
         while (shown := self.shown(head, step, count)) is not None and shown.delta > 0:
             if _sure_gain(shown, _HELPFUL) > 0:
+                self.helped[number] = True
                 return True
             if count == self.count:
                 break
@@ -231,7 +233,7 @@ def _best(search: _Search, head: Composition, waiting: list[_Waiting]) -> ListSt
                 continue
         if first.step is None:
             break
-        if search.lasts(head, first.step):
+        if search.lasts(head, first.number, first.step):
             waiting.remove(first)
             return first.step
         first.shown, first.step = -math.inf, None
