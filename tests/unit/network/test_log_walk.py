@@ -54,7 +54,7 @@ def test_all_that_a_node_says_comes_to_the_same_in_any_parts(parts: Sequence[int
     assert list(kept.members.values()) == [MemberVerdict.ADOPTED, MemberVerdict.SCREENED]
     assert set(kept.origins.values()) == {"log.example/2"}
     (node,) = facts.nodes.values()
-    assert (node.certified.levels, node.certified.withdrawn) == ({}, 1), "it was recalled"
+    assert (node.certified.levels, node.certified.withdrawn) == ([], 1), "it was recalled"
     (offer,) = facts.offers
     assert log.entries[offer.receipt_index].leaf_hash == offer.receipt_leaf
     assert log.entries[offer.index].leaf_hash == offer.leaf
