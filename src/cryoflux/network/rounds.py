@@ -19,7 +19,7 @@ from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
 from cryoflux.network.guarding import spoiling_step
 from cryoflux.network.looking import GuestReading, Looking, keep_losses, look_at_guest, seal_look
-from cryoflux.network.membership import Admission, barred, copy_of, members_of, unreached
+from cryoflux.network.membership import Admission, barred, bringing_back, copy_of, members_of, unreached
 from cryoflux.network.node_place import NodePlace
 from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices
 from cryoflux.network.proposing import search_round
@@ -188,6 +188,10 @@ class _Round:
     refused: frozenset[str] = frozenset()
     """lists that the guest holdout has refused already"""
 
+    @property
+    def _recalled(self) -> set[str]:
+        return self.context.memory.nodes[self.opened.task.name].recalled
+
     def spent_uj(self) -> int:
         """What it has cost so far, µJ."""
         return self.context.agent.spent(self.reservation.id).uj
@@ -312,8 +316,16 @@ class _Round:
         def taken(composed: Composition) -> None:
             keep_lists(self.context.state.path, [composed.terms])
 
-        goes_on, count, refused = self.affords_search, len(texts.indices), self.refused
-        found = search_round(head, left, losses, count, goes_on=goes_on, taken=taken, refused=refused)
+        found = search_round(
+            head,
+            left,
+            losses,
+            len(texts.indices),
+            goes_on=self.affords_search,
+            taken=taken,
+            refused=self.refused,
+            unmixed=bringing_back(left, self._recalled, parent_lists(self.context.state.path)),
+        )
         guards = self._guards(found.composed) if found.steps else ()
         members = members_of(offers, considered, left, found, safe=all(guard.passed for guard in guards))
         return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
