@@ -25,6 +25,7 @@ from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices
 from cryoflux.network.proposing import search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
+    RoundEnd,
     RoundRecord,
     announce,
     record_round,
@@ -112,12 +113,7 @@ def run_round(
         if screened.worth_a_look:
             reading = trying.look(screened)  # 5
             shown = keep_look(place, reading, screened, announced.leaf_hash, started_at)  # 6
-            keep = partial(context.versions.keep, reading.draft)
-            end = shown_end(shown, *announced.bar, opened.task.metric.unit, keep)  # 7
-            if end.result is None:
-                context.versions.discard(reading.draft)
-            else:
-                keep_losses(context, looking, reading.draft, reading.new)
+            end = trying.ended(reading, shown, announced)  # 7
     except AttemptStopped as stopped:
         context.versions.discard_drafts()
         end = stopped_end(stopped)
@@ -336,3 +332,13 @@ class _Round:
         return look_at_guest(
             self.context, self.looking, draft, self.between("guest holdout", len(self.looking.guest.examples))
         )
+
+    def ended(self, reading: GuestReading, shown: ShownLook, announced: AnnouncedRound) -> RoundEnd:
+        """How a round ends by its look: what was composed is kept, or thrown away."""
+        versions, unit = self.context.versions, self.opened.task.metric.unit
+        end = shown_end(shown, *announced.bar, unit, partial(versions.keep, reading.draft))
+        if end.result is None:
+            versions.discard(reading.draft)
+        else:
+            keep_losses(self.context, self.looking, reading.draft, reading.new)
+        return end
