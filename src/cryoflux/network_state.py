@@ -226,8 +226,8 @@ class ContractTally(Struct):
     terms: AgreedTerms
     looks: list[ContractLook] = msgspec.field(default_factory=list)
     """in order, the first of each window: no other counts"""
-    results: dict[int, ContractResult] = msgspec.field(default_factory=dict)
-    """window → what it came to, by the newest entry"""
+    results: list[ContractResult] = msgspec.field(default_factory=list)
+    """of each window the newest: a list, because facts of logs are kept as JSON, whose keys are text"""
 
     @property
     def bases(self) -> frozenset[str]:
@@ -239,10 +239,14 @@ class ContractTally(Struct):
         last = (last_kept(self.looks[:end]) for end in range(len(self.looks) + 1))
         return frozenset(look.result if look is not None else self.terms.start for look in last)
 
+    def result(self, window: int) -> ContractResult | None:
+        """What a window came to, by the newest entry; none where no entry says so."""
+        return next((one for one in self.results if one.window == window), None)
+
     def take(self, said: ContractLook | ContractResult) -> None:
         """Go on by a look or a result; a second look at a window is none."""
         if isinstance(said, ContractResult):
-            self.results[said.window] = said
+            self.results = [*(one for one in self.results if one.window != said.window), said]
         elif all(one.window != said.window for one in self.looks):
             self.looks.append(said)
 

@@ -407,6 +407,18 @@ def test_a_peer_that_is_not_there_hinders_no_other(tmp_path: Path, north: TreeNo
     assert [one.origin for one in found_offers(tmp_path / "mine", peers)] == [north.origin]
 
 
+def test_what_is_damaged_here_of_one_peer_hinders_no_other(
+    tmp_path: Path, north: TreeNode, south: TreeNode
+) -> None:
+    first, peers = gathered(tmp_path / "mine", north, south)
+    mirror = PeerRecord.of(tmp_path / "mine", peers.nodes[0].key).mirror
+    (mirror.path / "checkpoint").write_bytes(b"rubbish")
+    damaged, other = gathered(tmp_path / "mine", north, south)[0].values()
+    assert (damaged.outcome, other.outcome) == (PullOutcome.NOT_SIGNED, PullOutcome.SAME)
+    assert "cannot be read" in damaged.why
+    assert (other.offers, other.fetched) == (first[other.name].offers, 1)
+
+
 def test_more_than_a_pull_may_bring_is_left_for_the_next(tmp_path: Path, north: TreeNode) -> None:
     network = tmp_path / "mine"
     found, _ = gathered(network, north, most_bytes=1000)

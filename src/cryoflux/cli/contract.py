@@ -195,9 +195,9 @@ def sign_result(
     with signing(state) as hand:
         apart = list(results_apart(verdict, told, hand.origin))
         refuse_stranger(hand, terms)
-        results = hand.memory.nodes[terms.task].contracts[terms.digest].results
+        tally = hand.memory.nodes[terms.task].contracts[terms.digest]
         for one in verdict.windows:
-            said = results.get(one.window)
+            said = tally.result(one.window)
             same = said is not None and said.clauses == tuple(each.result for each in one.clauses)
             if one.standing is not ContractStanding.PENDING and not same:
                 written.append((one, write_result(hand, terms, verdict, one)))

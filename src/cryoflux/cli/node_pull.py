@@ -154,13 +154,13 @@ def _peer_document(one: PeerGathered, evidence: Path | None) -> dict[str, Any]:
 
 
 def _lines(found: Gathered, folder: NetworkFolder) -> list[str]:
-    if not found.peers:
+    every = (*found.peers, *found.strangers)
+    if not every:
         return [f"{folder.known_peers} names no node: cryoflux node peers add NAME VKEY URL"]
     lines = []
     if found.witnesses:
         witnesses = counted(found.witnesses, "witness", "witnesses")
         lines.append(f"{witnesses} brought {counted(found.heads, 'head', 'heads')}")
-    every = (*found.peers, *found.strangers)
     width = max(len(one.name) for one in every)
     for one in every:
         lines.append(f"{one.name.ljust(width)}  {_said(one)}")

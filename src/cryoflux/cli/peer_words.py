@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["peer_lines", "peers_document"]
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from cryoflux.network.folder import NetworkFolder
@@ -13,6 +12,7 @@ from cryoflux.network.node_file import hints_in
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
 from cryoflux.network.strangers import DrawnStranger, Lottery
+from cryoflux.quantities import utc_label
 from cryoflux.report.layout import counted
 
 
@@ -41,7 +41,7 @@ def peers_document(folder: NetworkFolder, peers: Peers) -> dict[str, Any]:
         "needed": peers.policy.describe(),
         "strangers_let_in": peers.strangers,
         "strangers_heard_of": draw.heard,
-        "drawn_at": _time(draw.drawn_s) if draw.drawn_s else None,
+        "drawn_at": utc_label(draw.drawn_s) if draw.drawn_s else None,
         "seed": draw.seed if draw.drawn_s else None,
         "strangers": [_stranger(one, confirmed=confirmed) for confirmed, one in strangers],
     }
@@ -53,7 +53,7 @@ def _stranger(one: DrawnStranger, *, confirmed: bool) -> dict[str, Any]:
         "key": one.key,
         "url": one.url,
         "named_by": one.named_by,
-        "drawn_at": _time(one.drawn_s),
+        "drawn_at": utc_label(one.drawn_s),
         "outcome": one.outcome or None,
         "why": one.why,
         "offers": one.offers,
@@ -88,7 +88,8 @@ def _lottery_lines(lottery: Lottery, peers: Peers) -> Iterator[str]:
         yield "strangers: by lottery, at most 1 % of the joules; the next pull draws"
         return
     heard = counted(draw.heard, "stranger", "strangers")
-    yield f"strangers: {heard} heard of, {len(draw.drawn)} drawn {_time(draw.drawn_s)} by seed {draw.seed}"
+    drawn = f"{len(draw.drawn)} drawn {utc_label(draw.drawn_s)} by seed {draw.seed}"
+    yield f"strangers: {heard} heard of, {drawn}"
     names = {node.origin: node.name for node in lottery.nodes}
     for one in (*draw.confirmed, *draw.drawn):
         came = one.outcome or "not pulled yet"
@@ -100,7 +101,3 @@ def _unnamed(record: PeerRecord, peers: Peers) -> list[tuple[Any, str]]:
     """Whom a peer names and the reader does not."""
     known = {node.origin for node in peers.nodes}
     return [(key, url) for key, url in hints_in(record.node) if key.name not in known]
-
-
-def _time(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

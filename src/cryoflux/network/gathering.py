@@ -297,7 +297,12 @@ class _Gathering:
         """Fetch what a peer offers."""
         record, ration = self.record(node), self._rations[node.name]
         ration.give_time(_seconds(node))
-        facts, times = record.facts, record.times(self._peers.policy)
+        try:
+            facts, times = record.facts, record.times(self._peers.policy)
+        except StorageError:
+            raise
+        except (VerificationError, OSError):
+            return found  # what is here of it is damaged, as was said of its log
         found = replace(
             found, hints=len(hints_in(record.node)), witnessed=times.size, offers=len(facts.offers)
         )

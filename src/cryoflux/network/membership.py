@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["Admission", "barred", "copy_of", "members_of", "unreached"]
+__all__ = ["Admission", "barred", "beyond_composing", "bringing_back", "copy_of", "members_of", "unreached"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+from cryoflux.errors import ModelError
 from cryoflux.network.head_times import CONTESTED_S
 from cryoflux.network.proposing import FoundSteps
-from cryoflux.network.round_parts import Considered, OfferHere, beyond_composing, refused
+from cryoflux.network.round_parts import Considered, OfferHere, refused
 from cryoflux.receipts.network_parts import Member, MemberVerdict
-from cryoflux.registry.composition import Composition
+from cryoflux.registry.composition import Composition, Term
 from cryoflux.registry.mixture import OfferedUpdate, StepKind
-from cryoflux.registry.parent_lists import ListOf
+from cryoflux.registry.parent_lists import ListOf, updates_of
 
 Admission = Callable[[OfferHere], tuple[MemberVerdict, str] | None]
 """why an offer may not be composed; none where it may"""
@@ -37,6 +38,49 @@ def barred(
     if why := beyond_composing(head, offer.update, list_of):
         return MemberVerdict.STALE, why
     return admit(offer)
+
+
+def beyond_composing(head: Composition, update: OfferedUpdate, list_of: ListOf) -> str:
+    """Why an update can neither be added to a head, nor be taken with its own list in the head's place.
+
+    Args:
+        head: the list.
+        update: as it is offered.
+        list_of: a list by its digest.
+
+    Returns:
+        a sentence; empty where it can.
+    """
+    why = ""
+    for composed in (head.adding(update.term), update.made):
+        try:
+            updates_of(composed.terms, list_of)
+        except ModelError as error:
+            why = error.what
+        else:
+            return ""
+    return why
+
+
+def bringing_back(
+    updates: Iterable[OfferedUpdate], recalled: Collection[str], list_of: ListOf
+) -> frozenset[str]:
+    """Updates whose parent's list has what was recalled: mixed, they would bring it back; added, they do not.
+
+    Args:
+        updates: as they are offered; all lists that they need are here.
+        recalled: updates, and folded lists, that were taken out of the head.
+        list_of: a list by its digest.
+    """
+
+    def has(terms: Sequence[Term]) -> bool:
+        try:
+            every = (*terms, *updates_of(terms, list_of))
+        except ModelError:  # it hangs too deep to be mixed at all
+            return True
+        return any(term.adapter in recalled for term in every)
+
+    return frozenset(one.adapter for one in updates if recalled and has(one.parent))
 
 
 def copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:

@@ -186,6 +186,7 @@ def search_round(
     goes_on: Callable[[], bool] = lambda: True,
     taken: Callable[[Composition], None] = lambda _: None,
     refused: Collection[str] = frozenset(),
+    unmixed: Collection[str] = frozenset(),
 ) -> FoundSteps:
     """Search for what to compose of the head and what is offered.
 
@@ -199,10 +200,16 @@ def search_round(
         taken: is told of each list that a step makes: the next one may fold it.
         refused: digests of lists that the guest holdout has refused to put in this head's place: showing it
             one of them again would be a look for nothing.
+        unmixed: adapters of offers that are added alone: a mixture would bring back what was recalled.
     """
     search, steps, made = _Search(losses, count, goes_on, refused), list[ListStep](), [head]
-    waiting = [_Waiting(number, _ladders(offer)) for number, offer in enumerate(offers)]
-    newest = list(dict.fromkeys(term.adapter for term in reversed(head.terms)))[:_MOST_REWEIGHTED]
+    waiting = [
+        _Waiting(number, _ladders(offer, mixed=offer.adapter not in unmixed))
+        for number, offer in enumerate(offers)
+    ]
+    # Not a list that was folded: without an update in it that is recalled, it would be another one.
+    own = (term.adapter for term in reversed(head.terms) if not term.is_list)
+    newest = list(dict.fromkeys(own))[:_MOST_REWEIGHTED]
     waiting += [
         _Waiting(len(offers) + number, _other_weights(head, adapter)) for number, adapter in enumerate(newest)
     ]
@@ -240,10 +247,9 @@ def _best(search: _Search, head: Composition, waiting: list[_Waiting]) -> ListSt
     return None
 
 
-def _ladders(offer: OfferedUpdate) -> tuple[Ladder, ...]:
-    return tuple(
-        _steps(kind, offer, amounts) for kind, amounts in ((StepKind.ADD, _ADDED), (StepKind.MIX, _MIXED))
-    )
+def _ladders(offer: OfferedUpdate, *, mixed: bool) -> tuple[Ladder, ...]:
+    added = _steps(StepKind.ADD, offer, _ADDED)
+    return (added, _steps(StepKind.MIX, offer, _MIXED)) if mixed else (added,)
 
 
 def _other_weights(head: Composition, adapter: str) -> tuple[Ladder, ...]:

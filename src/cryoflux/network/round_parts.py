@@ -8,7 +8,6 @@ __all__ = [
     "OfferHere",
     "Screened",
     "ShownLook",
-    "beyond_composing",
     "refused",
 ]
 
@@ -17,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from cryoflux.decision.evidence import Evidence
-from cryoflux.errors import ModelError
 from cryoflux.receipts.network_parts import (
     MOST_CANDIDATES,
     GuardResult,
@@ -30,7 +28,6 @@ from cryoflux.receipts.network_parts import (
 from cryoflux.receipts.network_statement import MOST_STEPS
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import ListStep, OfferedUpdate
-from cryoflux.registry.parent_lists import ListOf, updates_of
 from cryoflux.signing.fields import Document, Sha256, Text, at_most
 
 
@@ -76,28 +73,6 @@ class ChosenOffers:
         taken = next((number for number in numbers if fits(number, count + number)), 0)
         together = [*self.known, *self.strangers[:taken]]
         return sorted(together, key=lambda one: (one.committed_s, one.update.adapter))
-
-
-def beyond_composing(head: Composition, update: OfferedUpdate, list_of: ListOf) -> str:
-    """Why an update can neither be added to a head, nor be taken with its own list in the head's place.
-
-    Args:
-        head: the list.
-        update: as it is offered.
-        list_of: a list by its digest.
-
-    Returns:
-        a sentence; empty where it can.
-    """
-    why = ""
-    for composed in (head.adding(update.term), update.made):
-        try:
-            updates_of(composed.terms, list_of)
-        except ModelError as error:
-            why = error.what
-        else:
-            return ""
-    return why
 
 
 @dataclass(frozen=True, slots=True)

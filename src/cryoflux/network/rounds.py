@@ -19,7 +19,7 @@ from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
 from cryoflux.network.guarding import spoiling_step
 from cryoflux.network.looking import GuestReading, Looking, keep_losses, look_at_guest, seal_look
-from cryoflux.network.membership import Admission, barred, copy_of, members_of, unreached
+from cryoflux.network.membership import Admission, barred, bringing_back, copy_of, members_of, unreached
 from cryoflux.network.node_place import NodePlace
 from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices
 from cryoflux.network.proposing import search_round
@@ -109,30 +109,17 @@ def run_round(
     try:
         considered = trying.consider(offers, walls)  # 3 admission and copies
         screened = trying.search(offers, considered)  # 4 compose, and guards
-        end = _looked(trying, place, screened, announced, started_at)  # 5 to 7
+        end = unshown_end(screened)
+        if screened.worth_a_look:
+            reading = trying.look(screened)  # 5
+            shown = keep_look(place, reading, screened, announced.leaf_hash, started_at)  # 6
+            end = trying.ended(reading, shown, announced)  # 7
     except AttemptStopped as stopped:
         context.versions.discard_drafts()
         end = stopped_end(stopped)
     record = record_round(context, opened, announced, reservation, started_at, end)  # 8, 9
     names = {offer.update.adapter: offer.name for offer in offers if offer.name}
     return replace(record, names=names, why=considered.why)
-
-
-def _looked(
-    trying: _Round, place: NodePlace, screened: Screened, announced: AnnouncedRound, started_at: str
-) -> RoundEnd:
-    """How a round ends that was searched: by its look, where something is worth one."""
-    if not screened.worth_a_look:
-        return unshown_end(screened)
-    versions, unit = trying.context.versions, trying.opened.task.metric.unit
-    reading = trying.look(screened)  # 5
-    shown = keep_look(place, reading, screened, announced.leaf_hash, started_at)  # 6
-    end = shown_end(shown, *announced.bar, unit, partial(versions.keep, reading.draft))  # 7
-    if end.result is None:
-        versions.discard(reading.draft)
-    else:
-        keep_losses(trying.context, trying.looking, reading.draft, reading.new)
-    return end
 
 
 def keep_look(
@@ -196,6 +183,10 @@ class _Round:
     reservation: Reservation
     refused: frozenset[str] = frozenset()
     """lists that the guest holdout has refused already"""
+
+    @property
+    def _recalled(self) -> set[str]:
+        return self.context.memory.nodes[self.opened.task.name].recalled
 
     def spent_uj(self) -> int:
         """What it has cost so far, µJ."""
@@ -321,8 +312,16 @@ class _Round:
         def taken(composed: Composition) -> None:
             keep_lists(self.context.state.path, [composed.terms])
 
-        goes_on, count, refused = self.affords_search, len(texts.indices), self.refused
-        found = search_round(head, left, losses, count, goes_on=goes_on, taken=taken, refused=refused)
+        found = search_round(
+            head,
+            left,
+            losses,
+            len(texts.indices),
+            goes_on=self.affords_search,
+            taken=taken,
+            refused=self.refused,
+            unmixed=bringing_back(left, self._recalled, parent_lists(self.context.state.path)),
+        )
         guards = self._guards(found.composed) if found.steps else ()
         members = members_of(offers, considered, left, found, safe=all(guard.passed for guard in guards))
         return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
@@ -333,3 +332,13 @@ class _Round:
         return look_at_guest(
             self.context, self.looking, draft, self.between("guest holdout", len(self.looking.guest.examples))
         )
+
+    def ended(self, reading: GuestReading, shown: ShownLook, announced: AnnouncedRound) -> RoundEnd:
+        """How a round ends by its look: what was composed is kept, or thrown away."""
+        versions, unit = self.context.versions, self.opened.task.metric.unit
+        end = shown_end(shown, *announced.bar, unit, partial(versions.keep, reading.draft))
+        if end.result is None:
+            versions.discard(reading.draft)
+        else:
+            keep_losses(self.context, self.looking, reading.draft, reading.new)
+        return end

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from contract_world import Party, World
 from cryoflux.network.log_facts import LogFacts, receipt_key_of
 from cryoflux.network.log_walk import walk
+from cryoflux.network.peer_record import PeerRecord
 from cryoflux.receipts.checkpoint import VerifierKey, origin_of, verifier_key
+from cryoflux.receipts.contract_parts import ContractStanding
+from cryoflux.receipts.contract_statement import ContractResult, ContractResultStatement
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.network_statement import GuestOpening, RoundIntent, RoundResult, UpdateOffer
 from cryoflux.signing.envelope import sign_document
 from cryoflux.signing.keys import raw_public_key
-from node_log import NodeLog, node_log
+from node_log import AT, TASK, NodeLog, node_log
 from plain_log import LOG_KEY, PlainLog, plain_log
 
 OTHER = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
@@ -63,6 +68,22 @@ def test_all_that_a_node_says_comes_to_the_same_in_any_parts(parts: Sequence[int
     paid = [one.energy.hi_microjoules for entry in log.entries if (one := entry.receipt or entry.round)]
     assert facts.upper_uj == sum(paid)
     assert offer.upper_uj == paid[0]
+
+
+def test_facts_of_whatever_a_party_of_a_contract_says_are_kept(tmp_path: Path) -> None:
+    world = World(seller=Party(PlainLog()), buyer=Party(PlainLog()))
+    world.agree()
+    world.deliver(0)
+    world.look(0)
+    said = {"contract": world.terms.digest, "window": 0, "standing": ContractStanding.FULFILLED}
+    said |= {"clauses": (), "evidence": (), "logs": (), "evaluated_at": AT, "task": TASK}
+    world.say(world.buyer, ContractResultStatement, ContractResult, **said)
+    world.open()
+    log = world.buyer.log
+    PeerRecord.of(tmp_path, log_key(log)).keep_facts(facts_of(log))
+    (node,) = facts_of(log).nodes.values()
+    tally = node.contracts[world.terms.digest]
+    assert [one.window for one in (*tally.looks, *tally.results)] == [0, 0]
 
 
 def test_roots_are_those_of_the_sizes_that_were_asked_for() -> None:

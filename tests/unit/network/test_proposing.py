@@ -8,8 +8,8 @@ import pytest
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.network.proposing import FEW, MOST_BROUGHT, search_round
-from cryoflux.registry.composition import Composition
-from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.registry.composition import Composition, folded
+from cryoflux.registry.mixture import OfferedUpdate, StepKind
 
 GENESIS = "00" * 32
 BASE = Composition(genesis=GENESIS)
@@ -143,6 +143,23 @@ def test_who_joins_late_takes_another_whole_list_in_one_step() -> None:
         found = search_round(head, [offered], world.losses, COUNT)
         assert found.composed == theirs
         assert [step.amount for step in found.steps] == ["1"]
+
+
+def test_what_would_bring_back_what_was_recalled_is_added_and_never_mixed() -> None:
+    below = Composition(genesis=GENESIS).adopting(named(1))
+    world = World({1: axis(0, 1, 2), 2: axis(3)})
+    free = search_round(BASE, [offer(2, below)], world.losses, COUNT)
+    held = search_round(BASE, [offer(2, below)], world.losses, COUNT, unmixed={named(2)})
+    assert [step.kind for step in free.steps] == [StepKind.MIX]
+    assert [step.kind for step in held.steps] == [StepKind.ADD]
+
+
+def test_a_list_that_was_folded_is_not_tried_at_another_weight() -> None:
+    below = Composition(genesis=GENESIS).adopting(named(1))
+    world = World({1: axis(0, 1, 2, length=1.9)})
+    world.knows(below)
+    head = Composition(genesis=GENESIS, terms=folded(below.terms))
+    assert search_round(head, [], world.losses, COUNT).steps == ()
 
 
 def test_lists_that_steps_bring_fit_into_the_record_of_a_round() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from cryoflux.network.membership import beyond_composing, bringing_back
 from cryoflux.network.proposing import MOST_BROUGHT
-from cryoflux.network.round_parts import beyond_composing
 from cryoflux.receipts.network_parts import MOST_CANDIDATES, GuardResult, Member, MemberVerdict
 from cryoflux.receipts.network_statement import MOST_STEPS, RoundResult
-from cryoflux.registry.composition import MOST_TERMS, Composition, Term
+from cryoflux.registry.composition import MOST_TERMS, Composition, Term, folded, list_digest
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES
 from node_log import NodeLog
@@ -65,3 +65,16 @@ def test_an_offer_that_hangs_too_deep_says_so_and_one_that_can_replace_the_head_
     assert beyond_composing(full, update, lists.__getitem__) == ""
     assert beyond_composing(short, deep, lists.__getitem__) == ""
     assert "16 lists" in beyond_composing(full, deep, lists.__getitem__)
+
+
+def test_what_has_a_recalled_update_in_its_list_or_in_one_folded_there_is_not_mixed() -> None:
+    def offered(name: str, parent: tuple[Term, ...] = ()) -> OfferedUpdate:
+        return OfferedUpdate(adapter=digest_of(name), genesis="0" * 64, parent=parent)
+
+    bad = offered("bad")
+    full = (*(offered(str(number)).term for number in range(MOST_TERMS - 1)), bad.term)
+    lists = {list_digest(terms): terms for terms in ((), full)}
+    on_it, on_fold = offered("on it", (bad.term,)), offered("on a fold", folded(full))
+    beside = offered("beside", (offered("other").term,))
+    found = bringing_back([bad, on_it, on_fold, beside], {bad.adapter}, lists.__getitem__)
+    assert found == {on_it.adapter, on_fold.adapter}
