@@ -92,16 +92,15 @@ def run_round(
     composing = _composing(opened)
     looking = Looking.of(opened, place.guest, place.guards)
     search = SearchSet.of(opened, composing, place.network)
-    prices = RoundPrices(context, looking, len(search.indices), len(walls.known))
+    count = len(search.indices)
+    prices = RoundPrices(context, looking, count, len(walls.known))
     offers = chosen.paid(prices.fit, MOST_CANDIDATES)
     if all(offer.absent for offer in offers):
         return None
     reserve_uj = prices.reserve_uj(len(offers), bounds)
     missed = place.refused(opened.base, opened.composition)
     started_at = context.timestamp()
-    announced = announce(
-        context, opened, place.tally, offers, len(search.indices), reserve_uj, chosen.seed
-    )  # 1
+    announced = announce(context, opened, place.tally, offers, count, reserve_uj, chosen.seed)  # 1
     reservation = _reserve(context, opened, announced)  # 2
     considered = Considered()
     trying = _Round(context, opened, composing, looking, search, reservation, missed)
@@ -109,15 +108,12 @@ def run_round(
         considered = trying.consider(offers, walls)  # 3 admission and copies
         screened = trying.search(offers, considered)  # 4 compose, and guards
         end = unshown_end(screened)
-        if screened.worth_a_look:
-            reading = trying.look(screened)  # 5
+        reading = trying.look(screened) if screened.worth_a_look else None  # 5
+        if reading is not None:
             shown = keep_look(place, reading, screened, announced.leaf_hash, started_at)  # 6
             keep = partial(context.versions.keep, reading.draft)
             end = shown_end(shown, *announced.bar, opened.task.metric.unit, keep)  # 7
-            if end.result is None:
-                context.versions.discard(reading.draft)
-            else:
-                keep_losses(context, looking, reading.draft, reading.new)
+            _settle_draft(context, looking, reading, kept=end.result is not None)
     except AttemptStopped as stopped:
         context.versions.discard_drafts()
         end = stopped_end(stopped)
@@ -148,6 +144,14 @@ def keep_look(
     )
     place.guest.keep_look(shown, reading.losses)
     return shown
+
+
+def _settle_draft(context: Context, looking: Looking, reading: GuestReading, *, kept: bool) -> None:
+    """Keep the losses of what is the head now: the next look needs them; else remove what was composed."""
+    if kept:
+        keep_losses(context, looking, reading.draft, reading.new)
+    else:
+        context.versions.discard(reading.draft)
 
 
 def _composing(opened: Opened) -> Composing:
@@ -318,9 +322,18 @@ class _Round:
         members = members_of(offers, considered, left, found, safe=all(guard.passed for guard in guards))
         return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
 
-    def look(self, screened: Screened) -> GuestReading:
-        """Merge, save, read back, and read the whole guest holdout."""
+    def look(self, screened: Screened) -> GuestReading | None:
+        """Merge, save, read back, and read the whole guest holdout.
+
+        None where a loss is no number: that is a verdict on what was offered, and stopping by it would let
+        one offer stop every round.
+        """
         draft = self.composing.draft(screened.composed)
-        return look_at_guest(
-            self.context, self.looking, draft, self.between("guest holdout", len(self.looking.guest.examples))
-        )
+        between = self.between("guest holdout", len(self.looking.guest.examples))
+        try:
+            return look_at_guest(self.context, self.looking, draft, between)
+        except AttemptStopped as stopped:
+            if stopped.cause is not Cause.FAILED:
+                raise
+        self.context.versions.discard(draft)
+        return None
