@@ -374,6 +374,10 @@ _SENTENCES: dict[str, Callable[[_Numbers], str]] = {
         f"What was composed of {n['candidates']} offered updates may make a guard set worse: the guest "
         "holdout was not looked at."
     ),
+    "round.broken": lambda n: (
+        f"What was composed of {n['candidates']} offered updates has a loss on a guest example that is no "
+        "number, or absurd: nothing is judged by it."
+    ),
     # moves of a head
     "rolled-back": lambda n: f"Rolled back: {n['why']}",
     "promoted": lambda n: f"Promoted: {n['why']}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,17 +17,20 @@ from cryoflux.network import strangers
 from cryoflux.network.fetching import Fetcher, PeerUnreachableError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import Gathered, gather
+from cryoflux.network.head_times import HeadTimes
+from cryoflux.network.log_facts import LogFacts, OfferFact
 from cryoflux.network.mirror import PEERS
 from cryoflux.network.node_file import hints_in
-from cryoflux.network.offers_found import OfferFound, found_offers
+from cryoflux.network.offers_found import OfferFound, found_offers, witnessed_offers
 from cryoflux.network.peer_record import PeerRecord
-from cryoflux.network.peers import Peers, parse_peers
+from cryoflux.network.peers import PeerNode, Peers, parse_peers
 from cryoflux.network.pulling import PullOutcome
 from cryoflux.network.reaching import Reach, reach_of
 from cryoflux.network.strangers import Lottery, with_strangers
 from cryoflux.receipts.checkpoint import Checkpoint, sign_checkpoint, verifier_key
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.network_parts import RoundCandidate
+from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.runs.node_offers import offers_in
 from node_tree import CosigningWitness, TreeNode, serving_tree, tree_key
 
@@ -231,6 +235,10 @@ def test_an_address_is_of_a_tree_and_of_nothing_else(url: str) -> None:
         ("0.0.0.0", Reach.HERE),
         ("::1", Reach.HERE),
         ("::ffff:127.0.0.1", Reach.HERE),
+        ("::127.0.0.1", Reach.HERE),
+        ("64:ff9b::7f00:1", Reach.HERE),
+        ("64:ff9b::a00:1", Reach.NEARBY),
+        ("fec0::1", Reach.NEARBY),
         ("10.1.2.3", Reach.NEARBY),
         ("169.254.169.254", Reach.NEARBY),
         ("fe80::1", Reach.NEARBY),
@@ -260,6 +268,16 @@ def test_a_stranger_brings_so_many_bytes_until_the_next_draw_and_no_more(
         (again,) = reader.pull(hours=0).strangers
     assert (first.outcome, first.fetched) == (PullOutcome.UNREACHABLE, 0)
     assert (again.received, len(asked)) == (0, before), "it is not even asked"
+
+
+def test_of_a_strangers_offers_only_the_newest_are_looked_up(newcomer: TreeNode) -> None:
+    """Each is an entry of 2 kB, and what it says that it hangs on is 1,024 lists, read anew for each."""
+    update = OfferedUpdate(adapter="0" * 64, genesis="1" * 64)
+    offers = [OfferFact(update, at, "", at, "", "", 0, 0) for at in range(1000)]
+    facts, times = LogFacts(offers=offers), HeadTimes.of([(900, T)])
+    stranger = PeerNode("stranger", newcomer.vkey, "http://127.0.0.1:9", by_lottery=True)
+    assert [one.index for one, _ in witnessed_offers(stranger, facts, times)] == [*range(884, 900)]
+    assert len(witnessed_offers(replace(stranger, by_lottery=False), facts, times)) == 900
 
 
 def test_what_a_stranger_leaves_goes_with_its_place(

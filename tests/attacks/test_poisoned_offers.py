@@ -12,17 +12,22 @@ from typing import Any, cast
 
 import pytest
 
-from cryoflux.attempt.watch import Observer
+from cryoflux.attempt.watch import AttemptStopped, Observer
+from cryoflux.evaluation.losses import EvaluationFailedError
+from cryoflux.network import rounds
+from cryoflux.network.guarding import spoiling_step
 from cryoflux.network.looking import GuardSet, Looking
 from cryoflux.network.node_place import NodePlace
+from cryoflux.network.recording import unshown_end
 from cryoflux.network.round_parts import Considered, OfferHere, Screened
 from cryoflux.network.rounds import _Round
 from cryoflux.network.search_set import SearchSet
-from cryoflux.network_state import GuestLook
-from cryoflux.receipts.network_parts import MemberVerdict
+from cryoflux.network_state import GuestLook, NodeState
+from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.parts import Base
-from cryoflux.registry.composition import Composition
-from cryoflux.registry.mixture import OfferedUpdate, StepKind
+from cryoflux.receipts.statement import Cause
+from cryoflux.registry.composition import Composition, cannot_compose
+from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind
 from synthetic_parts import digest_of
 
 GENESIS, NANO = digest_of("genesis"), 10**9
@@ -60,9 +65,10 @@ EMPTY = Composition(genesis=GENESIS)
 def trying(worth: Worth, head: Composition = EMPTY, refused: frozenset[str] = frozenset()) -> _Round:
     """A round over a head, with 200 examples to search with and a guard set of 60."""
     data = SimpleNamespace(count=lambda _part: 60, file_digests={GUARD: digest_of("guard")})
-    opened: Any = SimpleNamespace(data=data, composition=head)
+    opened: Any = SimpleNamespace(data=data, composition=head, task=SimpleNamespace(name="lora_delta"))
     context: Any = SimpleNamespace(
         state=SimpleNamespace(path=Path()),
+        memory=SimpleNamespace(nodes={"lora_delta": NodeState()}),
         agent=SimpleNamespace(spent=lambda _id: SimpleNamespace(uj=0)),
         observer=Observer(),
         stop=lambda: False,
@@ -135,3 +141,53 @@ def test_worthless_offers_do_not_wear_out_a_guest_holdout() -> None:
     assert missed == {first.composed.digest}
     other_head = Base(digest=digest_of("another"), files=digest_of("files"))
     assert place(looks[0]).refused(other_head, OWN) == place(looks[1]).refused(HEAD, OWN) == frozenset()
+
+
+def test_what_breaks_on_a_few_examples_ends_no_round_and_keeps_nobody_else_out() -> None:
+    """It helps most on those that are read first, and has a loss that is no number behind them."""
+
+    class Broken(Worth):
+        def losses(self, made: Composition, part: str, indices: Sequence[int], between: object) -> list[int]:
+            if 180 in indices and any(term.adapter == digest_of("poison") for term in made.terms):
+                raise EvaluationFailedError("A holdout loss is nan.", why="It is.", hint="Leave it.")
+            return super().losses(made, part, indices, between)
+
+    worth = Broken(gained=lambda of: 0.1 * of["honest"] + 0.3 * of["poison"], lost=lambda _of: 0.0)
+    for offers in (("poison", "honest"), ("honest", "poison")):
+        found, verdicts = screened(worth, *offers)
+        assert verdicts == {"poison": NOT_CHOSEN, "honest": ADOPTED}
+        assert found.worth_a_look
+
+
+def test_what_breaks_in_a_look_is_not_chosen_and_ends_no_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An aborted round says nothing of its candidates: the same offer would stop the next one, and so on."""
+    found, _ = screened(Worth(gained=lambda of: 0.3 * of["poison"], lost=lambda _of: 0.0), "poison")
+    discarded: list[object] = []
+    trial: Any = trying(cast(Any, SimpleNamespace(draft=lambda composed: composed)))
+    trial.context.versions = SimpleNamespace(discard=discarded.append)
+    trial.looking = SimpleNamespace(guest=SimpleNamespace(examples=[b""]))
+
+    def broken(*_: object) -> None:
+        raise AttemptStopped(Cause.FAILED, "failed", what="A holdout loss is nan.")
+
+    monkeypatch.setattr(rounds, "look_at_guest", broken)
+    assert found.worth_a_look
+    assert trial.look(found) is None
+    assert discarded == [found.composed]
+    end = unshown_end(found)
+    assert (end.outcome, end.reason.code) == (RoundOutcome.UNSHOWN, "round.broken")
+    assert [member.verdict for member in end.members] == [NOT_CHOSEN]
+
+
+def test_what_spoils_a_composition_and_cannot_be_added_to_the_head_alone_ends_no_round() -> None:
+    """A mix by 1 leaves a head that is nearly full; behind it there is room for what had none."""
+    every = [
+        ListStep(kind=StepKind.ADD, update=offered(name).update, amount="1") for name in ("honest", "poison")
+    ]
+
+    def safe(composed: Composition) -> bool:
+        if [term.adapter for term in composed.terms] == [digest_of("poison")]:
+            raise cannot_compose("A version would be the sum of more than 1,024 updates.")
+        return len(composed.terms) < len(every)
+
+    assert spoiling_step(EMPTY, every, safe) == (every[1], False)

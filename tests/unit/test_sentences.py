@@ -62,6 +62,7 @@ NUMBERS: dict[str, dict[str, int | str]] = {
     "round.missed": {"count": 512},
     "round.unshown": {"candidates": 3, "tried": 18},
     "round.unsafe": {"candidates": 3, "tried": 18},
+    "round.broken": {"candidates": 3, "tried": 18},
 }
 
 

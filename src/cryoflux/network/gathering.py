@@ -29,6 +29,7 @@ from cryoflux.network.following import follow
 from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.node_file import hints_in
+from cryoflux.network.offers_found import witnessed_offers
 from cryoflux.network.peer_record import (
     MOST_EXAMPLES_BYTES,
     MOST_NODE_BYTES,
@@ -307,10 +308,11 @@ class _Gathering:
             found, hints=len(hints_in(record.node)), witnessed=times.size, offers=len(facts.offers)
         )
         if found.outcome in _READ_ON:
-            due = [one for one in facts.offers if times.at(one.receipt_index) is not None]
+            due = [one for one, _ in witnessed_offers(node, facts, times)]
+            waiting = sum(times.at(one.receipt_index) is None for one in facts.offers)
             missing = {} if found.outcome is PullOutcome.UNREACHABLE else self._fetch(node, due, claims)
             fetched = sum(not lacking(self._folder, one.update) for one in due)
-            found = replace(found, fetched=fetched, waiting=len(facts.offers) - len(due), unavailable=missing)
+            found = replace(found, fetched=fetched, waiting=waiting, unavailable=missing)
             self._openings(node, record, facts)
             if not node.by_lottery:  # nobody is a verifier who was drawn
                 self._judged_on(node, record, claims)

@@ -6,6 +6,7 @@ __all__ = ["spoiling_step"]
 
 from collections.abc import Callable, Sequence
 
+from cryoflux.errors import ModelError
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import ListStep, after
 
@@ -26,4 +27,7 @@ def spoiling_step(
     worse = (count for count in range(1, len(steps)) if not safe(after(head, steps[:count])))
     count = next(worse, len(steps))
     step = steps[count - 1]
-    return step, count == 1 or not safe(after(head, [step]))
+    try:
+        return step, count == 1 or not safe(after(head, [step]))
+    except ModelError:  # to the head alone it cannot be added: nothing is known of it by itself
+        return step, False

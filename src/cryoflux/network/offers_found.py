@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["OfferFound", "found_offers"]
+__all__ = ["OfferFound", "found_offers", "witnessed_offers"]
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,13 +11,16 @@ from pathlib import Path
 from cryoflux.errors import VerificationError
 from cryoflux.network.collecting import lacking
 from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.head_times import CONTESTED_S, seen_before
+from cryoflux.network.head_times import CONTESTED_S, HeadTimes, seen_before
+from cryoflux.network.log_facts import LogFacts, OfferFact
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.witness.policy import Policy
 
 _MOST_NEAR = 16
+_MOST_OF_STRANGER = 16
+"""offers of a stranger, the newest: what one hangs on is looked up anew for each, a thousand lists perhaps"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,7 @@ def _of(network: Path, node: PeerNode, peers: Peers) -> Iterator[OfferFound]:
     times = record.times(peers.policy)
     void = "its log has told two histories" if record.mirror.evidence else facts.fault
     folder = NetworkFolder(network)
-    for one in facts.offers:
-        committed_s = times.at(one.receipt_index)
-        if committed_s is None:
-            continue
+    for one, committed_s in witnessed_offers(node, facts, times):
         known = missing.get(one.update.adapter)
         lacks = lacking(folder, one.update)
         why = void or (known.why if lacks and known is not None else lacks)
@@ -114,6 +114,19 @@ def _of(network: Path, node: PeerNode, peers: Peers) -> Iterator[OfferFound]:
             tries=known.tries if known is not None else 0,
             seen=times.seen(one.receipt_index),
         )
+
+
+def witnessed_offers(node: PeerNode, facts: LogFacts, times: HeadTimes) -> list[tuple[OfferFact, int]]:
+    """What a node offers whose receipt a quorum has seen, and when, Unix seconds; of a stranger the newest.
+
+    Args:
+        node: whose offers they are.
+        facts: of its log.
+        times: since when a quorum had seen how much of it.
+    """
+    every = [(one, times.at(one.receipt_index)) for one in facts.offers]
+    seen = [(one, time_s) for one, time_s in every if time_s is not None]
+    return seen[-_MOST_OF_STRANGER:] if node.by_lottery else seen
 
 
 def _near(found: list[OfferFound], place: int) -> tuple[str, ...]:

@@ -94,6 +94,11 @@ class _Waiting:
     """that showed it"""
 
     @property
+    def adapter(self) -> str:
+        """Of the update."""
+        return self.ladders[0][0].update.adapter
+
+    @property
     def brings(self) -> int:
         """Terms of the list that it was trained on."""
         return len(self.ladders[0][0].update.parent)
@@ -136,9 +141,17 @@ class _Search:
         """What a step shows on the first so many examples; none where it cannot be taken."""
         try:
             new = self.of(after(head, [step]), count)
+            return pair_losses(self.of(head, count), new)
         except (ModelError, EvaluationFailedError):  # it cannot be added up, or what it makes is broken
             return None
-        return pair_losses(self.of(head, count), new)
+
+    def is_broken(self, composed: Composition) -> bool:
+        """Whether a version has losses that are no numbers, or absurd, on one of all examples."""
+        try:
+            self.of(composed, self.count)
+        except EvaluationFailedError:
+            return True
+        return False
 
     def try_few(self, head: Composition, one: _Waiting) -> None:
         """Let an update show on few examples what it adds to a head."""
@@ -202,7 +215,28 @@ def search_round(
             one of them again would be a look for nothing.
         unmixed: adapters of offers that are added alone: a mixture would bring back what was recalled.
     """
-    search, steps, made = _Search(losses, count, goes_on, refused), list[ListStep](), [head]
+    search, broken, steps = _Search(losses, count, goes_on, refused), set[str](), list[ListStep]()
+    while True:
+        gone = {*broken, *(step.update.adapter for step in steps)}
+        made = _go_on(search, head, _waiting(head, offers, unmixed, gone), steps, most, taken)
+        if not steps or not search.is_broken(made[-1]):
+            break
+        # On few examples it was sound: what breaks on others is left out, and the rest searched on without.
+        sound = next(at for at, one in enumerate(made[1:]) if search.is_broken(one))
+        broken.add(steps[sound].update.adapter)
+        del steps[sound:]
+    evidence = pair_losses(search.of(head, count), search.of(made[-1], count))
+    while steps and (_sure_gain(evidence, search.bar) <= 0 or made[-1].digest in refused):
+        del steps[-1], made[-1]
+        evidence = pair_losses(search.of(head, count), search.of(made[-1], count))
+    helped = tuple(search.helped.get(number) for number in range(len(offers)))
+    return FoundSteps(tuple(steps), made[-1], evidence, search.tried, search.read, helped)
+
+
+def _waiting(
+    head: Composition, offers: Sequence[OfferedUpdate], unmixed: Collection[str], gone: Collection[str]
+) -> list[_Waiting]:
+    """What may be taken: offers, and updates of the head at other weights, but for some adapters."""
     waiting = [
         _Waiting(number, _ladders(offer, mixed=offer.adapter not in unmixed))
         for number, offer in enumerate(offers)
@@ -213,18 +247,28 @@ def search_round(
     waiting += [
         _Waiting(len(offers) + number, _other_weights(head, adapter)) for number, adapter in enumerate(newest)
     ]
+    return [one for one in waiting if one.adapter not in gone]
+
+
+def _go_on(
+    search: _Search,
+    head: Composition,
+    waiting: list[_Waiting],
+    steps: list[ListStep],
+    most: int,
+    taken: Callable[[Composition], None],
+) -> list[Composition]:
+    """Add to some steps what still helps behind them; the head, and the list after each of them."""
+    made = [head]
+    for known in steps:
+        made.append(after(made[-1], [known]))
     while waiting and len(steps) < most and (step := _best(search, made[-1], waiting)) is not None:
         steps.append(step)
         made.append(after(made[-1], [step]))
         taken(made[-1])
         left = MOST_BROUGHT - sum(len(one.update.parent) for one in steps)
         waiting = [one for one in waiting if one.brings <= left]
-    evidence = pair_losses(search.of(head, count), search.of(made[-1], count))
-    while steps and (_sure_gain(evidence, search.bar) <= 0 or made[-1].digest in refused):
-        del steps[-1], made[-1]
-        evidence = pair_losses(search.of(head, count), search.of(made[-1], count))
-    helped = tuple(search.helped.get(number) for number in range(len(offers)))
-    return FoundSteps(tuple(steps), made[-1], evidence, search.tried, search.read, helped)
+    return made
 
 
 def _best(search: _Search, head: Composition, waiting: list[_Waiting]) -> ListStep | None:

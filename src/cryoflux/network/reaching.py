@@ -12,6 +12,9 @@ import ipaddress
 import socket
 from enum import IntEnum
 
+_WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+"""whose last 32 bits are an IPv4 address that is translated to"""
+
 
 class Reach(IntEnum):
     """Where an address is; what is farther away is smaller."""
@@ -59,10 +62,30 @@ def _addresses(host: str, port: int) -> list[str]:
     return [str(place[0]) for *_, place in found]
 
 
+def _translated(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that a gateway makes of one; none where it makes none."""
+    inner = any(address in net for net in _WITH_IPV4) and int(address) > 1
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if inner else None
+
+
+def _is_ours(address: str) -> bool:
+    """Whether an address, public as it may be, is one of this machine: then packets to it come from it."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((address, 9))  # sends nothing
+        except OSError:  # no way leads there
+            return False
+        return str(asking.getsockname()[0]) == address
+
+
 def _reach(address: str) -> Reach:
     found = ipaddress.ip_address(address.partition("%")[0])
+    if _is_ours(address):
+        return Reach.HERE
     if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or found.sixtofour or found
+        if found.is_site_local:
+            return Reach.NEARBY
+        found = found.ipv4_mapped or found.sixtofour or _translated(found) or found
     if found.is_loopback or found.is_unspecified:
         return Reach.HERE
     return Reach.PUBLIC if found.is_global and not found.is_multicast else Reach.NEARBY

@@ -146,10 +146,11 @@ def stopped_end(stopped: AttemptStopped) -> RoundEnd:
 
 
 def unshown_end(screened: Screened) -> RoundEnd:
-    """Of a round that composed nothing worth a look."""
+    """Of a round that composed nothing worth a look, or what came to no losses in its look."""
     code = "round.unsafe" if screened.steps else "round.unshown"
+    code = "round.broken" if screened.worth_a_look else code
     reason = Reason(code=code, numbers={"candidates": len(screened.members), "tried": screened.tried})
-    members, steps, guards = screened.members, screened.steps, screened.guards
+    members, steps, guards = [*map(_not_chosen, screened.members)], screened.steps, screened.guards
     return RoundEnd(RoundOutcome.UNSHOWN, reason, members, steps, screened.search, guards)
 
 

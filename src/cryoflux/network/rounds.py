@@ -93,16 +93,15 @@ def run_round(
     composing = _composing(opened)
     looking = Looking.of(opened, place.guest, place.guards)
     search = SearchSet.of(opened, composing, place.network)
-    prices = RoundPrices(context, looking, len(search.indices), len(walls.known))
+    count = len(search.indices)
+    prices = RoundPrices(context, looking, count, len(walls.known))
     offers = chosen.paid(prices.fit, MOST_CANDIDATES)
     if all(offer.absent for offer in offers):
         return None
     reserve_uj = prices.reserve_uj(len(offers), bounds)
     missed = place.refused(opened.base, opened.composition)
     started_at = context.timestamp()
-    announced = announce(
-        context, opened, place.tally, offers, len(search.indices), reserve_uj, chosen.seed
-    )  # 1
+    announced = announce(context, opened, place.tally, offers, count, reserve_uj, chosen.seed)  # 1
     reservation = _reserve(context, opened, announced)  # 2
     considered = Considered()
     trying = _Round(context, opened, composing, looking, search, reservation, missed)
@@ -110,8 +109,8 @@ def run_round(
         considered = trying.consider(offers, walls)  # 3 admission and copies
         screened = trying.search(offers, considered)  # 4 compose, and guards
         end = unshown_end(screened)
-        if screened.worth_a_look:
-            reading = trying.look(screened)  # 5
+        reading = trying.look(screened) if screened.worth_a_look else None  # 5
+        if reading is not None:
             shown = keep_look(place, reading, screened, announced.leaf_hash, started_at)  # 6
             end = trying.ended(reading, shown, announced)  # 7
     except AttemptStopped as stopped:
@@ -326,12 +325,21 @@ class _Round:
         members = members_of(offers, considered, left, found, safe=all(guard.passed for guard in guards))
         return Screened(members, found.steps, found.composed, found.evidence, found.tried, guards)
 
-    def look(self, screened: Screened) -> GuestReading:
-        """Merge, save, read back, and read the whole guest holdout."""
+    def look(self, screened: Screened) -> GuestReading | None:
+        """Merge, save, read back, and read the whole guest holdout.
+
+        None where a loss is no number: that is a verdict on what was offered, and stopping by it would let
+        one offer stop every round.
+        """
         draft = self.composing.draft(screened.composed)
-        return look_at_guest(
-            self.context, self.looking, draft, self.between("guest holdout", len(self.looking.guest.examples))
-        )
+        between = self.between("guest holdout", len(self.looking.guest.examples))
+        try:
+            return look_at_guest(self.context, self.looking, draft, between)
+        except AttemptStopped as stopped:
+            if stopped.cause is not Cause.FAILED:
+                raise
+        self.context.versions.discard(draft)
+        return None
 
     def ended(self, reading: GuestReading, shown: ShownLook, announced: AnnouncedRound) -> RoundEnd:
         """How a round ends by its look: what was composed is kept, or thrown away."""

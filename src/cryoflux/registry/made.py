@@ -90,7 +90,7 @@ def _way(made: Mapping[str, MadeVersion], version: str) -> list[MadeVersion] | N
 
 def _compositions(way: Sequence[MadeVersion], never: str, folds: KnownLists) -> Iterator[Composition]:
     """What each version on a way is composed of; ``folds`` takes the lists that are folded."""
-    gone = {never}
+    gone = {never} - {""}
     for at, one in enumerate(way):
         if at == 0 or one.recalled:
             composed = Composition(genesis=way[0].genesis)

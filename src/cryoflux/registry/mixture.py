@@ -94,7 +94,9 @@ def after(
     Args:
         head: the list.
         steps: in order.
-        without: adapters that they do not bring in, by themselves or as what others were trained on.
+        without: adapters that they do not bring in, by themselves or as what others were trained on. What
+            is not there for want of them gets no other weight either: else a step that names it would keep
+            everybody from taking out what brought it.
         folds: takes the lists that are folded on the way, by their digests.
 
     Raises:
@@ -118,6 +120,8 @@ def _taken(
         )
     if step.kind is StepKind.REWEIGHT:
         if all(term.adapter != update.adapter for term in head.terms):
+            if without:  # what brought it is left out, or the list is another one without that
+                return head
             raise cannot_compose(f"The head has no update {update.adapter[:16]}….")
         parts: _Parts = [((one,), amount if one.adapter == update.adapter else _ONE) for one in head.terms]
     elif step.kind is StepKind.ADD:

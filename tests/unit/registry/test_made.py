@@ -112,6 +112,23 @@ def test_a_recall_across_folded_lists_is_the_head_that_never_adopted_and_its_lis
             assert updates_of(due.terms, lists.__getitem__) == updates
 
 
+def test_what_another_round_gave_another_weight_keeps_nobody_from_recalling_what_brought_it() -> None:
+    """Else whoever offers a poison on top of an update that a later round reweights has it there for good."""
+    carried = Term(weight="1", adapter=named(60), parent=BASE.digest)
+    poison = (step(StepKind.MIX, 50, "1/2", (carried,)),)
+    made, head = remembered([poison, (step(StepKind.REWEIGHT, 60, "3/4"), step(StepKind.ADD, 2, "1"))])
+    assert list_of(made, head, never=named(50)) == after(BASE, [step(StepKind.ADD, 2, "1")])
+    trained = [Term(weight="1", adapter=named(one), parent=f"{one:063x}f") for one in range(100, 164)]
+    full, _ = remembered([(step(StepKind.ADD, 50, "1"),), *trained])
+    whole = list_of(full, version(64))
+    assert whole is not None
+    halved = step(StepKind.REWEIGHT, int(whole.terms[0].adapter, 16), "1/2")
+    made, head = remembered([(step(StepKind.ADD, 50, "1"),), *trained, (halved,)])
+    due = list_of(made, head, never=named(50))
+    assert due is not None
+    assert [term.adapter for term in due.terms] == [named(number) for number in range(100, 164)]
+
+
 def test_parents_of_what_was_adopted_are_known_by_their_digests() -> None:
     theirs = (Term(weight="1", adapter=named(8), parent=BASE.digest),)
     made, head = remembered(
