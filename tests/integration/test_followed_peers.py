@@ -60,6 +60,7 @@ def test_what_has_grown_is_pulled_long_before_its_time(
     keep_cosigned(north.state.log, north.cosigned().content)
     for one in states:
         NetworkFolder.of(one.path).path.mkdir(exist_ok=True)
+        NetworkFolder.of(one.path).no_witnesses.write_bytes(b"")  # else nothing of it is shown
     NetworkFolder.of(north.path).known_peers.write_text(
         f"quorum none\nnode mine {log_key_of(mine.path)} http://127.0.0.1:9\n"
     )
