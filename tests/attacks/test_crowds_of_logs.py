@@ -270,6 +270,24 @@ def test_a_stranger_brings_so_many_bytes_until_the_next_draw_and_no_more(
     assert (again.received, len(asked)) == (0, before), "it is not even asked"
 
 
+def test_a_word_of_one_peer_makes_us_ask_no_other_for_what_it_lacks(
+    tmp_path: Path, north: TreeNode, newcomer: TreeNode
+) -> None:
+    """A flood of hints of one log would else have all that is missing asked for each few seconds."""
+    for capsule in (newcomer.tree / "capsules").rglob("*.safetensors"):
+        capsule.unlink()
+    asked: list[str] = []
+    with serving_tree(north.tree) as url, serving_tree(newcomer.tree, asked=asked) as other:
+        peers = peers_of(("north", north, url), ("south", newcomer, other))
+        (_, south) = gather(tmp_path / "mine", peers, now=lambda: T).peers
+        assert south.unavailable
+        before = len(asked)
+        gather(tmp_path / "mine", peers, now=lambda: T, only={north.origin})
+        assert len(asked) == before
+        gather(tmp_path / "mine", peers, now=lambda: T, only={newcomer.origin})
+        assert len(asked) > before
+
+
 def test_of_a_strangers_offers_only_the_newest_are_looked_up(newcomer: TreeNode) -> None:
     """Each is an entry of 2 kB, and what it says that it hangs on is 1,024 lists, read anew for each."""
     update = OfferedUpdate(adapter="0" * 64, genesis="1" * 64)

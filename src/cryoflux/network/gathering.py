@@ -310,11 +310,14 @@ class _Gathering:
         if found.outcome in _READ_ON:
             due = [one for one, _ in witnessed_offers(node, facts, times)]
             waiting = sum(times.at(one.receipt_index) is None for one in facts.offers)
-            missing = {} if found.outcome is PullOutcome.UNREACHABLE else self._fetch(node, due, claims)
+            meant = self._only is None or node.origin in self._only  # a hint of one makes us ask nobody else
+            asks = meant and found.outcome is not PullOutcome.UNREACHABLE
+            missing = self._fetch(node, due, claims) if asks else {}
             fetched = sum(not lacking(self._folder, one.update) for one in due)
             found = replace(found, fetched=fetched, waiting=waiting, unavailable=missing)
-            self._openings(node, record, facts)
-            if not node.by_lottery:  # nobody is a verifier who was drawn
+            if meant:
+                self._openings(node, record, facts)
+            if meant and not node.by_lottery:  # nobody is a verifier who was drawn
                 self._judged_on(node, record, claims)
         return replace(found, received=self._most[node.name] - ration.left)
 
