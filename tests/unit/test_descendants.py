@@ -10,7 +10,7 @@ from cryoflux.queries.capsules import capsules_here
 from cryoflux.queries.descendants import Descendant, descendants_of, memory_here
 from cryoflux.receipts.network_statement import UpdateOffer
 from cryoflux.registry.ancestry import ancestry_of
-from cryoflux.registry.composition import Term, list_digest
+from cryoflux.registry.composition import Term, folded, list_digest
 from cryoflux.state import StateFolder
 from node_log import NodeLog
 from plain_log import StoredLog
@@ -36,6 +36,8 @@ def test_an_update_rests_on_all_that_its_parents_rest_on() -> None:
     assert (found.adapters, found.whole) == ({middle.adapter, poison.adapter}, True)
     apart = ancestry_of([term("far", term("unknown"))], list_of)
     assert (apart.adapters, apart.whole) == ({digest_of("far")}, False)
+    full = folded((poison,))
+    assert ancestry_of(full, list_of).adapters == {full[0].adapter, poison.adapter}
     # Who offers may name lists that hang below themselves.
     lists[middle.parent] = (middle,)
     assert ancestry_of([middle], list_of).adapters == {middle.adapter}

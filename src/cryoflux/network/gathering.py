@@ -82,7 +82,7 @@ class PeerGathered:
     known: bool = False
     """whether that was known before this pull"""
     hints: int = 0
-    """nodes that it names; nobody pulls them by that"""
+    """nodes that it names: strangers are drawn among these"""
 
 
 @dataclass(frozen=True, slots=True)

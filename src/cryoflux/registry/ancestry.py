@@ -22,9 +22,10 @@ _MOST_LISTS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Ancestry:
-    """The updates that one rests on, as far as their lists are here."""
+    """What an update rests on, as far as its lists are here."""
 
     adapters: frozenset[str] = frozenset()
+    """of updates; and digests of lists that were folded, which are recalled as a whole"""
     whole: bool = True
     """whether every list was here"""
 
@@ -43,8 +44,7 @@ def ancestry_of(parent: Sequence[Term], list_of: ListOf) -> Ancestry:
     adapters, seen, whole, left = set[str](), set[str](), True, [*parent]
     while left:
         term = left.pop()
-        if not term.is_list:
-            adapters.add(term.adapter)
+        adapters.add(term.adapter)
         if term.parent in seen:
             continue
         if len(seen) >= _MOST_LISTS:

@@ -27,7 +27,7 @@ from cryoflux.registry.versions import Version, Versions
 from cryoflux.runs.catalogue import Catalogue, CataloguedVersion
 
 _MOST_DEEP = 64
-"""lists that begin at one another; each is of up to 64 updates"""
+"""lists that begin at one another; each is of up to 1,024 updates"""
 
 
 @dataclass(frozen=True, slots=True)
