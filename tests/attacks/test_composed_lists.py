@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 
 from archives import unpack
+from cryoflux.errors import ModelError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Receipt
-from cryoflux.registry.compose import Adapter, compose
-from cryoflux.registry.composition import COMPOSE, MOST_TERMS, Composition, Term
+from cryoflux.registry.compose import Adapter, LowRank, compose
+from cryoflux.registry.composition import COMPOSE, MOST_TERMS, Composition, Term, folded, list_digest
 from cryoflux.registry.made import MadeVersion
+from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
+from cryoflux.registry.parent_lists import updates_of
+from cryoflux.tasks.lora import composing
 from cryoflux.verification import lineage
 from cryoflux.verification.again import Again
 from cryoflux.verification.result import Check, Status
@@ -287,3 +291,35 @@ def test_what_the_log_came_to_does_not_depend_on_who_folds_it(tmp_path: Path) ->
     assert again.tasks[TASK].composition == made.memory.tasks[TASK].composition
     assert len(again.tasks[TASK].composition.terms) == 2
     made.finish()
+
+
+def test_a_round_composes_no_list_that_nobody_could_add_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """80 updates, of which 60 come again in each of 20 lists: few to fetch, and too many to go through.
+
+    Adopted, it would be a head that no start, no fork and no verifier can make.
+    """
+    empty = list_digest(())
+    known: dict[str, tuple[Term, ...]] = {empty: ()}
+
+    def keep(*terms: Term) -> tuple[Term, ...]:
+        known[list_digest(terms)] = terms
+        return terms
+
+    def one(number: int) -> Term:
+        return Term(weight="1", adapter=f"{number:064x}", parent=empty)
+
+    shared = keep(*map(one, range(60)))
+    parent = keep(*(folded(keep(*folded(shared), one(100 + number)))[0] for number in range(20)))
+    offer = OfferedUpdate(adapter="f" * 64, genesis="0" * 64, parent=parent)
+    head = Composition(genesis="0" * 64)
+    poisoned = after(head, [ListStep(kind=StepKind.MIX, update=offer, amount="1/2")])
+    assert len(updates_of(poisoned.terms, known.__getitem__)) == 81
+    update = Adapter(low_rank={"w": LowRank(np.ones((1, 2), np.float32), np.ones((2, 1), np.float32), 1.0)})
+    monkeypatch.setattr(composing, "read_adapter", lambda _folder, _digest: update)
+    genesis = {"w": np.ones((2, 2), np.float32)}
+    models = composing.ListedModels(genesis, Path, known.__getitem__)
+    with pytest.raises(ModelError, match="too many lists below it"):
+        compose(poisoned, genesis, lambda _: update, known.__getitem__)
+    with pytest.raises(ModelError, match="too many lists below it"):
+        models.names(poisoned)
+    assert models.names(Composition(genesis="0" * 64, terms=parent[:5])) == {"w"}

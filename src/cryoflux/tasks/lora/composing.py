@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1_000_000_000
 """that are kept of what updates add, in float64"""
 _MOST_ADAPTERS = 64
+_POINT = {"": np.zeros(1, np.float32)}
+"""a model of one number, to see whether a list can be added up at all"""
 
 
 class ListedModels:
@@ -55,14 +57,27 @@ class ListedModels:
         self._touched: dict[str, frozenset[str]] = {}
         """folded list → tensors that it touches"""
         self._held = 0
+        self._bounded = set[str]()
+        """lists that can be added up within the bounds of `compose`"""
+        self._outlines: dict[str, Adapter] = {}
 
     def names(self, composed: Composition) -> set[str]:
         """Tensors that a list touches.
 
         Raises:
-            ModelError: an update cannot be read, or a list that was folded is not here.
+            ModelError: an update cannot be read, a list that was folded is not here, or it is a list that
+                nobody could add up again: what is kept here lets more pass than `compose` does.
         """
+        if composed.digest not in self._bounded:
+            compose(composed, _POINT, self._outline, self._list_of)
+            self._bounded.add(composed.digest)
         return {name for term in composed.terms for name in self._names_of(term)}
+
+    def _outline(self, digest: str) -> Adapter:
+        """An update as far as it matters for which lists are gone through."""
+        if digest not in self._outlines:
+            self._outlines[digest] = Adapter(whole=_POINT if self._adapter(digest).whole else {})
+        return self._outlines[digest]
 
     def _names_of(self, term: Term) -> Collection[str]:
         if not term.is_list:
