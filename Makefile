@@ -73,7 +73,12 @@ bench: .venv-bench/stamp bench/trl/stamp
 	.venv-bench/bin/python benchmarks/false_accepts.py
 	.venv-bench/bin/python benchmarks/monitor_power.py
 	.venv-bench/bin/python benchmarks/adversaries.py --seeds 1000
+	.venv-bench/bin/python benchmarks/adversary_logs.py --seeds 10 --offers 24
+	.venv-bench/bin/python benchmarks/adversary_models.py --seeds 5 --lives 2
+	.venv-bench/bin/python benchmarks/adversary_nodes.py --keep bench/rogues
 	.venv-bench/bin/python benchmarks/network_events.py
+	.venv-bench/bin/python benchmarks/newcomers.py
+	.venv-bench/bin/python benchmarks/round_cost.py --state bench/nodes --recipes prefix-1
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --seeds 0,1,2 --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data bbc --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data reviews --seeds 0,1,2 --out bench
