@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.gathering import Gathered
     from cryoflux.network.peers import Peers
+    from cryoflux.network.pulling import PullOutcome
 
 
 class ShowPull(Protocol):
@@ -41,6 +42,7 @@ def follow_peers(folder: NetworkFolder, pull: PullOnce, show: ShowPull, every_s:
     from cryoflux.network.keeping_up import keep_up
 
     stop, public = threading.Event(), _Public(folder)
+    outcomes: dict[str, PullOutcome] = {}
     again = False
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
@@ -54,7 +56,8 @@ def follow_peers(folder: NetworkFolder, pull: PullOnce, show: ShowPull, every_s:
     def pull_once(only: Collection[str] | None) -> Peers:
         nonlocal again
         peers, found = pull(only, stop.is_set)
-        show(found if only is None else _of(found, only), again=again)
+        found = _with_known(found if only is None else _of(found, only), outcomes)
+        show(found, again=again)
         again = True
         public.bring_up(peers)
         return peers
@@ -65,6 +68,15 @@ def follow_peers(folder: NetworkFolder, pull: PullOnce, show: ShowPull, every_s:
 def _of(found: Gathered, only: Collection[str]) -> Gathered:
     """What was found of those that were asked."""
     return replace(found, peers=tuple(one for one in found.peers if one.origin in only), strangers=())
+
+
+def _with_known(found: Gathered, outcomes: dict[str, PullOutcome]) -> Gathered:
+    """What was found; who does what it did the last time is known for it, and is no news."""
+    peers = tuple(
+        replace(one, known=one.known or outcomes.get(one.origin) is one.outcome) for one in found.peers
+    )
+    outcomes |= {one.origin: one.outcome for one in found.peers}
+    return replace(found, peers=peers)
 
 
 class _Public:

@@ -12,12 +12,15 @@ import typer
 from typer.testing import CliRunner
 
 from cryoflux.cli.node_books import share_words, show_books
-from cryoflux.cli.node_pull import begin_peers, peers_app, pull_peers
+from cryoflux.cli.node_follow import _with_known
+from cryoflux.cli.node_pull import _news, begin_peers, peers_app, pull_peers
 from cryoflux.config import load_settings
 from cryoflux.errors import UsageError
 from cryoflux.network.books import ShareBound, share_that_holds
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.gathering import Gathered, PeerGathered
 from cryoflux.network.peers import read_peers
+from cryoflux.network.pulling import PullOutcome
 from json_rule import complaints, keys_of, parsed
 from node_tree import CosigningWitness, TreeNode, serving_tree, tree_key
 
@@ -237,3 +240,12 @@ def test_an_efficiency_that_is_none_is_refused(typed: Typed, eta: str) -> None:
 )
 def test_a_share_is_never_called_always(decided: int, held: int, words: str) -> None:
     assert share_words(ShareBound(decided, held, share_that_holds(decided, held))) == words
+
+
+def test_a_follower_says_once_that_a_peer_cannot_be_reached() -> None:
+    outcomes: dict[str, PullOutcome] = {}
+    told, gone = [], PullOutcome.UNREACHABLE
+    for outcome in (gone, gone, PullOutcome.SAME, gone):
+        found = Gathered((PeerGathered("south", "log.example/s", outcome),))
+        told.append(bool(_news(_with_known(found, outcomes)).peers))
+    assert told == [True, False, False, True]
