@@ -5,7 +5,7 @@ As in `plain_log`, nothing behind it exists, and what it says is what is due.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -44,7 +44,7 @@ from cryoflux.receipts.network_statement import (
     WhyOpened,
 )
 from cryoflux.receipts.statement import CROSS_ENTROPY, Base, Hits, Section, Sha256Digest, Subject
-from cryoflux.registry.composition import Composition
+from cryoflux.registry.composition import Composition, Term, list_digest
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
 from plain_log import PlainLog, StoredLog, model, training
@@ -199,18 +199,23 @@ class NodeLog:
             announced_at=AT,
         )
 
-    def record(self, announced: Entry, gain: int = 80_000_000) -> Entry:
+    def record(self, announced: Entry, gain: int = 80_000_000, carried: Sequence[str] = ()) -> Entry:
         """A round that adds its first candidate to a half, and refuses the others.
 
         Args:
             announced: the round.
             gain: Δ of each example of the guest holdout, nano-nats.
+            carried: adapters that it was trained on, with which the head is mixed to a half.
         """
         intent = announced.round_intent
         assert intent is not None
         known = self.log.state.tasks[TASK]
-        update = OfferedUpdate(adapter=intent.candidates[0].capsule, genesis=known.composition.genesis)
-        steps = [ListStep(kind=StepKind.ADD, update=update, amount=str(Fraction(1, 2)))]
+        parent = tuple(Term(weight="1", adapter=one, parent=list_digest(())) for one in carried)
+        update = OfferedUpdate(
+            adapter=intent.candidates[0].capsule, genesis=known.composition.genesis, parent=parent
+        )
+        kind = StepKind.MIX if carried else StepKind.ADD
+        steps = [ListStep(kind=kind, update=update, amount=str(Fraction(1, 2)))]
         count = intent.guest.count
         sums = SealedSums(
             base=known.head,

@@ -263,8 +263,9 @@ class NodeState:
     """root → what it was used for, in the order in which they were entered"""
     offers: dict[str, int] = field(default_factory=dict)
     """adapter → position of the entry that offers it"""
-    adopted: dict[str, str] = field(default_factory=dict)
-    """capsule → leaf hash of the announcement of the round that adopted it; not those that were recalled"""
+    adopted: dict[str, list[str]] = field(default_factory=dict)
+    """capsule → the offered ones that brought it into the head, itself or as what they were trained on; not what
+    was recalled, nor what nothing else had brought"""
     recalled: set[str] = field(default_factory=set)
     """capsules that were taken out of the head: no round considers them again"""
     open: dict[str, OpenRound] = field(default_factory=dict)
@@ -330,7 +331,10 @@ class NodeState:
             self.considered[member.capsule] = Consideration(member.verdict, times + 1, record.base.digest)
         if record.outcome is not RoundOutcome.ABORTED:
             self.gains = [*self.gains[1 - _MOST_GAINS :], _gain_of(record)]
-        self.adopted |= dict.fromkeys(brought_by(record), record.intent)
+        for capsule, offered in brought_by(record):
+            known = self.adopted.setdefault(capsule, [])
+            if offered not in known:
+                known.append(offered)
         self.certified.take(record)
         return opened
 
@@ -341,7 +345,12 @@ class NodeState:
 
     def recall(self, recall: Recall) -> None:
         """Go on by an update that was taken out of the head."""
-        self.adopted.pop(recall.capsule, None)
+        left = {
+            capsule: [one for one in offered if one != recall.capsule]
+            for capsule, offered in self.adopted.items()
+            if capsule != recall.capsule
+        }
+        self.adopted = {capsule: offered for capsule, offered in left.items() if offered}
         self.recalled.add(recall.capsule)
         self.certified.take(recall)
 

@@ -14,7 +14,7 @@ from test_forged_rounds import FORGED
 from cryoflux.network.offering import update_of
 from cryoflux.receipts.network_statement import GuestHoldout, GuestOpening, Recall, RoundIntent, RoundResult
 from cryoflux.registry.composition import folded
-from node_log import NodeLog, node_log
+from node_log import TASK, NodeLog, node_log
 from plain_log import KEY, PlainLog
 from shell_bundles import Verdict, bare_tools, bundle_of, needs_tools, run_shell, run_verify
 from synthetic_parts import digest_of
@@ -129,6 +129,27 @@ def test_an_update_of_a_full_list_is_offered_and_one_of_another_list_is_not(
     node.offer(receipts[64], honest)
     shell, verify = both(tmp_path, tools, log)
     assert shell.entries == verify.entries == {forged.index}, (shell.said, verify.said)
+
+
+@pytest.mark.parametrize("recalled", [True, False])
+def test_what_came_with_a_poison_alone_is_free_again_once_that_is_recalled(
+    recalled: bool, tmp_path: Path, tools: Path
+) -> None:
+    """Else whoever trains a poison on top of an honest update could keep that out for good."""
+    log = PlainLog()
+    node = NodeLog(log)
+    node.train()
+    node.introduce()
+    node.enter()
+    poison, honest = node.candidate(), node.candidate()
+    node.record(node.announce([poison]), carried=[honest.capsule])
+    assert set(log.state.nodes[TASK].adopted) == {poison.capsule, honest.capsule}
+    if recalled:
+        node.recall(poison.capsule)
+    due = node.announce([honest])
+    node.record(due)
+    shell, verify = both(tmp_path, tools, log)
+    assert shell.entries == verify.entries == (set() if recalled else {due.index}), (shell.said, verify.said)
 
 
 def test_the_list_is_of_forgeries_that_there_are() -> None:

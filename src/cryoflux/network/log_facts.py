@@ -22,7 +22,7 @@ from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.ed25519 import is_sound_key
 from cryoflux.signing.keys import raw_key_id
 
-_FORM = 3
+_FORM = 4
 """of the facts: others are made anew"""
 
 

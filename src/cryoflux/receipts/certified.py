@@ -19,15 +19,19 @@ from cryoflux.receipts.network_statement import Recall, RoundResult
 from cryoflux.registry.mixture import StepKind
 
 
-def brought_by(said: RoundResult) -> Iterator[str]:
-    """Adapters that a round brings into the head: a mix brings those too that its update was trained on."""
+def brought_by(said: RoundResult) -> Iterator[tuple[str, str]]:
+    """Adapters that a round brings into the head, each with the offered one that brings it.
+
+    That is itself, and of a mix also what its update was trained on.
+    """
     if said.outcome is not RoundOutcome.ACCEPTED:
         return
     for step in said.steps:
+        offered = step.update.adapter
         if step.kind is not StepKind.REWEIGHT:
-            yield step.update.adapter
+            yield offered, offered
         if step.kind is StepKind.MIX:
-            yield from (term.adapter for term in step.update.parent)
+            yield from ((term.adapter, offered) for term in step.update.parent)
 
 
 class CertifiedLevels(Struct):
@@ -50,7 +54,7 @@ class CertifiedLevels(Struct):
         if isinstance(said, RoundResult):
             if said.outcome is RoundOutcome.ACCEPTED and said.look is not None:
                 self.levels.append((said.sequence, said.look.level))
-            for adapter in brought_by(said):
+            for adapter, _ in brought_by(said):
                 self.brought.setdefault(adapter, said.sequence)
             return
         # What was brought before the part that is here was in each of its heads.

@@ -549,7 +549,7 @@ def round_intent($log; $known; $node):
     need($guest.neededMilli > ([$found.looks[]?.needed] | max // 0);
       "has a bar that did not rise with the look before"),
     need(.candidates | map(.capsule) | length == (unique | length); "considers an update twice"),
-    need(any(.candidates[].capsule; . as $one | any($node.adopted[]; . == $one)) | not;
+    need(any(.candidates[].capsule; . as $one | any($node.adopted[]; .capsule == $one)) | not;
       "considers an update that its head has"),
     ([.candidates[] | select(.byLottery)] | length) as $strangers
     | need($strangers == 0 or $log.charged.strangers + strangers_part(.reservedMicrojoules; .candidates)
@@ -626,7 +626,7 @@ def opening($log; $known; $node):
 
 def recalled($log; $known; $node):
   need(.base == $known.head; "takes an update out of another version than the head"),
-  need(.capsule as $one | any($node.adopted[]; . == $one); "recalls an update that its head has not adopted");
+  need(.capsule as $one | any($node.adopted[]; .capsule == $one); "recalls an update that its head has not adopted");
 
 def of_node($type): any("node", "guest-holdout", "offer", "round-intent", "round", "opening", "recall"; . == $type);
 def of_contract($type): any("contract", "contract-accept", "contract-look", "contract-result"; . == $type);
@@ -720,7 +720,7 @@ def took_network($p; $type; $leaf; $n):
     elif $type == "opening" then .nodes[$task].guests |= map(if .root == $p.root then .opened = true else . end)
     elif $type == "offer" then .
     else
-      (if $type == "recall" then .nodes[$task].adopted -= [$p.capsule]
+      (if $type == "recall" then .nodes[$task].adopted |= map(select(.capsule != $p.capsule and .by != $p.capsule))
        else .rounds += 1 | .charged.all += ($p | charged) | .nodes[$task].open as $open
         | if $open.leaf != $p.intent then . else
             .charged.strangers += strangers_part($p | charged; $open.said.candidates) | $open.said.guest as $guest | ($p.look // {} | {intent: $p.intent, sealed, level, base: $p.base,
@@ -729,8 +729,8 @@ def took_network($p; $type; $leaf; $n):
             | (if $p.look == null then . else
                 .nodes[$task].guests |= map(if .root == $guest.root then .looks += [$look] else . end) end)
             | (if $p.outcome != "accepted" then . else
-                .nodes[$task].adopted |= (. + [$p.steps[] | select(.kind != "reweight") | .update.adapter,
-                  (select(.kind == "mix") | .update.parent[]?.adapter)] | unique) end) end end)
+                .nodes[$task].adopted |= (. + [$p.steps[] | select(.kind != "reweight") | .update.adapter as $by
+                  | $by, (select(.kind == "mix") | .update.parent[]?.adapter) | {capsule: ., $by}] | unique) end) end end)
       | if .tasks[$task] == null or ($type == "round" and $p.outcome != "accepted") then . else
           .tasks[$task].head = $p.result | .made[$n] = {$leaf, heads: {($task): $p.result}}
           | (if .tasks[$task].list == null then . else .tasks[$task].list.digest = $p.composed end) end end;

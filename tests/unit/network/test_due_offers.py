@@ -38,7 +38,7 @@ def test_each_capsule_is_due_once_in_the_order_of_commitments() -> None:
 
 def test_what_is_ones_own_or_adopted_is_not_due() -> None:
     node = NodeState()
-    node.adopted[offer(2).update.adapter] = "leaf"
+    node.adopted[offer(2).update.adapter] = [offer(2).update.adapter]
     node.offers[offer(3).update.adapter] = 7
     assert due_offers(node, [offer(1, origin=OWN), offer(2), offer(3)], "a", OWN) == []
 
@@ -46,7 +46,7 @@ def test_what_is_ones_own_or_adopted_is_not_due() -> None:
 def test_what_was_recalled_is_not_taken_again_for_another_head() -> None:
     node, capsule = considered(MemberVerdict.ADOPTED), offer(1).update.adapter
     assert due_offers(node, [offer(1)], "b", OWN) == [offer(1)]
-    node.adopted[capsule] = "leaf"
+    node.adopted[capsule] = [capsule]
     base = Base(digest="a" * 64, files="b" * 64)
     node.recall(
         Recall(
