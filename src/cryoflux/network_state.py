@@ -264,8 +264,8 @@ class NodeState:
     offers: dict[str, int] = field(default_factory=dict)
     """adapter → position of the entry that offers it"""
     adopted: dict[str, list[str]] = field(default_factory=dict)
-    """capsule → the offered ones that brought it into the head, itself or as what they were trained on; not what
-    was recalled, nor what nothing else had brought"""
+    """capsule → the offered ones that brought it into the head, itself or as what they were trained on; not
+    what was recalled, nor what only that had brought"""
     recalled: set[str] = field(default_factory=set)
     """capsules that were taken out of the head: no round considers them again"""
     open: dict[str, OpenRound] = field(default_factory=dict)
