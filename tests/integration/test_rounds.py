@@ -430,6 +430,10 @@ def rogue(pulled: RoundNodes, tmp_path_factory: pytest.TempPathFactory) -> Round
     return node
 
 
+NOT_TAKEN = {MemberVerdict.SCREENED, MemberVerdict.NOT_CHOSEN}
+"""what hurts may show a gain on a few examples by chance, and is not chosen then"""
+
+
 def test_a_copy_is_a_duplicate_though_it_was_fetched_first(nodes: RoundNodes, rogue: RoundNode) -> None:
     north, original = nodes["north"], nodes["south"].offered
     peers = north.network.known_peers
@@ -440,11 +444,9 @@ def test_a_copy_is_a_duplicate_though_it_was_fetched_first(nodes: RoundNodes, ro
     north.pulls(nodes["south"])
     north.round()
     copy, flipped = rogue.node.offers
-    assert verdicts(north, 0) == {
-        original: MemberVerdict.ADOPTED,
-        copy: MemberVerdict.DUPLICATE,
-        flipped: MemberVerdict.SCREENED,
-    }
+    found = verdicts(north, 0)
+    assert found.pop(flipped) in NOT_TAKEN
+    assert found == {original: MemberVerdict.ADOPTED, copy: MemberVerdict.DUPLICATE}
     assert {one.capsule: one.of for one in north.rounds[0].members if one.of} == {copy: original}
     holds(north)
 
@@ -456,7 +458,8 @@ def test_what_does_not_help_is_not_shown_to_the_guest_holdout(after: RoundNodes,
     north.round()
     record, (copy, flipped) = north.rounds[-1], rogue.node.offers
     assert (record.outcome, record.look) == (RoundOutcome.UNSHOWN, None)
-    assert verdicts(north) == {copy: MemberVerdict.DUPLICATE, flipped: MemberVerdict.SCREENED}
+    assert verdicts(north)[copy] is MemberVerdict.DUPLICATE
+    assert verdicts(north)[flipped] in NOT_TAKEN
     assert (north.head, len(north.looks)) == (before, 1)
     holds(north)
 
