@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.numpy import save
 
 from cryoflux.digests import sha256_hex
+from cryoflux.files import write_atomic
 from cryoflux.network.capsule import CheckedCapsule, check_capsule
-from cryoflux.network.offering import capsule_content, update_of, write_capsule
+from cryoflux.network.offering import capsule_content, kept_files, update_of
 from cryoflux.receipts.checkpoint import (
     KeyType,
     Note,
@@ -26,7 +27,7 @@ from cryoflux.receipts.checkpoint import (
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import OfferStatement, UpdateOffer
 from cryoflux.receipts.statement import Section, Sha256Digest, Subject
-from cryoflux.state import StateFolder
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.policy import Policy, parse_policy
 from node_log import AT, TASK, NodeLog
@@ -70,6 +71,14 @@ def write_adapter(state: StateFolder, content: bytes, config: bytes) -> Path:
     (folder / "adapter_model.safetensors").write_bytes(content)
     (folder / "adapter_config.json").write_bytes(config)
     return folder
+
+
+def write_capsule(state: StateFolder, offer: UpdateOffer, content: bytes, into: Path) -> None:
+    """A capsule in a folder: both files of the adapter, where they are what was signed, and the document."""
+    adapter = offer.update.adapter
+    for name, kept in zip((ADAPTER, ADAPTER_CONFIG), kept_files(state, adapter, offer.config), strict=True):
+        write_atomic(into / name, kept)
+    write_atomic(into / "capsule.json", content)
 
 
 @dataclass

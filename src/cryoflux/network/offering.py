@@ -6,7 +6,7 @@ it made; which updates that is the sum of follows from the log, so it is folded 
 
 from __future__ import annotations
 
-__all__ = ["capsule_content", "find_update", "kept_files", "update_of", "write_capsule"]
+__all__ = ["capsule_content", "find_update", "kept_files", "update_of"]
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import StateTamperedError, UsageError
-from cryoflux.files import read_regular, write_atomic
+from cryoflux.files import read_regular
 from cryoflux.log_state import LogState
 from cryoflux.network.capsule import (
     MOST_ADAPTER_BYTES,
@@ -170,25 +170,6 @@ class _Proving:
         if committed is None:
             return None
         return proven_entry(self._state.path, entry, committed.note)
-
-
-def write_capsule(state: StateFolder, offer: UpdateOffer, content: bytes, into: Path) -> None:
-    """Write a capsule: both files of the adapter, and then ``capsule.json``.
-
-    Args:
-        state: that has the adapter.
-        offer: what it is about.
-        content: of ``capsule.json``.
-        into: its folder.
-
-    Raises:
-        StateTamperedError: a file of the adapter is missing, or is another one.
-        StorageError: it cannot be written.
-    """
-    adapter = offer.update.adapter
-    for name, kept in zip((ADAPTER, ADAPTER_CONFIG), kept_files(state, adapter, offer.config), strict=True):
-        write_atomic(into / name, kept)
-    write_atomic(into / CAPSULE, content)
 
 
 def kept_files(state: StateFolder, adapter: str, config: str) -> tuple[bytes, bytes]:

@@ -22,7 +22,7 @@ from cryoflux.network.capsule import (
     check_capsule_files,
     parse_capsule,
 )
-from cryoflux.network.offering import capsule_content, write_capsule
+from cryoflux.network.offering import capsule_content
 from cryoflux.receipts.checkpoint import verifier_key
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import UpdateOffer
@@ -33,7 +33,7 @@ from cryoflux.signing.canonical import canonical_bytes
 from cryoflux.signing.keys import load_key, raw_public_key
 from cryoflux.witness.policy import parse_policy
 from node_log import AT
-from offered import COMMITTED_S, OfferedState, offered_state, tensors
+from offered import COMMITTED_S, OfferedState, offered_state, tensors, write_capsule
 from plain_log import model
 from synthetic_parts import digest_of
 
