@@ -47,8 +47,8 @@ from cryoflux.receipts.statement import (
     Rule,
 )
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.made import MadeVersion, list_of
-from cryoflux.registry.mixture import ListStep, after
+from cryoflux.registry.made import MadeVersion, list_of, made_on
+from cryoflux.registry.mixture import ListStep
 from cryoflux.scheduling.efficiency import Memory, least_reckoned
 from cryoflux.scheduling.lessons import Lessons, taught
 from cryoflux.task_state import Chain, TaskState
@@ -214,11 +214,11 @@ class LogState:
         """A head goes on with what others offered, or without it."""
         if (known := self.tasks.get(said.task)) is None:
             return
-        genesis, composed = known.composition.genesis, None
+        made = MadeVersion(known.composition.genesis, known.head.digest, steps=steps, recalled=recalled)
+        composed = None
         if steps:
             with suppress(ModelError):  # then verification says that they make no list
-                composed = after(known.composition, steps)
-        made = MadeVersion(genesis, known.head.digest, steps=steps, recalled=recalled)
+                composed = made_on(known.composition, made)
         known.put_head(said.result, made, composed)
         known.was_made(said.result, entry.index, entry.leaf_hash, known.counts[-1])
         known.chains.clear()  # they go on from what others had no part in

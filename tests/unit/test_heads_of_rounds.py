@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from cryoflux.claims.evaluation import add_up, told_by
+from cryoflux.log_state import LogState
 from cryoflux.log_view import open_log
 from cryoflux.queries.budget import budget_of
 from cryoflux.queries.followed import Followed
 from cryoflux.queries.joules import JoulesFold
 from cryoflux.queries.progress import ProgressFold
 from cryoflux.receipts.lines import Lines
+from cryoflux.registry.made import list_of
 from cryoflux.runs.catalogue import read_catalogue
 from cryoflux.runs.pruning import protected_versions
 from cryoflux.runs.recovery import read_log
@@ -72,6 +74,30 @@ def test_a_head_that_a_recall_gave_back_is_over_the_genesis_that_it_always_was()
     made.record(made.announce([made.candidate()]))
     assert known.composition.genesis == composed.genesis
     assert len(known.composition.terms) == len(composed.terms) + 1
+
+
+def test_what_a_mixture_brings_back_is_in_the_list_now_and_when_it_is_read_again() -> None:
+    """No round of ours mixes so, but a log may say that it did, and its weights have it."""
+    log = PlainLog()
+    made = NodeLog(log)
+    made.train()
+    made.introduce()
+    made.enter()
+    poison, carrier = made.candidate(), made.candidate()
+    made.record(made.announce([poison]))
+    made.recall(poison.capsule)
+    made.record(made.announce([carrier]), carried=[poison.capsule])
+    known = log.state.tasks[TASK]
+    assert poison.capsule in {term.adapter for term in known.composition.terms}
+    assert list_of(known.made, known.head.digest) == known.composition
+    read = LogState()
+    for entry in log.entries:
+        read.take(entry)
+    again = read.tasks[TASK]
+    assert (again.head, again.composition) == (known.head, known.composition)
+    made.recall(poison.capsule)
+    assert {term.adapter for term in known.composition.terms} & {poison.capsule} == set()
+    assert carrier.capsule in {term.adapter for term in known.composition.terms}
 
 
 def test_a_chain_does_not_bring_back_what_a_recall_took_away() -> None:

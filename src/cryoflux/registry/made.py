@@ -3,13 +3,16 @@
 A version is made by an update that is added to another version, by the steps of a round, or by a recall,
 which is the other version without one update. So a list is not written down: it follows, and what a head
 would be had it never adopted an update follows by leaving out the steps that brought it.
+
+A recall takes out of what came before it, and of nothing else: where later steps bring the same update in
+again, by themselves or with what others had trained on it, it is there, as the weights have it.
 """
 
 from __future__ import annotations
 
-__all__ = ["MOST_MADE", "KnownLists", "MadeVersion", "list_of", "lists_on_the_way"]
+__all__ = ["MOST_MADE", "KnownLists", "MadeVersion", "list_of", "lists_on_the_way", "made_on"]
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -90,22 +93,47 @@ def _way(made: Mapping[str, MadeVersion], version: str) -> list[MadeVersion] | N
 
 def _compositions(way: Sequence[MadeVersion], never: str, folds: KnownLists) -> Iterator[Composition]:
     """What each version on a way is composed of; ``folds`` takes the lists that are folded."""
-    gone = {never} - {""}
+    left_out = {never} - {""}
+    composed = Composition(genesis=way[0].genesis if way else "")
     for at, one in enumerate(way):
-        if at == 0 or one.recalled:
-            composed = Composition(genesis=way[0].genesis)
         if one.recalled:
-            gone.add(one.recalled)
-            for earlier in way[:at]:
-                composed = _made(composed, earlier, gone, folds)
+            composed = _without(way[: at + 1], left_out, folds)
         else:
-            composed = _made(composed, one, gone, folds)
+            composed = made_on(composed, one, left_out, folds)
         yield composed
 
 
-def _made(composed: Composition, one: MadeVersion, gone: set[str], folds: KnownLists) -> Composition:
-    if one.term is None or one.term.adapter in gone:
-        return after(composed, one.steps, gone, folds)
-    if composed.is_full:
+def _without(way: Sequence[MadeVersion], left_out: Collection[str], folds: KnownLists) -> Composition:
+    """What a way makes whose recalls each take out of what came before them."""
+    gone = [set(left_out)]
+    for one in reversed(way):
+        gone.append(gone[-1] | {one.recalled} if one.recalled else gone[-1])
+    composed = Composition(genesis=way[0].genesis)
+    for one, without in zip(way, reversed(gone[:-1]), strict=True):
+        if not one.recalled:
+            composed = made_on(composed, one, without, folds)
+    return composed
+
+
+def made_on(
+    composed: Composition,
+    one: MadeVersion,
+    without: Collection[str] = frozenset(),
+    folds: KnownLists | None = None,
+) -> Composition:
+    """The list of a version that was made of another one, by an update or by steps.
+
+    Args:
+        composed: the list of that one.
+        one: how it was made.
+        without: adapters that are left out.
+        folds: takes the lists that are folded on the way.
+
+    Raises:
+        ModelError: the steps make no list.
+    """
+    if one.term is None or one.term.adapter in without:
+        return after(composed, one.steps, without, folds)
+    if composed.is_full and folds is not None:
         folds[composed.digest] = composed.terms
     return composed.adding(one.term)

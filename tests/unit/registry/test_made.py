@@ -79,6 +79,45 @@ def test_a_recall_is_the_list_of_a_head_that_never_adopted(before: list[Event], 
     assert list_of(recalled, after_it) == due
 
 
+@st.composite
+def taken_out_and_brought_back(draw: st.DrawFn) -> list[Event]:
+    """Few updates that come, go by a recall, and come again with what others trained on them."""
+    events: list[Event] = []
+    for number in range(draw(st.integers(1, 9))):
+        known = draw(st.integers(1, 3))
+        parent = (Term(weight="1", adapter=named(known), parent=BASE.digest),)
+        event: Event = draw(
+            st.sampled_from(
+                [
+                    (step(StepKind.ADD, known, "1/2"),),
+                    (step(StepKind.MIX, 10 + number, "1/3", parent),),
+                    named(known),
+                ]
+            )
+        )
+        events.append(event)
+    return events
+
+
+def as_it_came(events: Sequence[Event], without: frozenset[str] = frozenset()) -> Composition:
+    """One event after the other; a recall is all before it once more, without the update."""
+    composed = BASE
+    for at, event in enumerate(events):
+        if isinstance(event, str):
+            composed = as_it_came(events[:at], without | {event})
+        elif isinstance(event, tuple):
+            composed = after(composed, event, without)
+    return composed
+
+
+@given(taken_out_and_brought_back(), st.integers(1, 3))
+def test_a_list_is_the_same_as_it_came_and_by_its_history(events: list[Event], never: int) -> None:
+    """What was recalled and comes back with a mixture is in the weights, so it is in the list."""
+    made, head = remembered(events)
+    assert list_of(made, head) == as_it_came(events)
+    assert list_of(made, head, never=named(never)) == as_it_came(events, frozenset({named(never)}))
+
+
 @given(histories(), st.integers(0, 8))
 def test_what_is_not_remembered_back_to_the_genesis_has_no_list(events: list[Event], lost: int) -> None:
     made, head = remembered(events)
