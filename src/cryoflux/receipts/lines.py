@@ -8,72 +8,82 @@ goes on from the head, and so does a recall, which takes out what others made: t
 
 from __future__ import annotations
 
-__all__ = ["Lines"]
+__all__ = ["LineVersion", "Lines"]
 
-from dataclasses import dataclass
+from msgspec import Struct, field
 
 from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.network_statement import Recall, RoundResult
 from cryoflux.receipts.statement import HeadMove, Move, Outcome, Receipt
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
+class LineVersion(Struct, frozen=True, array_like=True):
     """A version that was a head, by the updates that led to it first."""
 
-    before: _Version | None = None
-    """what it was made from; none where the entries that were told begin with it, or do not know it"""
+    before: str = ""
+    """digest of what it was made from; empty where the entries that were told begin with it, or do not know
+    it"""
     made_at: int = -1
     """place of the receipt or round that made it"""
     known: bool = True
     """whether it leads back to where the entries that were told begin"""
 
 
-class Lines:
+class Lines(Struct):
     """The line of each task's head, entry after entry; of a log, or of a part of one."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, dict[str, _Version]] = {}
-        self._heads: dict[str, _Version] = {}
+    known: dict[str, dict[str, LineVersion]] = field(default_factory=dict)
+    """task → digest of a version that was its head → how that came about"""
+    heads: dict[str, str] = field(default_factory=dict)
+    """task → digest of its head"""
 
     def take(self, said: Receipt | HeadMove | RoundResult | Recall) -> None:
         """Go on by one entry, in the order of the log."""
         if isinstance(said, RoundResult | Recall):
             task, where = self._of(said.task, said.base.digest)
             if isinstance(said, Recall) or said.outcome is RoundOutcome.ACCEPTED:
-                on = self._heads[task]
-                at = said.sequence if isinstance(said, RoundResult) else -1
-                self._heads[task] = where.setdefault(said.result.digest, _Version(on, at, known=on.known))
+                self._goes_on(
+                    task, where, said.result.digest, said if isinstance(said, RoundResult) else None
+                )
             return
         if isinstance(said, HeadMove):
             task, where = self._of(said.task, said.base.digest)
             if said.move is Move.PRUNE:  # files are freed, and the head stays
                 return
             # A version that nothing here has made or begun with: what was taken back lies before.
-            self._heads[task] = where.setdefault(said.result.digest, _Version(known=False))
+            where.setdefault(said.result.digest, LineVersion(known=False))
+            self.heads[task] = said.result.digest
             return
         task, where = self._of(said.task.name, said.base.digest)
         if said.outcome is Outcome.ACCEPTED:
-            made = _Version(self._heads[task], said.sequence, self._heads[task].known)
-            # What was a head before is that one again, by whichever way it came about this time.
-            self._heads[task] = where.setdefault(said.result.digest, made)
+            self._goes_on(task, where, said.result.digest, said)
 
-    def _of(self, task: str, base: str) -> tuple[str, dict[str, _Version]]:
-        if task not in self._known:
-            self._heads[task] = _Version()
-            self._known[task] = {base: self._heads[task]}
-        return task, self._known[task]
+    def _of(self, task: str, base: str) -> tuple[str, dict[str, LineVersion]]:
+        if task not in self.known:
+            self.heads[task] = base
+            self.known[task] = {base: LineVersion()}
+        return task, self.known[task]
+
+    def _goes_on(
+        self, task: str, where: dict[str, LineVersion], result: str, by: Receipt | RoundResult | None
+    ) -> None:
+        """A head goes on to a version, which a receipt or a round has made, or a recall has left."""
+        on = self.heads[task]
+        # What was a head before is that one again, by whichever way it came about this time.
+        where.setdefault(result, LineVersion(on, by.sequence if by is not None else -1, where[on].known))
+        self.heads[task] = result
 
     def standing(self) -> frozenset[int]:
         """Places of the receipts whose updates are in a head, and of the rounds that it went on by."""
         found = set()
-        for head in self._heads.values():
-            at: _Version | None = head
-            while at is not None:
-                found.add(at.made_at)
-                at = at.before
+        for task, head in self.heads.items():
+            at = head
+            while at:
+                version = self.known[task][at]
+                found.add(version.made_at)
+                at = version.before
         return frozenset(found - {-1})
 
     def from_before(self) -> tuple[str, ...]:
         """Tasks whose head rests on a version that a part of a log neither begins with nor made."""
-        return tuple(sorted(task for task, head in self._heads.items() if not head.known))
+        return tuple(sorted(task for task, head in self.heads.items() if not self.known[task][head].known))
