@@ -36,6 +36,7 @@ capsules covered_entries
 hint_count strangers_heard_of
 offers fetched waiting tries witnesses head_count witnessed_entries
 held decided opened reproduced confirmed_by refuted_by used_by recalled_by quorum
+withheld unreproduced_by witnesses_that_may_lie
 examples_needed windows
 members guest_holdouts_left looks_most looks_before kept_before candidates parent_updates tried
 rounds rounds_kept offers_waiting rounds_open accepted considered adopted recalled

@@ -7,12 +7,14 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cryoflux.log_check import asked_again
 from cryoflux.network.auditing import Audited, audit
+from cryoflux.network.books import CapsuleRecord, CapsuleTold, Confirmation, LogTold, NodeBook, books_of
 from cryoflux.network.gathering import gather
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, parse_peers
@@ -29,7 +31,7 @@ from running import exit_code_of
 from verifying import SECTIONS
 
 pytestmark = pytest.mark.process
-NOW_S = 1_796_000_000
+NOW_S, DAY_S = 1_796_000_000, 86_400
 
 
 class Mirrored:
@@ -40,21 +42,30 @@ class Mirrored:
         self.adapter = self.peer.update(1)
         self.peers: Peers
 
-    def pull(self) -> None:
+    def publish(self) -> None:
         peer = self.peer
-        shutil.copytree(peer.path / "log", self.tree / "log")
+        shutil.copytree(peer.path / "log", self.tree / "log", dirs_exist_ok=True)
         (self.tree / "log" / "heads").write_bytes(b"")
-        shutil.copytree(peer.path / "network" / "openings", self.tree / "openings")
+        shutil.copytree(peer.path / "network" / "openings", self.tree / "openings", dirs_exist_ok=True)
         first = raw_public_key(load_first_public(peer.path / KEYS_FOLDER, create=False))
         said = {"v": 1, "peers": [], "receipt_key": base64.b64encode(first).decode()}
         (self.tree / "node.json").write_text(json.dumps(said))
+
+    def pull(self) -> None:
+        """Have all that rounds rest on, and the log."""
+        peer = self.peer
         shutil.copytree(peer.state.model(peer.genesis.digest), self.mine / "models" / peer.genesis.digest)
         shutil.copytree(peer.path / "network" / "incoming", self.mine / "network" / "incoming")
+        self.pull_again(NOW_S)
+
+    def pull_again(self, now_s: int) -> None:
+        """Have what the log and its tree have by now; where nobody is asked, times are those of pulls."""
+        self.publish()
         with serving_tree(self.tree) as url:
-            content = f"quorum none\nnode north {log_key_of(peer.path)} {url}\n".encode()
+            content = f"quorum none\nnode north {log_key_of(self.peer.path)} {url}\n".encode()
             (self.mine / "network" / "peers.txt").write_bytes(content)
             self.peers = parse_peers(content)
-            gather(self.mine / "network", self.peers)
+            gather(self.mine / "network", self.peers, now=lambda: now_s)
 
     def audited(self, most: int = 9) -> Audited:
         return audit(self.mine, self.peers, "north", asked_again(most, 0, 1, 0), SECTIONS, NOW_S)
@@ -63,9 +74,22 @@ class Mirrored:
     def record(self) -> PeerRecord:
         return PeerRecord.of(self.mine / "network", self.peers.nodes[0].key)
 
+    def book(self, capsule: str) -> tuple[CapsuleRecord, NodeBook]:
+        """What the reader's books, who names the peer a verifier, say of an update that it judged."""
+        logs, now_s = told_by(self.mine / "network", self.peers)
+        maker = LogTold("log.example/2", (CapsuleTold(capsule, NOW_S),))
+        books = books_of([maker, *map(judged_in_time, logs)], {self.record.origin}, 1, now_s)
+        return books[maker.origin].capsules[0], books[self.record.origin]
+
     def reproduced(self) -> list[bool]:
         """What books go by: of each opened guest holdout, whether it bears its verdicts out."""
         return list(told_by(self.mine / "network", self.peers)[0][0].opened.values())
+
+
+def judged_in_time(log: LogTold) -> LogTold:
+    """All of it came in one pull, so that nothing is known to be older than anything else."""
+    rounds = (replace(one, entered_s=0, recorded_s=NOW_S) for one in log.rounds)
+    return replace(log, rounds=tuple(rounds))
 
 
 @pytest.fixture
@@ -121,6 +145,69 @@ def test_what_was_not_fetched_refutes_nobody(mirrored: Mirrored) -> None:
     assert not found.refuted
     assert ["cryoflux node pull" in detail for detail in details(found, Status.UNKNOWN)] == [True, True]
     assert mirrored.record.remeasured == {}
+    assert mirrored.reproduced() == [True]
+
+
+def test_verdicts_over_a_hidden_update_count_no_more_until_it_is_shown(mirrored: Mirrored) -> None:
+    """The head below has an update that nobody can have: what was judged on it cannot be made again."""
+    peer = mirrored.peer
+    hidden = peer.update(2)
+    peer.round(hidden, weight="1/8")
+    peer.round(mirrored.adapter)
+    peer.open()
+    mirrored.pull()
+    place = mirrored.mine / "network" / "incoming" / hidden
+    shutil.move(place, mirrored.mine / "hidden")
+    update, verifier = mirrored.book(mirrored.adapter)
+    assert (update.standing, verifier.withheld) == (Confirmation.CONFIRMED, 0), "nobody has looked yet"
+    assert not mirrored.audited().refuted
+    (unmade,) = mirrored.record.unmade.values()
+    assert (unmade.lacks, unmade.tries) == (f"capsules/{hidden}", 0)
+    for tries in (1, 2):
+        mirrored.pull_again(NOW_S + tries)
+        assert [one.tries for one in mirrored.record.unmade.values()] == [tries]
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED, "its day is not over"
+    peer.log.abort(peer.log.announce())
+    mirrored.pull_again(NOW_S + DAY_S)
+    update, verifier = mirrored.book(mirrored.adapter)
+    assert (update.standing, update.unreproduced_by, update.confirmed_by) == (Confirmation.OPEN, 1, 0)
+    assert (verifier.opened, verifier.reproduced, verifier.withheld, verifier.void) == (1, 0, 1, False)
+    assert not mirrored.audited().refuted, "an audit does not make it better"
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.OPEN
+    shutil.move(mirrored.mine / "hidden", place)
+    mirrored.pull_again(NOW_S + DAY_S + 1)
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED
+    assert not mirrored.audited().refuted
+    assert (mirrored.record.unmade, mirrored.reproduced()) == ({}, [True])
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED
+
+
+def test_examples_that_were_opened_and_are_not_shown_are_asked_for(
+    mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peer = mirrored.peer
+    peer.round(mirrored.adapter)
+    opened = peer.open()
+    content = opened.read_bytes()
+    opened.write_bytes(b"")
+    mirrored.pull()
+    mirrored.audited()
+    for tries in (1, 2):
+        mirrored.pull_again(NOW_S + tries)
+    peer.log.abort(peer.log.announce())
+    mirrored.pull_again(NOW_S + DAY_S)
+    assert [one.why for one in mirrored.record.unmade.values()] == ["its examples are not shown"]
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.OPEN
+    assert exit_code_of(monkeypatch, "node", "books", "--state", mirrored.mine) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 opened, 0 reproduced, 1 withheld: what its verdicts rest on is not shown" in said
+    assert exit_code_of(monkeypatch, "node", "books", "--state", mirrored.mine, "--json") == 0
+    (document,) = parsed(capsys.readouterr().out)
+    assert complaints(document) == []
+    assert [one["withheld"] for one in document["nodes"]] == [1]
+    opened.write_bytes(content)
+    mirrored.pull_again(NOW_S + DAY_S + 1)
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED
     assert mirrored.reproduced() == [True]
 
 

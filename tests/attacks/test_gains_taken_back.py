@@ -6,6 +6,7 @@ first one gained. Summed over all that was kept, any Δ and any η can be had th
 
 from __future__ import annotations
 
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,11 +22,17 @@ from cryoflux.claims.wording import spelt
 from cryoflux.errors import VerificationError
 from cryoflux.expression import parse_expression
 from cryoflux.log_view import open_log
+from cryoflux.network.books import books_of
+from cryoflux.network.peers import parse_peers
+from cryoflux.network.telling import own_record
+from cryoflux.network.telling import told_by as told_by_logs
 from cryoflux.report.log_words import log_lines
 from cryoflux.signing.envelope import CLAIM_PAYLOAD, sign_document
 from cryoflux.signing.keys import load_key, load_public_key
 from cryoflux.tasks.lora.section import SECTIONS
 from cryoflux.verification.result import Report, Status
+from node_log import TASK, NodeLog
+from plain_log import StoredLog
 from synthetic_parts import COUNT
 from synthetic_state import SyntheticState, open_state
 
@@ -234,3 +241,29 @@ def test_a_part_says_which_key_its_head_is_taken_to_be_of(made: SyntheticState) 
     assert "only what brings the head says that it is " in said
     assert said.endswith("is not here; name it with --log-key FILE")
     assert not [one for one in questions(checked(content, state).report) if one.startswith("log key")]
+
+
+def test_books_count_what_rounds_certified_while_the_head_rests_on_it(tmp_path: Path) -> None:
+    """Levels that are taken back and certified again would else add up to any η."""
+    with closing(StoredLog(tmp_path / "s")) as log:
+        node = NodeLog(log)
+        trained = node.train()
+        node.introduce()
+        node.enter()
+
+        def certified() -> int:
+            record = own_record(tmp_path / "s")
+            logs, now_s = told_by_logs(tmp_path / "none", parse_peers(b"quorum none\n"), [record])
+            return books_of(logs, (), 1, now_s)[record.origin].certified_nano
+
+        first = log.state.tasks[TASK].head
+        adopting = node.record(node.announce([node.candidate()]))
+        adopted, level = log.state.tasks[TASK].head, certified()
+        assert level > 0
+        log.move(TASK, first, trained)
+        assert certified() == 0
+        node.record(node.announce([node.candidate()]))
+        once = certified()
+        assert 0 < once <= level, "one of the two is in the head"
+        log.move(TASK, adopted, adopting)
+        assert certified() == level, "back at the first one, without the other"

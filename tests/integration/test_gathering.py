@@ -19,8 +19,9 @@ from cryoflux.network.books import LATER, Confirmation, books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import PeerGathered, gather
+from cryoflux.network.head_times import seen_before
 from cryoflux.network.offers_found import OfferFound, found_offers
-from cryoflux.network.peer_record import PeerRecord, first_claims
+from cryoflux.network.peer_record import PeerRecord, Unmade, first_claims
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.publishing import Publisher
 from cryoflux.network.pulling import PullOutcome
@@ -91,7 +92,10 @@ def test_what_peers_offer_is_here_in_the_order_of_its_commitment(
         (north.origin, T + 5, True),
         (south.origin, T + 100, True),
     ]
-    assert [one.near for one in offers] == [(offers[1].capsule,), (offers[0].capsule,)]
+    assert [dict(one.seen.by) for one in offers] == [
+        {"one": T, "two": T + 5},
+        {"one": T + 100, "two": T + 90},
+    ]
     assert (NetworkFolder(network).capsule(offers[0].capsule) / "adapter_model.safetensors").is_file()
     assert min(lines).startswith("1 of 2 peers: ")
 
@@ -170,6 +174,28 @@ def test_what_is_withheld_is_counted_and_had_once_it_is_there(
     assert (found["north"].unavailable, found_offers(network, peers)[0].fetched) == ({}, True)
 
 
+def test_what_an_audit_lacked_is_asked_for_in_each_pull_until_it_is_here(
+    tmp_path: Path, north: TreeNode
+) -> None:
+    network = tmp_path / "mine"
+    gathered(network, north)
+    (place,) = NetworkFolder(network).incoming.iterdir()
+    kept = north.put_list(north.node.composed.terms)
+    record, lacking = PeerRecord.of(network, north.vkey), [f"capsules/{place.name}", f"lists/{kept}"]
+    record.keep_unmade(
+        {str(at): Unmade(lacks) for at, lacks in enumerate([*lacking, "capsules/" + 64 * "a"])}
+    )
+    shutil.rmtree(place)
+    for tries in (1, 2):
+        gathered(network, north, odd=without("adapter_model", "lists/"))
+        assert [one.tries for one in record.unmade.values()] == [tries] * 3
+    assert "no log that is here has made" in record.unmade["2"].why
+    gathered(network, north)
+    assert [one.tries for one in record.unmade.values()] == [0, 0, 3]
+    assert (place / "adapter_model.safetensors").is_file()
+    assert (NetworkFolder(network).lists / kept).is_file()
+
+
 @pytest.mark.parametrize(
     ("word", "content"),
     [
@@ -241,12 +267,10 @@ def test_wrong_clocks_of_witnesses_put_no_copy_before_its_original(tmp_path: Pat
         lines += [f"node original {original.vkey} {one}", f"node copy {copy.vkey} {other}", ""]
         peers, network = parse_peers("\n".join(lines).encode()), tmp_path / "mine"
         gather(network, peers)
-    assert [(one.origin, one.committed_s) for one in found_offers(network, peers)] == [
-        (original.origin, T + 300),
-        (copy.origin, T + 301),
-    ]
+    seen = {one.origin: one.seen for one in found_offers(network, peers)}
+    assert not seen_before(seen[copy.origin], seen[original.origin], peers.policy)
     (claim,) = first_claims([PeerRecord.of(network, node.key) for node in peers.nodes], peers.policy).values()
-    assert claim[0] == original.origin
+    assert claim.contested == {original.origin, copy.origin}, "by the order of each, not by that of all"
     original.close()
     copy.close()
 

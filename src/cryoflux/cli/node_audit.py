@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cryoflux.verification.result import Check
 
 _AGAIN = 11
+_NO_MORE = "its verdicts count no more in your books"
 
 
 def audit_peer(
@@ -70,6 +71,9 @@ def _document(found: Audited) -> dict[str, Any]:
         "entries": found.report.entries,
         "convicted": found.convicted,
         "holds": not found.refuted,
+        "lacking": [
+            {"guest": root, "path": one.lacks, "tries": one.tries} for root, one in found.unmade.items()
+        ],
         **said,
         "checks": [one.to_json() for one in found.report.checks],
     }
@@ -84,6 +88,9 @@ def _show(found: Audited, recompute: int) -> None:
         print_check(check)
     if found.convicted:
         stdout.print("✗     it told two histories: cryoflux node pull names the evidence", indent=6)
+    for root, one in found.unmade.items():
+        lacks = f"?     guest holdout {root[:16]}… lacks {one.lacks[:28]}…: each pull asks for it"
+        stdout.print(f"{lacks}; once two did in vain, a day after it was opened, {_NO_MORE}", indent=6)
     again = f"{len(parts['reproduced'])} reproduced" if recompute else "nothing made again: --recompute N"
     words = [again, f"{len(parts['refuted'])} refuted", f"{len(parts['open'])} open"]
     stdout.print(f"{found.node.name}: {'refuted' if found.refuted else 'holds'} ({', '.join(words)})")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryoflux.network.books import NodeBook, ShareBound
 
 _PPM = 1_000_000
+_WITHHELD = "what its verdicts rest on is not shown, so they count no more"
 
 
 def show_books(
@@ -76,11 +77,14 @@ def _lines(book: NodeBook, asked: Fraction) -> list[str]:
     bound = ShareBound(book.decided, book.confirmed, book.holds_ppm)
     recalled = sum(one.recalled_by > 0 for one in book.capsules)
     taken_back = f", {recalled} recalled by who had adopted it" if recalled else ""
-    lines.append(f"updates: {share_words(bound)}; {open_} of {len(standing)} open{taken_back}")
+    contested = sum(one.contested for one in book.capsules)
+    nobodys = f", {contested} contested: which log was first is not known" if contested else ""
+    lines.append(f"updates: {share_words(bound)}; {open_} of {len(standing)} open{taken_back}{nobodys}")
     if asked:
         lines.append(f"above {float(asked):g} nats/J: {share_words(book.paying(asked))}")
     lines.append(_efficiency(book))
-    lines.append(f"guest holdouts: {book.opened} opened, {book.reproduced} reproduced")
+    withheld = f", {book.withheld} withheld: {_WITHHELD}" if book.withheld else ""
+    lines.append(f"guest holdouts: {book.opened} opened, {book.reproduced} reproduced{withheld}")
     return lines
 
 
@@ -130,6 +134,7 @@ def _node(book: NodeBook, name: str, asked: Fraction) -> dict[str, Any]:
         "tiers": list(book.tiers),
         "opened": book.opened,
         "reproduced": book.reproduced,
+        "withheld": book.withheld,
         "capsules": [
             {
                 "capsule": one.capsule,
@@ -138,6 +143,8 @@ def _node(book: NodeBook, name: str, asked: Fraction) -> dict[str, Any]:
                 "refuted_by": one.refuted_by,
                 "used_by": one.used_by,
                 "recalled_by": one.recalled_by,
+                "unreproduced_by": one.unreproduced_by,
+                "contested": one.contested,
                 "certified_nats": one.level / NANO,
                 "upper_joules": one.upper_uj / MICRO,
                 "counted": one.counted,

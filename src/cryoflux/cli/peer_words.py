@@ -14,6 +14,7 @@ from cryoflux.network.peers import Peers
 from cryoflux.network.strangers import DrawnStranger, Lottery
 from cryoflux.quantities import utc_label
 from cryoflux.report.layout import counted
+from cryoflux.witness.policy import Policy
 
 
 def peers_document(folder: NetworkFolder, peers: Peers) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def peers_document(folder: NetworkFolder, peers: Peers) -> dict[str, Any]:
         "peers": rows,
         "verifiers": sorted(peers.verifier_origins),
         "needed": peers.policy.describe(),
+        "witnesses_that_may_lie": max(0, peers.policy.shared - 1),
         "strangers_let_in": peers.strangers,
         "strangers_heard_of": draw.heard,
         "drawn_at": utc_label(draw.drawn_s) if draw.drawn_s else None,
@@ -65,7 +67,7 @@ def _stranger(one: DrawnStranger, *, confirmed: bool) -> dict[str, Any]:
 
 def peer_lines(folder: NetworkFolder, peers: Peers) -> Iterator[str]:
     """What ``node peers`` prints."""
-    yield f"quorum of witnesses: {peers.policy.describe()}"
+    yield f"quorum of witnesses: {peers.policy.describe()}{_borne(peers.policy)}"
     for node in peers.nodes:
         record = PeerRecord.of(folder.path, node.key)
         is_verifier = ", verifier" if node.origin in peers.verifier_origins else ""
@@ -77,6 +79,17 @@ def peer_lines(folder: NetworkFolder, peers: Peers) -> Iterator[str]:
     if not peers.nodes:
         yield f"{folder.known_peers} names no node: cryoflux node peers add NAME VKEY URL"
     yield from _lottery_lines(Lottery(folder.path, peers), peers)
+
+
+def _borne(policy: Policy) -> str:
+    """How many witnesses may lie before a log has two histories, or a copy is taken for the original."""
+    if policy.reached(set()):
+        return ""
+    if not policy.shared:
+        return "; two quorums may have no witness in common, so only clocks tell who was first"
+    most = policy.shared - 1
+    lie = "none of them lies" if not most else f"at most {most} of them {'lies' if most == 1 else 'lie'}"
+    return f"; who was first holds while {lie}"
 
 
 def _lottery_lines(lottery: Lottery, peers: Peers) -> Iterator[str]:

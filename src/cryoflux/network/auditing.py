@@ -4,7 +4,8 @@ Nobody is asked for anything. What a log says of itself goes through the steps o
 the peer's own files could show is left out. Versions that its rounds adopted are composed again of updates
 that were fetched, and opened looks are evaluated again on the examples that it published.
 
-What comes of a guest holdout's looks is remembered beside the mirror: books go by it.
+What comes of a guest holdout's looks is remembered beside the mirror: books go by it. So is what they could
+not be made again for want of, which pulls ask for from then on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 __all__ = ["Audited", "audit"]
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -20,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryoflux.errors import UsageError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.log_facts import LogFacts, receipt_key_of
-from cryoflux.network.peer_record import PeerRecord, first_claims
+from cryoflux.network.peer_record import PeerRecord, Unmade, first_claims
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.telling import own_record
 from cryoflux.receipts.store import DATABASE, Row
@@ -45,6 +47,8 @@ class Audited:
     report: Report
     convicted: bool
     """whether there is proof that it told two histories"""
+    unmade: Mapping[str, Unmade] = field(default_factory=dict)
+    """root of an opened guest holdout → what its looks could not be made again for want of"""
 
     @property
     def refuted(self) -> bool:
@@ -79,7 +83,7 @@ def audit(
             again,
             state,
             record,
-            {adapter: config for adapter, (_, config) in first_claims(records, peers.policy).items()},
+            {adapter: claim.config for adapter, claim in first_claims(records, peers.policy).items()},
         )
     looks, published = _Looks(), record.published
     report = verify_material(
@@ -92,7 +96,9 @@ def audit(
     # Files that only the peer has are no part of what is asked.
     asked = tuple(check for check in report.checks if check.number != ARTEFACTS.number)
     record.keep_remeasured(record.remeasured | looks.decided(record.facts))
-    return Audited(node, replace(report, checks=asked), bool(record.mirror.evidence))
+    unmade = looks.unmade(record.unmade)
+    record.keep_unmade(unmade)
+    return Audited(node, replace(report, checks=asked), bool(record.mirror.evidence), unmade)
 
 
 def _named(peers: Peers, name: str) -> PeerNode:
@@ -143,10 +149,25 @@ class _Looks:
 
     def __init__(self) -> None:
         self._words: dict[str, list[Word]] = defaultdict(list)
+        self._lacking: dict[str, str] = {}
 
-    def hear(self, look: OpenedLook, word: Word) -> None:
+    def hear(self, look: OpenedLook, word: Word, lacks: str) -> None:
         """Take note of one."""
         self._words[look.root].append(word)
+        if lacks:
+            self._lacking.setdefault(look.root, lacks)
+
+    def unmade(self, before: Mapping[str, Unmade]) -> dict[str, Unmade]:
+        """Root → what its looks could not be made again for want of.
+
+        Args:
+            before: as it was known; of what was not looked at it stays so.
+        """
+        found = {root: one for root, one in before.items() if root not in self._words}
+        for root, lacks in self._lacking.items():
+            known = before.get(root)
+            found[root] = known if known is not None and known.lacks == lacks else Unmade(lacks)
+        return found
 
     def decided(self, facts: LogFacts) -> dict[str, bool]:
         """Root → whether its looks are those of the models: all of them, or one is not.

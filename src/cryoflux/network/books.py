@@ -16,7 +16,15 @@ What a verifier found of an update it found of the offer of one log: whoever off
 log earns nothing by it.
 
 A verifier that recalls what it adopted takes its word back from then on, and refutes nothing by it: a recall
-is no measurement. What it certified for itself on top of that update adds nothing any more.
+is no measurement. What a node certified for itself adds up as far as its head rests on it: not what it
+recalled, nor what stood on top of that, nor what it left by going back to an older version.
+
+What a reader's audit could not make again because a verifier does not show what its head is made of is its
+word, and no more than that: once pulls have asked for it in vain, and a day of witnesses' time has gone by
+since the guest holdout was opened, its verdicts leave updates open. They count again when it is shown.
+
+Where several logs offer the same bytes, and witnesses do not tell which was first, the update is *contested*:
+what verifiers found of it stands, and it counts for none of them.
 
 What an update *pays* is the level that a quorum certifies of it alone over the upper joules of its receipt.
 """
@@ -50,9 +58,11 @@ LATER = 2**62
 SHARES = (Fraction(1, 2), Fraction(4, 5), Fraction(9, 10), Fraction(19, 20), Fraction(99, 100))
 _CHANCE = Fraction(1, 20)
 _WINDOW_S = 30 * 86_400
+_SHOWN_WITHIN_S = 86_400
+"""that a verifier has, by witnesses, to show what its opened verdicts rest on"""
 _MOST_COUNTED = 10_000
 """decided updates of a proposer, the newest: a bound on more than these says nothing new"""
-_REFUTED = -1
+_REFUTED, _TAKEN_BACK, _UNREPRODUCED = -1, -2, -3
 """in place of a level"""
 _DECIDED = frozenset({MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN, MemberVerdict.SCREENED})
 
@@ -66,6 +76,8 @@ class CapsuleTold:
     """when a quorum of witnesses had seen its receipt, Unix seconds"""
     upper_uj: int = 0
     """that its receipt was charged at most, µJ"""
+    contested: bool = False
+    """whether other logs offer the same bytes, and nobody can tell which was first"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,8 @@ class RoundTold:
     origins: Mapping[str, str] = field(default_factory=dict)
     """capsule → the log whose offer was considered"""
     withdrawn: bool = False
-    """whether something was recalled since that its list holds: then its level adds nothing"""
+    """whether something was recalled since that its list holds, or its head was left: then its level adds
+    nothing"""
     recalled: frozenset[str] = frozenset()
     """members that it adopted and its log recalled since"""
 
@@ -107,12 +120,24 @@ class LogTold:
     """attempts and rounds that were announced and have no record"""
     opened: Mapping[str, bool] = field(default_factory=dict)
     """root of a guest holdout that was opened → whether all its verdicts were reproduced"""
+    unmade: Mapping[str, int] = field(default_factory=dict)
+    """root of a guest holdout that was opened, and whose looks could not be made again for want of what this
+    log's owner was asked for in vain → when a quorum had seen the opening"""
     convicted: bool = False
     """whether it told two histories: its verdicts are void"""
     broken: int = 0
     """rounds that do not follow their rule, as the log itself shows: its verdicts are void"""
     tiers: frozenset[str] = frozenset()
     """how its joules came about"""
+
+    def withheld(self, now_s: int) -> frozenset[str]:
+        """Roots of the guest holdouts whose verdicts count no more, until what they rest on is shown.
+
+        Args:
+            now_s: Unix seconds by witnesses.
+        """
+        due_s = now_s - _SHOWN_WITHIN_S
+        return frozenset(root for root, opened_s in self.unmade.items() if opened_s <= due_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +175,11 @@ class CapsuleRecord:
     upper_uj: int = 0
     """that its receipt was charged at most, µJ"""
     counted: bool = False
-    """whether it was decided, and committed in the last 30 days"""
+    """whether it was decided, committed in the last 30 days, and is not contested"""
+    unreproduced_by: int = 0
+    """verifiers whose verdict does not count because what it rests on is not shown"""
+    contested: bool = False
+    """whether other logs offer the same bytes, and nobody can tell which was first"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +194,15 @@ class NodeBook:
     holds_ppm: int
     """the largest share of `SHARES` of which one can be sure, 95 %, that its updates hold; 0 where of none"""
     certified_nano: int
-    """Σ of the mean Δ that its own rounds certified, less what it recalled since, nano-nats"""
+    """Σ of the mean Δ that its own rounds certified, of what its head rests on, nano-nats"""
     upper_uj: int | None
     """Σ of the upper joules of all that it announced, µJ; none where a record is missing: η is not known"""
     opened: int
     """guest holdouts that it opened"""
     reproduced: int
     """of these, those whose verdicts were all reproduced"""
+    withheld: int
+    """of these, those whose verdicts do not count because what they rest on is not shown"""
     void: bool
     """whether it told two histories, a verdict was contradicted, or a round breaks its rule: what it says of
     others counts nothing"""
@@ -224,7 +255,7 @@ def books_of(
         origin → its book.
     """
     told = {log.origin: log for log in logs}
-    found = _Found.of(told.values(), set(verifiers))
+    found = _Found.of(told.values(), set(verifiers), now_s)
     return {origin: _book(log, found, quorum, now_s) for origin, log in sorted(told.items())}
 
 
@@ -242,14 +273,18 @@ class _Found:
     """capsule, and the log that offered it → nodes that adopted it, and have not recalled it"""
     recallers: Mapping[tuple[str, str], set[str]]
     """the same → nodes that adopted it and recalled it since"""
+    withheld: frozenset[tuple[str, str]]
+    """verifier and root of a guest holdout whose verdicts cannot be made again"""
 
     @classmethod
-    def of(cls, logs: Iterable[LogTold], verifiers: set[str]) -> _Found:
+    def of(cls, logs: Iterable[LogTold], verifiers: set[str], now_s: int) -> _Found:
+        withheld = set[tuple[str, str]]()
         alone: dict[str, list[tuple[str, RoundTold]]] = {}
         users: dict[tuple[str, str], set[str]] = {}
         recallers: dict[tuple[str, str], set[str]] = {}
         for log in logs:
             believed = log.origin in verifiers and not _void(log)
+            withheld |= {(log.origin, root) for root in log.withheld(now_s)}
             seen = (one for one in log.rounds if one.recorded_s < LATER)
             for one in sorted(seen, key=lambda found: (found.recorded_s, found.root)):
                 for capsule, verdict in one.members.items():
@@ -258,20 +293,21 @@ class _Found:
                         had.setdefault((capsule, one.origins.get(capsule, "")), set()).add(log.origin)
                     if believed and len(one.members) == 1:
                         alone.setdefault(capsule, []).append((log.origin, one))
-        return cls(alone, users, recallers)
+        return cls(alone, users, recallers, frozenset(withheld))
 
     def standing(self, offer: CapsuleTold, owner: LogTold, quorum: int, now_s: int) -> CapsuleRecord:
         """What verifiers found of an update; the first word of each counts, unless it took it back."""
-        said: dict[str, int | None] = {}
+        said: dict[str, int] = {}
         for verifier, one in self.alone.get(offer.capsule, ()):
             verdict = one.of(offer.capsule, owner.origin)
             in_time = one.entered_s < offer.committed_s <= one.recorded_s
             if in_time and verifier != owner.origin and verdict in _DECIDED:
                 level = one.level if verdict is MemberVerdict.ADOPTED else _REFUTED
-                said.setdefault(verifier, None if offer.capsule in one.recalled else level)
-        words = [level for level in said.values() if level is not None]
-        levels = sorted((level for level in words if level != _REFUTED), reverse=True)
-        confirmed, refuted = len(levels), len(words) - len(levels)
+                level = _TAKEN_BACK if offer.capsule in one.recalled else level
+                said.setdefault(verifier, _UNREPRODUCED if (verifier, one.root) in self.withheld else level)
+        words = [*said.values()]
+        levels = sorted((level for level in words if level >= 0), reverse=True)
+        confirmed, refuted = len(levels), words.count(_REFUTED)
         standing = Confirmation.REFUTED if refuted >= quorum else Confirmation.OPEN
         if confirmed >= quorum and not owner.convicted:
             standing = Confirmation.CONFIRMED
@@ -285,7 +321,9 @@ class _Found:
             recalled_by=_by_others(self.recallers, offer.capsule, owner.origin),
             level=levels[quorum - 1] if standing is Confirmation.CONFIRMED else 0,
             upper_uj=offer.upper_uj,
-            counted=recent and standing is not Confirmation.OPEN,
+            counted=recent and standing is not Confirmation.OPEN and not offer.contested,
+            unreproduced_by=words.count(_UNREPRODUCED),
+            contested=offer.contested,
         )
 
 
@@ -299,6 +337,7 @@ def _book(log: LogTold, found: _Found, quorum: int, now_s: int) -> NodeBook:
     standings = tuple(found.standing(offer, log, quorum, now_s) for offer in offers)
     counted = [one for one in standings if one.counted][-_MOST_COUNTED:]
     confirmed = sum(one.standing is Confirmation.CONFIRMED for one in counted)
+    withheld = log.withheld(now_s)
     return NodeBook(
         origin=log.origin,
         capsules=standings,
@@ -307,8 +346,9 @@ def _book(log: LogTold, found: _Found, quorum: int, now_s: int) -> NodeBook:
         holds_ppm=share_that_holds(len(counted), confirmed),
         certified_nano=sum(one.level for one in log.rounds if not one.withdrawn),
         upper_uj=None if log.unrecorded else log.upper_uj,
-        opened=len(log.opened),
-        reproduced=sum(log.opened.values()),
+        opened=len(log.opened.keys() | withheld),
+        reproduced=sum(held for root, held in log.opened.items() if root not in withheld),
+        withheld=len(withheld),
         void=_void(log),
         tiers=tuple(sorted(log.tiers)),
     )

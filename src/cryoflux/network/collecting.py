@@ -169,6 +169,8 @@ class AdapterClaim:
     origin: str
     config: str
     """digest of the settings that it says"""
+    contested: bool = False
+    """whether others may have been first as well: then what is here already stays"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ class Collector:
         if lacking(self.folder, offer.update):
             return False
         claim = self.claims.get(offer.update.adapter)
-        if claim is None or claim.origin != self.origin:
+        if claim is None or claim.contested or claim.origin != self.origin:
             return True
         path = self.folder.capsule(offer.update.adapter) / CAPSULE
         try:
@@ -219,7 +221,7 @@ class Collector:
         claim = self.claims.get(update.adapter)
         if claim is None or claim.config != offer.config:
             raise _too_much("has the bytes of an adapter that was committed before, with other settings")
-        self._capsule(update.adapter, entries, first=claim.origin == self.origin)
+        self._capsule(update.adapter, entries, first=claim.origin == self.origin and not claim.contested)
         self._adapter(update.adapter, offer.config, offer.adapter_bytes)
         for adapter in _FetchedLists(self.folder, update.parent, self.sources).adapters():
             if not _is_here(self.folder, adapter):
@@ -242,6 +244,40 @@ class Collector:
         claim = self.claims.get(adapter)
         if claim is not None and claim.config == config and not _is_here(self.folder, adapter):
             self._adapter(adapter, config, MOST_ADAPTER_BYTES)
+
+    def collect_claimed(self, adapter: str) -> None:
+        """Get an update that some log has committed to, as the first one says it.
+
+        Args:
+            adapter: digest of it.
+
+        Raises:
+            PeerUnreachableError: nobody has a part of it.
+            VerificationError: what came is not what was signed.
+            ModelError: no log that is here has made it.
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        if _is_here(self.folder, adapter):
+            return
+        if (claim := self.claims.get(adapter)) is None:
+            raise _too_much(f"rests on {adapter[:16]}…, which no log that is here has made")
+        self._adapter(adapter, claim.config, MOST_ADAPTER_BYTES)
+
+    def collect_list(self, digest: str) -> None:
+        """Get a list, and what hangs below it.
+
+        Args:
+            digest: of the list.
+
+        Raises:
+            PeerUnreachableError: nobody has it.
+            VerificationError: what came is another one.
+            ModelError: lists go too deep, or there are too many.
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        below = Term(weight="1", adapter=digest, parent=digest)
+        for _ in _FetchedLists(self.folder, (below,), self.sources).adapters():
+            pass
 
     def _capsule(self, adapter: str, entries: tuple[bytes, bytes], *, first: bool) -> None:
         path = self.folder.capsule(adapter) / CAPSULE

@@ -14,29 +14,23 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 
-from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError, StorageError, VerificationError
 from cryoflux.files import one_at_a_time
 from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource, lacking
 from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration, Stoppable
-from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
+from cryoflux.network.folder import NODE, NetworkFolder
 from cryoflux.network.following import follow
+from cryoflux.network.judged_on import fetch_judged_on
 from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.offers_found import witnessed_offers
-from cryoflux.network.peer_record import (
-    MOST_EXAMPLES_BYTES,
-    MOST_NODE_BYTES,
-    Missing,
-    PeerRecord,
-    first_claims,
-)
+from cryoflux.network.peer_record import MOST_NODE_BYTES, Missing, PeerRecord, first_claims
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.published_heads import PublishedHeads, published_heads
 from cryoflux.network.pulling import PullOutcome, pull
@@ -290,7 +284,7 @@ class _Gathering:
     def claims(self) -> dict[str, AdapterClaim]:
         """Adapter → the log that committed to it first."""
         first = first_claims(self.records, self._peers.policy)
-        return {adapter: AdapterClaim(*claim) for adapter, claim in first.items()}
+        return {a: AdapterClaim(one.origin, one.config, bool(one.contested)) for a, one in first.items()}
 
     def capsules(
         self, node: PeerNode, found: PeerGathered, claims: Mapping[str, AdapterClaim]
@@ -315,10 +309,9 @@ class _Gathering:
             missing = self._fetch(node, due, claims) if asks else {}
             fetched = sum(not lacking(self._folder, one.update) for one in due)
             found = replace(found, fetched=fetched, waiting=waiting, unavailable=missing)
-            if meant:
-                self._openings(node, record, facts)
-            if meant and not node.by_lottery:  # nobody is a verifier who was drawn
-                self._judged_on(node, record, claims)
+            if meant:  # nobody is a verifier who was drawn
+                collector = None if node.by_lottery else self._collector(node, claims)
+                fetch_judged_on(node.url, record, facts, ration, collector)
         return replace(found, received=self._most[node.name] - ration.left)
 
     def _fetch(
@@ -347,31 +340,6 @@ class _Gathering:
         others = [other for other in named if other is not node][:_OTHERS]
         sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
         return Collector(self._folder, sources, node.origin, claims)
-
-    def _judged_on(self, node: PeerNode, record: PeerRecord, claims: Mapping[str, AdapterClaim]) -> None:
-        """Fetch a peer's own updates that its rounds composed with, once it has opened what judged them.
-
-        It need not have offered them: without them nobody could make its verdicts again.
-        """
-        facts, collector = record.facts, self._collector(node, claims)
-        newest = max((one.index for one in facts.rounds), default=0) if facts.openings else 0
-        for adapter, (config, index) in facts.made.items():
-            if index < newest:
-                with suppress(PeerUnreachableError, VerificationError):  # an audit says that it is not here
-                    collector.collect_made(adapter, config)
-
-    def _openings(self, node: PeerNode, record: PeerRecord, facts: LogFacts) -> None:
-        """Fetch the examples of guest holdouts that a peer has opened."""
-        for one in facts.openings:
-            if record.examples(one.root):
-                continue
-            url = f"{node.url}/openings/{one.root}/{EXAMPLES}"
-            try:
-                content = self._rations[node.name].fetch(url, MOST_EXAMPLES_BYTES).content
-            except PeerUnreachableError:
-                continue
-            if sha256_hex(content) == one.examples:
-                record.keep_examples(one.root, content)
 
 
 def _seconds(node: PeerNode) -> float:

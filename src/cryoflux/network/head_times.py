@@ -6,7 +6,12 @@ An entry was committed at the earliest time by which a quorum had seen a head th
 was there once has to stay.
 
 Of two entries of two logs, times of different witnesses may say the wrong order, because their clocks differ.
-What a quorum had seen before the other needs no two clocks: each witness says by its own which came first.
+Which of the two it had seen first each witness says by its own clock alone. Nobody shows an entry before a
+quorum has seen it, so whoever made the one knowing the other leaves a quorum that had seen the other first.
+Where those that had not seen the one first hold no quorum any more, it was made knowing nothing; where that
+is so of one of the two alone, that one was first. Else nobody can tell. As long as fewer witnesses lie than
+any two quorums have in common, no copy is ever told to be first, whoever else is absent. Where that is a
+single one, none may lie: there clocks are asked as well, and nobody can tell where they say the opposite.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 __all__ = [
     "CONTESTED_S",
     "HeadTimes",
+    "SeenBy",
     "all_heads",
     "continued",
     "cosigned_by",
@@ -28,15 +34,26 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, cosigned_at
 from cryoflux.witness.policy import Policy
 
 CONTESTED_S = 600
-"""two commitments within so many seconds: whose was first, clocks of witnesses do not decide"""
+"""where two quorums need share no witness, clocks alone tell who was first, and of what is no more than so
+many seconds apart they do not"""
 _MOST_OF_A_KEY = 8
 """signatures of one key under one head"""
+
+
+class SeenBy(NamedTuple):
+    """When an entry was seen."""
+
+    time_s: int
+    """by a quorum, Unix seconds"""
+    by: Mapping[str, int] = {}
+    """by each witness that has seen it, by its own clock"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +87,16 @@ class HeadTimes:
         place = bisect_right(self.sizes, index)
         return self.times_s[place] if place < len(self.sizes) else None
 
-    def seen(self, index: int) -> dict[str, int]:
-        """Which witnesses had seen an entry, and when.
+    def seen(self, index: int) -> SeenBy | None:
+        """When an entry was seen; none where no quorum has seen it.
 
         Args:
             index: its position in the log.
         """
+        if (quorum_s := self.at(index)) is None:
+            return None
         times = {name: alone.at(index) for name, alone in self.witnesses.items()}
-        return {name: time_s for name, time_s in times.items() if time_s is not None}
+        return SeenBy(quorum_s, {name: time_s for name, time_s in times.items() if time_s is not None})
 
     @property
     def newest_s(self) -> int:
@@ -161,17 +180,27 @@ def cosigned_by(note: Note, policy: Policy) -> dict[str, int]:
     return found
 
 
-def seen_before(one: Mapping[str, int], other: Mapping[str, int], policy: Policy) -> bool:
-    """Whether a quorum had seen one entry before another one, each of its witnesses by its own clock.
+def seen_before(one: SeenBy, other: SeenBy, policy: Policy) -> bool:
+    """Whether one entry was surely there before another one of another log.
 
-    Who could see the one only after an honest quorum had seen it cannot have the other before it, however
-    wrong clocks are.
+    Of two of which neither was, nobody can tell whose was first.
 
     Args:
-        one: witness → when it had seen the entry (`HeadTimes.seen`).
-        other: the same of the other entry; who has not seen it has seen the one before it.
+        one: when it was seen.
+        other: the same of the other one.
         policy: who makes a quorum.
     """
-    before = {name for name, time_s in one.items() if name not in other or time_s < other[name]}
-    after = {name for name, time_s in other.items() if name not in one or time_s < one[name]}
-    return policy.reached(before) and not policy.reached(after)
+    if policy.shared:
+        told = not _may_know(one, other, policy) and _may_know(other, one, policy)
+        return told and (policy.shared > 1 or one.time_s <= other.time_s)
+    # The clock by which logs arrive here is one clock.
+    least_s = 0 if policy.reached(set()) else CONTESTED_S
+    return other.time_s - one.time_s > least_s
+
+
+def _may_know(one: SeenBy, other: SeenBy, policy: Policy) -> bool:
+    """Whether who made an entry may have been shown another one: a quorum may have seen that one first."""
+    never_s = max((*one.by.values(), *other.by.values()), default=0) + 1
+    every = {line.name for line in policy.witnesses}
+    first = {name for name in every if one.by.get(name, never_s) < other.by.get(name, never_s)}
+    return policy.reached(every - first)

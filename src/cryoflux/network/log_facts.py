@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from cryoflux.network_state import NodeState
 from cryoflux.receipts.checkpoint import VerifierKey, named_after
+from cryoflux.receipts.lines import Lines
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.revocation import Reign
 from cryoflux.receipts.statement import ZERO_HASH
@@ -22,7 +23,7 @@ from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.ed25519 import is_sound_key
 from cryoflux.signing.keys import raw_key_id
 
-_FORM = 4
+_FORM = 5
 """of the facts: others are made anew"""
 
 
@@ -65,6 +66,8 @@ class OpeningFact(Struct, frozen=True):
     count: int
     follows: bool
     """whether each seal opens to its sums, and each level follows from them"""
+    index: int
+    """of the entry that opens it"""
 
 
 class LogFacts(Struct):
@@ -90,6 +93,8 @@ class LogFacts(Struct):
     """leaf hashes of what was announced and has no record"""
     made: dict[str, tuple[str, int]] = field(default_factory=dict)
     """adapter of an update that was kept → digest of its settings, and the entry that says so"""
+    lines: Lines = field(default_factory=Lines)
+    """what its heads rest on"""
     upper_uj: int = 0
     tiers: set[str] = field(default_factory=set)
     broken: int = 0

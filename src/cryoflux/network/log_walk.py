@@ -26,6 +26,7 @@ from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import (
     GuestOpening,
     NetworkStatement,
+    Recall,
     RoundIntent,
     RoundResult,
     UpdateOffer,
@@ -121,9 +122,12 @@ class _Walk:
             facts.open.add(entry.leaf_hash)
         elif (receipt := entry.receipt) is not None:
             self._spent(receipt)
+            facts.lines.take(receipt)
             if receipt.outcome is Outcome.ACCEPTED and len(entry.statement.subject) > 1:
                 adapter, config = (one.digest.sha256 for one in entry.statement.subject[:2])
                 facts.made.setdefault(adapter, (config, entry.index))
+        elif (move := entry.move) is not None:
+            facts.lines.take(move)
         elif (said := entry.network) is not None:
             self._network(entry, said)
         elif (contract := entry.contract) is not None:  # it may pledge a guest holdout
@@ -147,9 +151,13 @@ class _Walk:
                 node.take(said, entry.index, entry.leaf_hash)
             case RoundResult():
                 self._spent(said)
+                self.facts.lines.take(said)
                 self._round(entry, said, node)
+            case Recall():
+                self.facts.lines.take(said)
+                node.take(said, entry.index, entry.leaf_hash)
             case GuestOpening():
-                self._opened(said, node)
+                self._opened(entry, said, node)
             case UpdateOffer():
                 self._offered(entry, said, node)
             case _:
@@ -171,13 +179,12 @@ class _Walk:
         )
         self.facts.rounds.append(fact)
 
-    def _opened(self, said: GuestOpening, node: NodeState) -> None:
+    def _opened(self, entry: Entry, said: GuestOpening, node: NodeState) -> None:
         guest = node.guests.get(said.root)
         if guest is not None and not guest.opened:
             follows = said.count == guest.said.count and _seals_follow(said, guest)
-            self.facts.openings.append(
-                OpeningFact(said.root, said.key, said.examples, said.count, follows=follows)
-            )
+            told = said.root, said.key, said.examples, said.count
+            self.facts.openings.append(OpeningFact(*told, follows=follows, index=entry.index))
         node.retire(said)
 
     def _offered(self, entry: Entry, said: UpdateOffer, node: NodeState) -> None:

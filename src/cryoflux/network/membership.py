@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["Admission", "barred", "beyond_composing", "bringing_back", "copy_of", "members_of", "unreached"]
+__all__ = [
+    "Admission",
+    "barred",
+    "beyond_composing",
+    "bringing_back",
+    "contested_with",
+    "copy_of",
+    "members_of",
+    "unreached",
+]
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from cryoflux.errors import ModelError
-from cryoflux.network.head_times import CONTESTED_S
 from cryoflux.network.proposing import FoundSteps
 from cryoflux.network.round_parts import Considered, OfferHere, refused
 from cryoflux.receipts.network_parts import Member, MemberVerdict
@@ -93,9 +101,21 @@ def copy_of(copy: OfferHere, original: OfferHere | None, of: str) -> str:
     """
     if original is None:
         return f"a copy of {of[:16]}…, which is in our head or was offered before"
-    later_s = copy.committed_s - original.committed_s
-    contested = ", contested" if later_s < CONTESTED_S else ""
-    return f"a copy of {original.name or of[:16] + '…'}, committed {later_s:,} s after it{contested}"
+    name, later_s = original.name or f"{of[:16]}…", copy.committed_s - original.committed_s
+    if later_s > 0:
+        return f"a copy of {name}, committed {later_s:,} s after it"
+    return f"a copy of {name}, which its witnesses had seen before it, by the clock of each"
+
+
+def contested_with(other: OfferHere | None, of: str) -> str:
+    """With what an offer is contested, in words.
+
+    Args:
+        other: what it is like, where that is a candidate too.
+        of: the adapter of that.
+    """
+    name = other.name if other is not None and other.name else f"{of[:16]}…"
+    return f"contested: like {name}, and witnesses do not tell which of the two was first"
 
 
 def unreached(offer: OfferHere) -> Member:

@@ -10,6 +10,7 @@ peers/<origin>/
   arrived      how many entries were here, and since when
   missing      capsules of it that could not be had, how often that was tried, and why
   remeasured   of guest holdouts that it opened, whether their losses were found to be those of the models
+  unmade       of guest holdouts that it opened, what an audit lacked to tell, and how often it was asked for
 ```
 
 Each follows from what peers and witnesses sent: a file that is damaged or of an older form is made anew.
@@ -17,11 +18,21 @@ Each follows from what peers and witnesses sent: a file that is damaged or of an
 
 from __future__ import annotations
 
-__all__ = ["MOST_EXAMPLES_BYTES", "MOST_NODE_BYTES", "Missing", "PeerRecord", "first_claims"]
+__all__ = [
+    "MOST_EXAMPLES_BYTES",
+    "MOST_NODE_BYTES",
+    "ClaimMade",
+    "FirstClaim",
+    "Missing",
+    "PeerRecord",
+    "Unmade",
+    "claims_made",
+    "first_claims",
+    "first_of",
+]
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +43,7 @@ from cryoflux.digests import sha256_hex
 from cryoflux.errors import StorageError, VerificationError
 from cryoflux.files import IrregularFileError, read_regular, write_atomic
 from cryoflux.network.folder import NODE
-from cryoflux.network.head_times import CONTESTED_S, HeadTimes, all_heads, cosigned_by, seen_before, together
+from cryoflux.network.head_times import HeadTimes, SeenBy, all_heads, cosigned_by, seen_before, together
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.receipts.checkpoint import Note, VerifierKey
@@ -43,7 +54,7 @@ _MOST_FACTS_BYTES = 2**30
 MOST_NODE_BYTES = 256 * 1024
 MOST_EXAMPLES_BYTES = 64 * 2**20
 _HEADS_TAG, _SEEN, _FACTS, _TIMES = "heads-tag", "seen", "facts", "times"
-_MISSING, _ARRIVED, _REMEASURED = "missing", "arrived", "remeasured"
+_MISSING, _ARRIVED, _REMEASURED, _UNMADE = "missing", "arrived", "remeasured", "unmade"
 _FACTS_DECODER = msgspec.json.Decoder(LogFacts)
 
 
@@ -52,6 +63,17 @@ class Missing(Struct, frozen=True):
 
     tries: int
     why: str
+
+
+class Unmade(Struct, frozen=True):
+    """Why the looks of an opened guest holdout cannot be made again here."""
+
+    lacks: str
+    """path, in the peer's public tree, of what an audit did not find here"""
+    tries: int = 0
+    """pulls that have asked for it in vain since; 0 once it came"""
+    why: str = ""
+    """why the last one did not bring it"""
 
 
 class _Times(Struct):
@@ -235,6 +257,18 @@ class PeerRecord:
         except (msgspec.DecodeError, ValueError):
             return {}
 
+    @property
+    def unmade(self) -> dict[str, Unmade]:
+        """Root of a guest holdout that it opened → what an audit lacked to make its looks again."""
+        try:
+            return msgspec.json.decode(self._read(_UNMADE, MOST_HEADS_BYTES) or b"{}", type=dict[str, Unmade])
+        except (msgspec.DecodeError, ValueError):
+            return {}
+
+    def keep_unmade(self, unmade: dict[str, Unmade]) -> None:
+        """Remember it."""
+        write_atomic(self.folder / _UNMADE, msgspec.json.encode(unmade, order="sorted"))
+
     def keep_remeasured(self, found: dict[str, bool]) -> None:
         """Remember them."""
         write_atomic(self.folder / _REMEASURED, msgspec.json.encode(found, order="sorted"))
@@ -253,27 +287,31 @@ def _times_of(heads: Iterable[tuple[int, dict[str, int]]], policy: Policy) -> He
     return replace(HeadTimes.of(quorum), witnesses=each)
 
 
-class _Claim(NamedTuple):
-    """What a log says of an adapter; of two that no quorum has put in an order the smaller one is first."""
+class ClaimMade(NamedTuple):
+    """What a log says of an adapter."""
 
-    withheld: bool
-    time_s: int
     origin: str
     config: str
-    seen: dict[str, int]
-
-    def first(self, other: _Claim, policy: Policy) -> _Claim:
-        """The one of the two that was there before the other."""
-        if self.withheld == other.withheld and abs(self.time_s - other.time_s) <= CONTESTED_S:
-            if seen_before(self.seen, other.seen, policy):
-                return self
-            if seen_before(other.seen, self.seen, policy):
-                return other
-        return min(self, other, key=lambda one: one[:4])
+    """digest of its settings"""
+    seen: SeenBy
+    withheld: bool
+    """whether its bytes were asked for in vain"""
 
 
-def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, tuple[str, str]]:
-    """Adapter → the log that committed to it first, and digest of its settings as that one says it.
+class FirstClaim(NamedTuple):
+    """Whose an adapter is, as far as that can be told."""
+
+    origin: str
+    """of the log that committed to it first; of several of which nobody can tell, the one of the earliest
+    time"""
+    config: str
+    """digest of its settings, as that one says it"""
+    contested: frozenset[str] = frozenset()
+    """origins of the logs of which nobody can tell; none where one is surely first"""
+
+
+def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, FirstClaim]:
+    """Adapter → the log that committed to it first.
 
     Whoever did not show the bytes when asked stands behind those who did not withhold them, however early it
     committed; what is damaged here says nothing.
@@ -282,7 +320,7 @@ def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, tup
         records: of the logs.
         policy: who makes a quorum.
     """
-    claims: dict[str, list[_Claim]] = {}
+    claims: dict[str, list[ClaimMade]] = {}
     for record in records:
         try:
             facts, times, withheld = record.facts, record.times(policy), record.missing
@@ -290,16 +328,39 @@ def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, tup
             raise
         except (VerificationError, OSError):
             continue
-        said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
-        said += [(adapter, *made) for adapter, made in facts.made.items()]
-        for adapter, config, index in said:
-            if (time_s := times.at(index)) is not None:
-                claim = _Claim(adapter in withheld, time_s, record.origin, config, times.seen(index))
-                claims.setdefault(adapter, []).append(claim)
-    first = {adapter: _first(some, policy) for adapter, some in claims.items()}
-    return {adapter: (claim.origin, claim.config) for adapter, claim in first.items()}
+        for adapter, claim in claims_made(record.origin, facts, times, withheld):
+            claims.setdefault(adapter, []).append(claim)
+    return {adapter: first_of(some, policy) for adapter, some in claims.items()}
 
 
-def _first(claims: Iterable[_Claim], policy: Policy) -> _Claim:
-    ordered = sorted(claims, key=lambda one: one[:4])
-    return reduce(lambda one, other: one.first(other, policy), ordered)
+def claims_made(
+    origin: str, facts: LogFacts, times: HeadTimes, withheld: Collection[str]
+) -> Iterator[tuple[str, ClaimMade]]:
+    """Adapters that a log has committed to, and a quorum has seen that.
+
+    Args:
+        origin: of the log.
+        facts: of it.
+        times: since when a quorum had seen how much of it.
+        withheld: adapters of it that were asked for in vain.
+    """
+    said = [(one.update.adapter, one.config, one.receipt_index) for one in facts.offers]
+    said += [(adapter, *made) for adapter, made in facts.made.items()]
+    for adapter, config, index in said:
+        if (seen := times.seen(index)) is not None:
+            yield adapter, ClaimMade(origin, config, seen, adapter in withheld)
+
+
+def first_of(claims: Sequence[ClaimMade], policy: Policy) -> FirstClaim:
+    """Whose an adapter is of those that claim it.
+
+    Args:
+        claims: at least one.
+        policy: who makes a quorum.
+    """
+    shown = [one for one in claims if not one.withheld] or claims
+    ordered = sorted(shown, key=lambda one: (one.seen.time_s, one.origin, one.config))
+    first = [one for one in ordered if not any(seen_before(b.seen, one.seen, policy) for b in ordered)]
+    leading = (first or ordered)[0]
+    origins = frozenset(one.origin for one in first or ordered)
+    return FirstClaim(leading.origin, leading.config, origins if len(origins) > 1 else frozenset())

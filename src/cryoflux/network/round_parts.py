@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from cryoflux.decision.evidence import Evidence
+from cryoflux.network.head_times import SeenBy
 from cryoflux.receipts.network_parts import (
     MOST_CANDIDATES,
     GuardResult,
@@ -48,6 +49,13 @@ class OfferHere:
     """what it is called here: ``north/1``; empty where it has no name"""
     by_lottery: bool = False
     """whether its log is a stranger's, that is looked at because it was drawn"""
+    witnesses: Mapping[str, int] = field(default_factory=dict)
+    """which of them had seen its receipt, and when, each by its own clock"""
+
+    @property
+    def seen(self) -> SeenBy:
+        """When its receipt was seen."""
+        return SeenBy(self.committed_s, self.witnesses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,15 @@ from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError, ModelError, UsageError
 from cryoflux.network.guarding import spoiling_step
 from cryoflux.network.looking import GuestReading, Looking, keep_losses, look_at_guest, seal_look
-from cryoflux.network.membership import Admission, barred, bringing_back, copy_of, members_of, unreached
+from cryoflux.network.membership import (
+    Admission,
+    barred,
+    bringing_back,
+    contested_with,
+    copy_of,
+    members_of,
+    unreached,
+)
 from cryoflux.network.node_place import NodePlace
 from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices
 from cryoflux.network.proposing import search_round
@@ -41,7 +49,7 @@ from cryoflux.network.round_parts import (
     ShownLook,
     refused,
 )
-from cryoflux.network.screening import CopyScreen, Whose, find_copies
+from cryoflux.network.screening import CopyScreen, WasBefore, Whose, by_time, find_copies
 from cryoflux.network.search_set import SearchSet
 from cryoflux.receipts.network_parts import MOST_CANDIDATES, GuardResult, Member, MemberVerdict
 from cryoflux.receipts.statement import Base, Cause
@@ -59,6 +67,8 @@ class Walls:
     """looks at the bytes"""
     known: Sequence[Whose] = ()
     """updates of one's own, and earlier ones of others, that a copy may be of"""
+    before: WasBefore = by_time
+    """says which of two was committed first"""
 
 
 def run_round(
@@ -257,13 +267,15 @@ class _Round:
             return True
 
         fitting = [offer for offer in left if fits(offer)]
-        copies = find_copies(filter(fits, known), fitting, screen.direction)
+        alike = find_copies(filter(fits, known), fitting, screen.direction, walls.before)
         whose = {offer.update.adapter: offer for offer in offers}
-        for adapter, original in copies.items():
+        for adapter, original in alike.of.items():
             why[adapter] = copy_of(whose[adapter], whose.get(original), original)
+        for adapter, other in alike.contested.items():
+            why[adapter] = contested_with(whose.get(other), other)
         mine = {offer.update.adapter for offer in left}
         broken = {adapter: member for adapter, member in broken.items() if adapter in mine}
-        return broken | {a: refused(a, MemberVerdict.DUPLICATE, of) for a, of in copies.items()}
+        return broken | {a: refused(a, MemberVerdict.DUPLICATE, of) for a, of in alike.of.items()}
 
     def search(self, offers: Sequence[OfferHere], considered: Considered) -> Screened:
         """Compose on the node's own training side what no guard set speaks against.

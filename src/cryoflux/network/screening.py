@@ -2,13 +2,15 @@
 
 Two updates are compared as `cryoflux.network.similarity` does, function included, on texts of the node's own
 training side that nobody else has. So a copy is no candidate beside its original, whatever it would be worth.
+Where nobody can tell which of two was first, neither is called a copy: the search takes what helps.
 """
 
 from __future__ import annotations
 
-__all__ = ["TEXTS", "CopyScreen", "Whose", "find_copies"]
+__all__ = ["TEXTS", "CopiesFound", "CopyScreen", "WasBefore", "Whose", "by_time", "find_copies"]
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +19,7 @@ import numpy as np
 
 from cryoflux.digests import sha256_hex
 from cryoflux.files import read_regular, storage_errors, write_atomic
+from cryoflux.network.head_times import SeenBy
 from cryoflux.network.similarity import Direction, alikeness, is_copy
 from cryoflux.registry.compose import F64
 from cryoflux.registry.composition import Composition
@@ -40,8 +43,27 @@ class Whose(Protocol):
         """Of the log that offers it."""
 
     @property
-    def committed_s(self) -> int:
-        """When a quorum had seen its receipt, Unix seconds."""
+    def seen(self) -> SeenBy | None:
+        """When its receipt was seen; none where it was here before anything was offered."""
+
+
+WasBefore = Callable[[SeenBy, SeenBy], bool]
+"""whether the one was surely committed before the other"""
+
+
+def by_time(one: SeenBy, other: SeenBy) -> bool:
+    """By clocks alone, which one trusts where all of them are one's own."""
+    return one.time_s < other.time_s
+
+
+@dataclass(frozen=True, slots=True)
+class CopiesFound:
+    """What updates are alike, and of different logs."""
+
+    of: dict[str, str] = field(default_factory=dict)
+    """adapter of a copy → that of the earliest update that it is one of"""
+    contested: dict[str, str] = field(default_factory=dict)
+    """adapter of one that is no copy → that of one that it is like, where nobody can tell which was first"""
 
 
 class CopyScreen:
@@ -94,7 +116,8 @@ def find_copies(
     known: Iterable[Whose],
     offers: Iterable[Whose],
     direction: Callable[[OfferedUpdate], Direction],
-) -> dict[str, str]:
+    before: WasBefore = by_time,
+) -> CopiesFound:
     """Which updates are copies of somebody else's, and of what.
 
     Of two the one that was committed later is the copy, whichever was seen first. Whoever goes on from an
@@ -102,24 +125,33 @@ def find_copies(
 
     Args:
         known: updates that are in the head, or were considered before.
-        offers: those that are new, in the order of their commitments.
+        offers: those that are new, by the times of their commitments.
         direction: where an update moves the model.
-
-    Returns:
-        adapter of a copy → that of the earliest update that it is one of.
+        before: says which of two was committed first.
     """
-    before = [(one, direction(one.update)) for one in known]
-    found: dict[str, str] = {}
-    for offer in offers:
-        moves = direction(offer.update)
-        originals = (
-            one.update.adapter
-            for one, theirs in before
-            if one.origin != offer.origin
-            and one.committed_s <= offer.committed_s
-            and is_copy(alikeness(moves, theirs))
-        )
-        if (original := next(originals, None)) is not None:
-            found[offer.update.adapter] = original
-        before.append((offer, moves))
+    new = list(offers)
+    every = [*known, *new]
+    moves = {one.update.adapter: direction(one.update) for one in every}
+    found = CopiesFound()
+    for offer in new:
+        adapter = offer.update.adapter
+        contested = ""
+        for one in every:
+            if one.origin == offer.origin or _is_before(offer, one, before):
+                continue
+            if not is_copy(alikeness(moves[adapter], moves[one.update.adapter])):
+                continue
+            if _is_before(one, offer, before):
+                found.of[adapter] = one.update.adapter
+                break
+            contested = contested or one.update.adapter
+        if contested and adapter not in found.of:
+            found.contested[adapter] = contested
     return found
+
+
+def _is_before(one: Whose, other: Whose, before: WasBefore) -> bool:
+    """Whether an update was there before another one, as far as that can be told."""
+    if one.seen is None or other.seen is None:
+        return one.seen is None and other.seen is not None
+    return before(one.seen, other.seen)

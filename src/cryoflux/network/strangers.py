@@ -322,7 +322,7 @@ class Lottery:
             with suppress(VerificationError, OSError):
                 times = record.times(self._peers.policy)
                 newest_s = max(newest_s, times.newest_s)
-                told.append(tell(record, times, record.remeasured))
+                told.append(tell(record, record.facts, times))
         books = books_of(told, believed, 1, newest_s)
         strangers = {key.name for key in mine}
         return {

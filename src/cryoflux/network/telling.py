@@ -5,14 +5,16 @@ everything: an offer is not committed, a guest holdout was entered too late, and
 
 An opened guest holdout is reproduced where every seal opens to its sums, every level follows from them, and
 the examples have the root that was entered. Where the examples could not be had, that is not known, and the
-holdout weighs nothing. Whether its losses are those of the models is what `auditing` finds.
+holdout weighs nothing. Whether its losses are those of the models is what `auditing` finds, and what it could
+not find for want of what the peer does not show pulls ask for.
 """
 
 from __future__ import annotations
 
 __all__ = ["own_record", "tell", "told_by"]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cryoflux.files import read_regular
@@ -20,15 +22,19 @@ from cryoflux.network.books import LATER, CapsuleTold, LogTold, RoundTold
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.following import follow, signed_heads
 from cryoflux.network.head_times import HeadTimes, together
-from cryoflux.network.log_facts import OpeningFact, RoundFact
+from cryoflux.network.log_facts import LogFacts, OpeningFact, RoundFact
 from cryoflux.network.mirror import MirrorFolder
-from cryoflux.network.peer_record import PeerRecord
+from cryoflux.network.peer_record import ClaimMade, PeerRecord, claims_made, first_of
 from cryoflux.network.peers import Peers
 from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.log import LOG_FOLDER
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED, heads_in, log_key_of
+from cryoflux.witness.policy import Policy
+
+_TRIES = 2
+"""pulls that have to have asked for something in vain before it is withheld"""
 
 
 def told_by(network: Path, peers: Peers, own: Iterable[PeerRecord] = ()) -> tuple[list[LogTold], int]:
@@ -41,23 +47,42 @@ def told_by(network: Path, peers: Peers, own: Iterable[PeerRecord] = ()) -> tupl
     """
     records = {node.origin: PeerRecord.of(network, node.key) for node in peers.nodes}
     records |= {record.origin: record for record in own}
-    logs, newest_s = [], 0
+    logs, newest_s = list[LogTold](), 0
+    claims: dict[str, list[ClaimMade]] = {}
     for record in records.values():
-        times = record.times(peers.policy)
+        facts, times, withheld = record.facts, record.times(peers.policy), record.missing
         newest_s = max(newest_s, times.newest_s)
-        logs.append(tell(record, times, record.remeasured))
-    return logs, newest_s
+        logs.append(tell(record, facts, times))
+        offered = {one.capsule for one in logs[-1].offers}
+        for adapter, claim in claims_made(record.origin, facts, times, withheld):
+            if adapter in offered:
+                claims.setdefault(adapter, []).append(claim)
+    contested = _contested(claims, peers.policy)
+    return [_with_contests(log, contested) for log in logs], newest_s
 
 
-def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -> LogTold:
-    """What one log says.
+def _contested(claims: Mapping[str, Sequence[ClaimMade]], policy: Policy) -> set[tuple[str, str]]:
+    """Log and adapter of offers of which nobody can tell which was first."""
+    several = ((adapter, some) for adapter, some in claims.items() if len({one.origin for one in some}) > 1)
+    return {(origin, adapter) for adapter, some in several for origin in first_of(some, policy).contested}
+
+
+def _with_contests(log: LogTold, contested: Collection[tuple[str, str]]) -> LogTold:
+    if all((log.origin, one.capsule) not in contested for one in log.offers):
+        return log
+    offers = (replace(one, contested=(log.origin, one.capsule) in contested) for one in log.offers)
+    return replace(log, offers=tuple(offers))
+
+
+def tell(record: PeerRecord, facts: LogFacts, times: HeadTimes) -> LogTold:
+    """What one log says, whatever others say.
 
     Args:
         record: of the log.
+        facts: what its entries come to.
         times: since when a quorum had seen which of its entries.
-        remeasured: root of an opened guest holdout → whether its losses are those of the models.
     """
-    facts = record.facts
+    remeasured = record.remeasured
     offers = ((one, times.at(one.receipt_index)) for one in facts.offers)
     used = {one.root for one in facts.rounds}  # one that never judged bears nothing out
     opened = {
@@ -67,7 +92,8 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
     }
     nodes = facts.nodes.values()
     recalled = frozenset[str]().union(*(node.recalled for node in nodes))
-    counting = frozenset(place for node in nodes for place, _ in node.certified.levels)
+    counting = {place for node in nodes for place, _ in node.certified.levels} & facts.lines.standing()
+    opened_s = {one.root: times.at(one.index) for one in facts.openings}
     return LogTold(
         origin=record.origin,
         offers=tuple(
@@ -80,20 +106,25 @@ def tell(record: PeerRecord, times: HeadTimes, remeasured: Mapping[str, bool]) -
         # What an entry of a newer form has cost, this version cannot say.
         unrecorded=len(facts.open) + facts.unread,
         opened={root: held for root, held in opened.items() if held is not None},
+        unmade={
+            root: time_s
+            for root, one in record.unmade.items()
+            if one.tries >= _TRIES and (time_s := opened_s.get(root)) is not None
+        },
         convicted=bool(record.mirror.evidence),
         broken=facts.broken + bool(facts.fault),
         tiers=frozenset(facts.tiers),
     )
 
 
-def _round(one: RoundFact, times: HeadTimes, recalled: frozenset[str], counting: frozenset[int]) -> RoundTold:
-    """What a log says of a round; that it recalled something counts at once, whoever has seen that.
+def _round(one: RoundFact, times: HeadTimes, recalled: frozenset[str], counts: Collection[int]) -> RoundTold:
+    """What a log says of a round; that it recalled something, or went back, counts at once.
 
     Args:
         one: the round.
         times: of the log's entries.
         recalled: adapters that the log has recalled.
-        counting: places of the rounds whose level has not been withdrawn by that.
+        counts: places of the rounds whose level has not been withdrawn by that, and that its heads rest on.
     """
     entered_s, recorded_s = times.at(one.guest_index), times.at(one.index)
     return RoundTold(
@@ -103,7 +134,7 @@ def _round(one: RoundFact, times: HeadTimes, recalled: frozenset[str], counting:
         members=one.members,
         level=one.level,
         origins=one.origins,
-        withdrawn=one.level > 0 and one.index not in counting,
+        withdrawn=one.level > 0 and one.index not in counts,
         recalled=frozenset(
             capsule
             for capsule, verdict in one.members.items()

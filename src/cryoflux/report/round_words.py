@@ -25,6 +25,7 @@ _WORDS = {
     MemberVerdict.STALE: "stale: it cannot be added to our head",
     MemberVerdict.UNREACHED: "unreached: the joules ended before it was tried",
 }
+_SEARCHED = frozenset({MemberVerdict.NOT_CHOSEN, MemberVerdict.SCREENED, MemberVerdict.UNREACHED})
 _STEPS = {StepKind.ADD: "weight", StepKind.MIX: "mixed", StepKind.REWEIGHT: "times"}
 
 
@@ -36,7 +37,7 @@ def round_lines(
     Args:
         record: what was recorded.
         names: capsule → what it is called here; its first digits where it has no name.
-        why: capsule → why it was no part of the search, where that is known.
+        why: capsule → why it was no part of the search, where that is known, or with what it is contested.
     """
     names, why = names or {}, why or {}
     steps = {step.update.adapter: step for step in record.steps}
@@ -60,12 +61,15 @@ def _called(capsule: str, names: Mapping[str, str]) -> str:
 def _verdict(
     member: Member, steps: Mapping[str, ListStep], names: Mapping[str, str], why: Mapping[str, str]
 ) -> str:
+    told = why.get(member.capsule)
     if member.verdict is MemberVerdict.ADOPTED:
-        step = steps[member.capsule]
+        step, besides = steps[member.capsule], f"; {told}" if told else ""
         if step.kind is StepKind.MIX and step.amount == "1":
-            return "adopted, with its proposer's whole list in the place of ours"
-        return f"adopted, {_STEPS[step.kind]} {step.amount}"
-    if (told := why.get(member.capsule)) is not None:
+            return f"adopted, with its proposer's whole list in the place of ours{besides}"
+        return f"adopted, {_STEPS[step.kind]} {step.amount}{besides}"
+    if told is not None and member.verdict in _SEARCHED:
+        return f"{_WORDS[member.verdict]}; {told}"
+    if told is not None:
         return f"{member.verdict.value}: {told}"
     if member.verdict is MemberVerdict.DUPLICATE:
         return f"duplicate of {_called(member.of, names)}, which was committed before it"

@@ -23,13 +23,14 @@ from pathlib import Path
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.orchestrator import next_arm
 from cryoflux.errors import ModelError
+from cryoflux.network.head_times import SeenBy
 from cryoflux.network.membership import Admission
 from cryoflux.network.node_place import NodePlace, no_guest
 from cryoflux.network.prices import RoundBounds
 from cryoflux.network.recording import RoundRecord
 from cryoflux.network.round_parts import ChosenOffers, OfferHere
 from cryoflux.network.rounds import Walls, run_round
-from cryoflux.network.screening import Whose
+from cryoflux.network.screening import WasBefore, Whose, by_time
 from cryoflux.network_state import NodeState, RoundGain
 from cryoflux.quantities import MICRO
 from cryoflux.receipts.network_parts import MemberVerdict
@@ -64,6 +65,7 @@ class Adopting:
         guards: name of a guard set → its file.
         choose: which of those that are due a round considers.
         share_ppm: of all joules, what rounds beside attempts may cost, parts per million.
+        before: says which of two offers was committed first.
     """
 
     def __init__(
@@ -75,9 +77,11 @@ class Adopting:
         guards: Mapping[str, Path],
         choose: OfferChoice,
         share_ppm: int = MICRO,
+        before: WasBefore = by_time,
     ) -> None:
         self._context, self._opened, self._offers, self._admit = context, opened, offers, admit
         self._guards, self._choose, self._share_ppm = guards, choose, share_ppm
+        self._before = before
 
     @property
     def _node(self) -> NodeState:
@@ -113,8 +117,9 @@ class Adopting:
             return None
         place = NodePlace.of(self._context, self._opened, self._guards)
         seed = secrets.randbelow(2**53)  # nobody can offer by it who does not know it
-        origins = {offer.update.adapter: offer.origin for offer in reversed(offers)}
-        own = own_updates(self._context, self._opened, origins)
+        own = own_updates(
+            self._context, self._opened, {offer.update.adapter: offer for offer in reversed(offers)}
+        )
         mine = {one.update.adapter for one in own}
         chosen = self._choose([offer for offer in due if offer.update.adapter not in mine], seed)
         here = {one.update.adapter for one in (*chosen.known, *chosen.strangers)}
@@ -123,7 +128,8 @@ class Adopting:
         if not here:
             return None
         bounds = RoundBounds(left_uj, share_uj if beside_attempts else None)
-        return run_round(self._context, self._opened, place, chosen, Walls(self._admit, known), bounds)
+        walls = Walls(self._admit, known, self._before)
+        return run_round(self._context, self._opened, place, chosen, walls, bounds)
 
     def _worth_more(self, left_uj: int) -> bool:
         gains = self._node.gains
@@ -192,21 +198,22 @@ class OwnUpdate:
     update: OfferedUpdate
     origin: str
     """of the log of whoever made it"""
-    committed_s: int = 0
-    """it is there already, so it is earlier than whatever is offered"""
+    seen: SeenBy | None = None
+    """when the receipt of whoever offered it was seen; none where it was made here, before all that is
+    offered"""
 
 
 def own_updates(
-    context: Context, opened: Opened, origins: Mapping[str, str] | None = None
+    context: Context, opened: Opened, offered: Mapping[str, OfferHere] | None = None
 ) -> list[OwnUpdate]:
     """The updates that a head is the sum of, with what each was trained on.
 
     Args:
         context: the run.
         opened: the task.
-        origins: adapter → the log that offers it; of what none offers the log of the run made it.
+        offered: adapter → the first offer of it; of what none offers the log of the run made it.
     """
-    origins = origins or {}
+    offered = offered or {}
     known, state = opened.known(), context.state.path
     if known is None:
         return []
@@ -218,5 +225,7 @@ def own_updates(
         except ModelError:  # of before there were lists: it can be compared with nothing
             continue
         update = OfferedUpdate(adapter=term.adapter, genesis=composed.genesis, parent=parent)
-        found.append(OwnUpdate(update, origins.get(term.adapter, context.log.origin)))
+        offer = offered.get(term.adapter)
+        made_here = OwnUpdate(update, context.log.origin)
+        found.append(OwnUpdate(update, offer.origin, offer.seen) if offer is not None else made_here)
     return found

@@ -19,6 +19,7 @@ from cryoflux.network.books import books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule, read_capsule
 from cryoflux.network.choosing import StandingOffer, chosen_offers, drawn_strangers
 from cryoflux.network.folder import CAPSULE, NetworkFolder
+from cryoflux.network.head_times import seen_before
 from cryoflux.network.looking import MOST_GUARDS
 from cryoflux.network.node_place import no_guest, overdue
 from cryoflux.network.norms import norm_bounds, update_norms
@@ -61,7 +62,9 @@ def adopting_of(context: Context, settings: Settings, *, only_rounds: bool) -> l
         if name in context.memory.nodes and opened.task.composing() is not None:
             pulled = PulledOffers(context, opened, network, peers)
             choose = partial(pulled.choose, chosen.candidates)
-            made.append(Adopting(context, opened, pulled.offers, pulled.admit, guards, choose, share_ppm))
+            before = partial(seen_before, policy=peers.policy)
+            offers, admit_ = pulled.offers, pulled.admit
+            made.append(Adopting(context, opened, offers, admit_, guards, choose, share_ppm, before))
     return made
 
 
@@ -103,7 +106,7 @@ def waiting_offers(path: Path, task: str, reserve_uj: int) -> bool:
 
 
 def offers_in(network: NetworkFolder, peers: Peers) -> list[OfferHere]:
-    """What peers offer by now, in the order of commitments, each with what it is called here.
+    """What peers offer by now, by the times of commitments, each with what it is called here.
 
     Args:
         network: the node's folder.
@@ -118,7 +121,7 @@ def offers_in(network: NetworkFolder, peers: Peers) -> list[OfferHere]:
         name = f"{node.name}/{counted[one.origin]}"
         absent = one.why or _of_another(network, one.capsule, one.origin)
         place = (one.update, one.origin, one.offer_leaf, one.committed_s)
-        found.append(OfferHere(*place, absent, name, node.by_lottery))
+        found.append(OfferHere(*place, absent, name, node.by_lottery, one.seen.by))
     return found
 
 

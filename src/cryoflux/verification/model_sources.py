@@ -30,7 +30,7 @@ from cryoflux.registry.mixture import ListStep, after
 from cryoflux.registry.parent_lists import ListOf, adapter_place, parent_lists
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.verification.folders import compare_folder
-from cryoflux.verification.open_question import OpenQuestion
+from cryoflux.verification.open_question import CAPSULES, LISTS, NotHereQuestion, OpenQuestion
 from cryoflux.verification.recomputer import Models, Recomputer
 from cryoflux.verification.weights import version_digest, weights_of
 
@@ -96,9 +96,10 @@ class ModelSources:
         named = {ADAPTER: adapter, ADAPTER_CONFIG: self.configs.get(adapter) or configs.get(adapter)}
         for name, digest in named.items():
             if not (folder / name).is_file():
-                raise OpenQuestion(
+                raise NotHereQuestion(
                     f"its update {adapter[:16]}… is not here; cryoflux node pull fetches what peers offer, "
-                    "and what their opened verdicts rest on"
+                    "and what their opened verdicts rest on",
+                    f"{CAPSULES}/{adapter}",
                 )
             if digest is not None and file_digest(folder / name) != digest:
                 raise OpenQuestion(
@@ -117,9 +118,10 @@ class ModelSources:
             try:
                 return kept(digest)
             except ModelError as error:
-                raise OpenQuestion(
+                raise NotHereQuestion(
                     f"the list {digest[:16]}…, which an update or a fold hangs on, is not here; "
-                    "cryoflux node pull fetches those that offers need"
+                    "cryoflux node pull fetches those that offers need",
+                    f"{LISTS}/{digest}",
                 ) from error
 
         return found

@@ -30,7 +30,7 @@ from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.kept_again import losses_again, refuse_too_much
 from cryoflux.verification.levels import Word
 from cryoflux.verification.model_sources import ListedVersion, ModelSources, composed_in
-from cryoflux.verification.open_question import OpenQuestion
+from cryoflux.verification.open_question import OPENINGS, NotHereQuestion, OpenQuestion
 from cryoflux.verification.opened_looks import HeldLook, hold_look
 from cryoflux.verification.recompute import RECOMPUTED, broken
 from cryoflux.verification.recomputer import OtherFactories, Recomputer, RecomputerFactory, factory_for
@@ -41,8 +41,8 @@ from cryoflux.verification.weights import version_digest
 
 ROUNDS_AGAIN = NumberedStep(RECOMPUTED.number, "versions of rounds composed again", Knowledge.RECOMPUTED)
 OPENED_AGAIN = NumberedStep(RECOMPUTED.number, "opened looks evaluated again", Knowledge.RECOMPUTED)
-Hears = Callable[[OpenedLook, Word], None]
-"""is told of each opened look what came of it"""
+Hears = Callable[[OpenedLook, Word, str], None]
+"""is told of each opened look what came of it, and the path of what was not here, which is mostly empty"""
 _Did = tuple[list[Finding], str]
 """what is wrong or open, and the line where nothing is wrong"""
 
@@ -81,18 +81,20 @@ def _counted(findings: list[Finding], summary: str, of: int, done: int, what: st
     return findings, f"{summary}{more}"
 
 
-def _guarded(name: str, run: Callable[[Path], _Did], tell: Callable[[Word], None] = lambda _: None) -> _Did:
+def _guarded(
+    name: str, run: Callable[[Path], _Did], tell: Callable[[Word, str], None] = lambda _word, _lacks: None
+) -> _Did:
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         try:
             return run(Path(folder))
         except OpenQuestion as reason:
-            tell(Word.OPEN)
+            tell(Word.OPEN, reason.lacks if isinstance(reason, NotHereQuestion) else "")
             return [unknown(name, f"cannot be made again here: {reason}")], ""
         except VerificationError as error:
-            tell(Word.REFUTED)
+            tell(Word.REFUTED, "")
             return [failed(name, broken(error))], ""
         except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
-            tell(Word.OPEN)
+            tell(Word.OPEN, "")
             return [failed(name, broken(error))], ""
 
 
@@ -117,9 +119,9 @@ class _Again:
     def _composed(self, listed: ListedVersion, recomputer: Recomputer, folder: Path) -> Path:
         return composed_in(folder, listed, self._sources, recomputer, self._told.configs)
 
-    def tell(self, look: OpenedLook, word: Word) -> None:
+    def tell(self, look: OpenedLook, word: Word, lacks: str) -> None:
         """Tell what came of a look that did not come to its end."""
-        self._hears(look, word)
+        self._hears(look, word, lacks)
 
     def composed(self, moved: MovedHead, folder: Path) -> _Did:
         """Compose what a round adopted, or a recall left."""
@@ -141,7 +143,7 @@ class _Again:
             self._composed(look.candidate, recomputer, folder / "candidate"),
         ]
         held = self._held(look, recomputer, models, examples)
-        self._hears(look, held.word)
+        self._hears(look, held.word, "")
         if held.word is Word.REFUTED:
             return [failed(look.name, f"{Word.REFUTED}: {held.said}")], ""
         if held.word in {Word.OPEN, Word.TOLERATED}:
@@ -186,9 +188,10 @@ class _Again:
         """
         place = self._sources.examples(look.root)
         if not place.is_file():
-            raise OpenQuestion(
+            raise NotHereQuestion(
                 f"examples of its guest holdout {look.root[:16]}… are not here; cryoflux node pull fetches "
-                "those of a peer, one's own are in network/openings/"
+                "those of a peer, one's own are in network/openings/",
+                f"{OPENINGS}/{look.root}",
             )
         copy_regular(place, copy)
         if file_digest(copy) != look.examples:

@@ -119,6 +119,19 @@ class Policy:
                 return time_s
         return None
 
+    @property
+    def shared(self) -> int:
+        """The fewest witnesses that any two quorums have in common; 0 too where nobody is needed for one.
+
+        While fewer than these lie, no two histories of a log both have a quorum, and no copy is told to have
+        been there before what it was made of (`cryoflux.network.head_times`).
+        """
+        fewest = {_NONE: 0} | {line.name: 1 for line in self.witnesses}
+        for group in self.groups:  # so many of its members have to be in both
+            in_both = max(0, 2 * group.needed - len(group.members))
+            fewest[group.name] = sum(sorted(fewest[name] for name in group.members)[:in_both])
+        return fewest[self.quorum]
+
     def describe(self) -> str:
         """The quorum in words, as far as one level of groups goes."""
         for group in self.groups:

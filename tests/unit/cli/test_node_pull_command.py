@@ -147,7 +147,7 @@ def test_peers_are_shown_added_and_removed(typed: Typed, said: Callable, url: st
     typed("pull")
     shown = typed("peers")
     assert shown.splitlines() == [
-        "quorum of witnesses: one",
+        "quorum of witnesses: one; who was first holds while none of them lies",
         f"north  {north.origin}  {url}  3 entries here, verifier",
         f"  names {EAST.name} at http://east.example",
         "strangers: nobody is asked that is not named here; the line 'strangers 1%' draws some of them",
@@ -176,7 +176,9 @@ def test_the_first_peer_begins_the_file_with_the_policy_that_is_trusted(
     assert "note:" not in typed("peers", "add", "north", str(north.vkey), "http://north.example")
     assert known.read_text().startswith(policy)
     assert "\nstrangers 1%\n" in known.read_text(), "written out, so that it can be taken out"
-    assert typed("peers").startswith("quorum of witnesses: one\n")
+    assert typed("peers").startswith(
+        "quorum of witnesses: one; who was first holds while none of them lies\n"
+    )
 
 
 def test_a_node_goes_by_the_witnesses_it_trusts_before_it_knows_anybody(tmp_path: Path) -> None:

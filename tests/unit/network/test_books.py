@@ -53,7 +53,7 @@ def networks(draw: st.DrawFn) -> list[LogTold]:
         LogTold(
             name,
             tuple(
-                CapsuleTold(one, draw(moment), draw(st.integers(0, 10**9)))
+                CapsuleTold(one, draw(moment), draw(st.integers(0, 10**9)), draw(st.integers(0, 3)) == 3)
                 for one in {
                     *capsules[name],
                     *draw(st.lists(st.sampled_from(every), max_size=1) if every else st.just([])),
@@ -63,6 +63,7 @@ def networks(draw: st.DrawFn) -> list[LogTold]:
             upper_uj=draw(st.integers(0, 10**12)),
             unrecorded=draw(st.integers(0, 1)),
             opened=draw(st.dictionaries(st.sampled_from(["r0", "r1"]), st.booleans(), max_size=2)),
+            unmade=draw(st.dictionaries(st.sampled_from(["r0", "root1", "root2"]), moment, max_size=2)),
             convicted=draw(st.booleans()),
             broken=draw(st.integers(0, 3)) // 3,
         )
@@ -74,9 +75,12 @@ _SQL = """
 WITH believed AS (
     SELECT log FROM logs WHERE verifier AND NOT convicted AND NOT broken
     AND NOT EXISTS (SELECT 1 FROM opened WHERE opened.log = logs.log AND NOT reproduced)
+), withheld AS (SELECT log, root FROM unmade WHERE opened <= :now - 86400
 ), sizes AS (SELECT log, number, COUNT(*) AS size FROM members GROUP BY log, number),
 words AS (
-    SELECT o.log AS owner, o.capsule, m.log AS verifier, m.verdict, m.recalled, r.level,
+    SELECT o.log AS owner, o.capsule, m.log AS verifier, m.verdict, r.level,
+           EXISTS (SELECT 1 FROM withheld h WHERE h.log = r.log AND h.root = r.root) AS withheld,
+           m.recalled OR EXISTS (SELECT 1 FROM withheld h WHERE h.log = r.log AND h.root = r.root) AS silent,
            ROW_NUMBER() OVER
            (PARTITION BY o.log, o.capsule, m.log ORDER BY r.recorded, r.root, r.number) AS word
     FROM offers o JOIN members m ON m.capsule = o.capsule
@@ -87,25 +91,27 @@ words AS (
     AND r.entered < o.committed AND o.committed <= r.recorded AND r.recorded < :later
 ), levels AS (
     SELECT owner, capsule, level, ROW_NUMBER() OVER (PARTITION BY owner, capsule ORDER BY level DESC) AS place
-    FROM words WHERE word = 1 AND verdict = 'adopted' AND NOT recalled
+    FROM words WHERE word = 1 AND verdict = 'adopted' AND NOT silent
 ), counts AS (
-    SELECT o.log, o.capsule, o.committed, o.upper,
+    SELECT o.log, o.capsule, o.committed, o.upper, o.contested,
            COALESCE((SELECT level FROM levels v WHERE v.owner = o.log AND v.capsule = o.capsule
                      AND v.place = :quorum), 0) AS level,
            (SELECT COUNT(*) FROM words w WHERE w.owner = o.log AND w.capsule = o.capsule AND word = 1
-            AND verdict = 'adopted' AND NOT recalled) AS yes,
+            AND verdict = 'adopted' AND NOT silent) AS yes,
            (SELECT COUNT(*) FROM words w WHERE w.owner = o.log AND w.capsule = o.capsule AND word = 1
-            AND verdict <> 'adopted') AS no
+            AND verdict <> 'adopted' AND NOT silent) AS no,
+           (SELECT COUNT(*) FROM words w WHERE w.owner = o.log AND w.capsule = o.capsule AND word = 1
+            AND withheld) AS unreproduced
     FROM offers o
 )
 SELECT l.log,
-       (SELECT COUNT(*) FROM counts c WHERE c.log = l.log
+       (SELECT COUNT(*) FROM counts c WHERE c.log = l.log AND NOT c.contested
         AND :now - 2592000 < c.committed AND c.committed <= :now
         AND (c.no >= :quorum OR (c.yes >= :quorum AND NOT l.convicted))),
-       (SELECT COUNT(*) FROM counts c WHERE c.log = l.log
+       (SELECT COUNT(*) FROM counts c WHERE c.log = l.log AND NOT c.contested
         AND :now - 2592000 < c.committed AND c.committed <= :now
         AND c.yes >= :quorum AND NOT l.convicted),
-       (SELECT COUNT(*) FROM counts c WHERE c.log = l.log
+       (SELECT COUNT(*) FROM counts c WHERE c.log = l.log AND NOT c.contested
         AND :now - 2592000 < c.committed AND c.committed <= :now
         AND NOT l.convicted AND c.upper > 0 AND 5 * c.level > c.upper * 1000),
        (SELECT COUNT(DISTINCT m.log || m.capsule) FROM offers o JOIN members m ON m.capsule = o.capsule
@@ -116,30 +122,38 @@ SELECT l.log,
         JOIN rounds r ON r.log = m.log AND r.number = m.number
         WHERE o.log = l.log AND m.origin = o.log AND m.recalled AND m.log <> o.log
         AND r.recorded < :later),
-       (SELECT COALESCE(SUM(level), 0) FROM rounds r WHERE r.log = l.log AND NOT withdrawn)
+       (SELECT COALESCE(SUM(level), 0) FROM rounds r WHERE r.log = l.log AND NOT withdrawn),
+       (SELECT COALESCE(SUM(unreproduced), 0) FROM counts c WHERE c.log = l.log),
+       (SELECT COUNT(*) FROM withheld h WHERE h.log = l.log),
+       (SELECT COUNT(*) FROM opened o WHERE o.log = l.log AND reproduced
+        AND o.root NOT IN (SELECT root FROM withheld h WHERE h.log = l.log))
 FROM logs l ORDER BY l.log
 """
 
 
-def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[str, int, int, int, int, int, int]]:
+def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[object, ...]]:
     """The same by another road: tables and one query."""
     db = sqlite3.connect(":memory:")
     db.executescript(
         "CREATE TABLE logs (log, verifier, convicted, broken);"
-        "CREATE TABLE offers (log, capsule, committed, upper);"
+        "CREATE TABLE offers (log, capsule, committed, upper, contested);"
         "CREATE TABLE rounds (log, number, root, entered, recorded, level, withdrawn);"
         "CREATE TABLE members (log, number, capsule, verdict, origin, recalled);"
-        "CREATE TABLE opened (log, reproduced);"
+        "CREATE TABLE opened (log, root, reproduced);"
+        "CREATE TABLE unmade (log, root, opened);"
     )
     for log in logs:
         row = (log.origin, log.origin in VERIFIERS, log.convicted, log.broken > 0)
         db.execute("INSERT INTO logs VALUES (?, ?, ?, ?)", row)
         db.executemany(
-            "INSERT INTO offers VALUES (?, ?, ?, ?)",
-            [(log.origin, o.capsule, o.committed_s, o.upper_uj) for o in log.offers],
+            "INSERT INTO offers VALUES (?, ?, ?, ?, ?)",
+            [(log.origin, o.capsule, o.committed_s, o.upper_uj, o.contested) for o in log.offers],
         )
         db.executemany(
-            "INSERT INTO opened VALUES (?, ?)", [(log.origin, held) for held in log.opened.values()]
+            "INSERT INTO opened VALUES (?, ?, ?)", [(log.origin, *told) for told in log.opened.items()]
+        )
+        db.executemany(
+            "INSERT INTO unmade VALUES (?, ?, ?)", [(log.origin, *told) for told in log.unmade.items()]
         )
         for number, one in enumerate(log.rounds):
             row = (log.origin, number, one.root, one.entered_s, one.recorded_s, one.level, one.withdrawn)
@@ -169,6 +183,9 @@ def test_the_same_integers_in_any_order_and_by_sql(
             sum(one.used_by for one in book.capsules),
             sum(one.recalled_by for one in book.capsules),
             book.certified_nano,
+            sum(one.unreproduced_by for one in book.capsules),
+            book.withheld,
+            book.reproduced,
         )
         for book in found.values()
     ]
@@ -242,6 +259,31 @@ def test_one_contradicted_verdict_voids_all_that_a_verifier_says() -> None:
     assert standing([seller, fair]) is Confirmation.CONFIRMED
     assert standing([seller, replace(fair, opened={"r0": True, "r1": False})]) is Confirmation.OPEN
     assert standing([seller, replace(fair, convicted=True)]) is Confirmation.OPEN
+
+
+def test_verdicts_that_nobody_can_make_again_leave_an_update_open_after_a_day() -> None:
+    seller = LogTold("seller", (CapsuleTold("c", NOW - DAY),))
+    one = LogTold("log0", rounds=(adopted_alone("c"),), opened={"root": True}, unmade={"root": NOW - DAY})
+    book = books_of([seller, one], VERIFIERS, 1, NOW)
+    found = book["seller"].capsules[0]
+    assert (found.standing, found.unreproduced_by, found.used_by) == (Confirmation.OPEN, 1, 1)
+    assert (book["log0"].opened, book["log0"].reproduced, book["log0"].withheld) == (1, 0, 1)
+    assert not book["log0"].void, "nothing contradicts it"
+    for early in (replace(one, unmade={"root": NOW - DAY + 1}), replace(one, unmade={"other": 0})):
+        assert standing([seller, early]) is Confirmation.CONFIRMED
+    refused = RoundTold("root", 1, NOW, {"c": MemberVerdict.SCREENED}, 0)
+    assert standing([seller, replace(one, rounds=(refused,))]) is Confirmation.OPEN
+    assert standing([seller, one, LogTold("log1", rounds=(adopted_alone("c"),))]) is Confirmation.CONFIRMED
+
+
+def test_what_several_logs_may_have_been_first_to_offer_counts_for_none_of_them() -> None:
+    names = ("seller", "rogue")
+    both = [LogTold(name, (CapsuleTold("c", NOW - DAY, contested=True),)) for name in names]
+    round_ = replace(adopted_alone("c"), origins={"c": "seller"})
+    books = books_of([*both, LogTold("log0", rounds=(round_,))], VERIFIERS, 1, NOW)
+    assert [books[name].decided for name in names] == [0, 0]
+    found = books["seller"].capsules[0]
+    assert (found.standing, found.contested, found.counted) == (Confirmation.CONFIRMED, True, False)
 
 
 def test_who_recalls_what_it_adopted_takes_its_word_back_and_refutes_nothing() -> None:

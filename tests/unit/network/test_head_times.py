@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain, combinations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from cryoflux.errors import VerificationError
 from cryoflux.network.head_times import (
     HeadTimes,
+    SeenBy,
     all_heads,
     continued,
     merged,
@@ -19,7 +22,7 @@ from cryoflux.network.head_times import (
 )
 from cryoflux.receipts.checkpoint import Note, parse_note
 from cryoflux.witness.cosigned import heads_in
-from cryoflux.witness.policy import parse_policy
+from cryoflux.witness.policy import Policy, parse_policy
 from node_tree import CosigningWitness
 from signed_log import SignedLog
 
@@ -59,17 +62,86 @@ def test_a_quorum_has_seen_a_head_when_the_last_one_that_it_needs_had() -> None:
         ({"a": 1, "b": 1}, {"a": 1, "b": 1}, False, False),
         ({"a": 1, "b": 9, "c": 1}, {"a": 2, "b": 2, "c": 2}, True, False),
         ({"a": 1}, {"a": 2}, False, False),
+        ({"a": 1, "b": 9}, {"a": 2, "b": 2}, False, False),
         ({"a": 1, "b": 1}, {}, True, False),
     ],
 )
 def test_what_a_quorum_had_seen_first_needs_no_two_clocks(
     one: dict[str, int], other: dict[str, int], is_before: bool, is_after: bool
 ) -> None:
-    assert seen_before(one, other, POLICY) is is_before
-    assert seen_before(other, one, POLICY) is is_after
+    seen = SeenBy(5, one), SeenBy(5, other)
+    assert seen_before(*seen, POLICY) is is_before
+    assert seen_before(*reversed(seen), POLICY) is is_after
+
+
+def test_where_one_witness_may_decide_clocks_must_not_say_the_opposite() -> None:
+    """Of 2 of 3 one that lies beside one that is absent would say alone who was first; not so of 3 of 4."""
+    one, other = {"a": 10, "b": 10}, {"b": 11, "c": 11}
+    assert seen_before(SeenBy(10, one), SeenBy(11, other), POLICY)
+    assert not seen_before(SeenBy(12, one), SeenBy(11, other), POLICY)
+    larger = policy_of("group g 3 a b c d")
+    assert seen_before(SeenBy(12, one | {"d": 10}), SeenBy(11, other | {"d": 11}), larger)
+
+
+@pytest.mark.parametrize(("apart_s", "told"), [(0, False), (600, False), (601, True)])
+def test_where_two_quorums_share_no_witness_clocks_tell_beyond_ten_minutes(apart_s: int, told: bool) -> None:
     some = parse_policy(POLICY_OF_ANY)
-    assert not (seen_before(one, other, some) and seen_before(other, one, some))
-    assert not seen_before(one, other, parse_policy(b"quorum none\n"))
+    one, other = SeenBy(5, {"a": 5}), SeenBy(5 + apart_s, {"b": 5 + apart_s, "a": 4})
+    assert seen_before(one, other, some) is told
+    assert not seen_before(other, one, some)
+    nobody = parse_policy(b"quorum none\n")
+    assert seen_before(SeenBy(5), SeenBy(6), nobody), "arrivals are of one clock"
+    assert not seen_before(SeenBy(5), SeenBy(5), nobody)
+
+
+POLICIES = [
+    *(f"group g {k} {' '.join('abcdef'[:n])}" for n in range(1, 7) for k in range(1, n + 1)),
+    "group x 2 a b c\ngroup y any d e\ngroup g all x y",
+    "group x 2 a b c\ngroup y 2 d e\ngroup g 2 x y f",
+    "group x 3 a b c d\ngroup g any x e",
+]  # fmt: skip
+SEERS = [CosigningWitness(name) for name in "abcdef"]
+
+
+def policy_of(groups: str) -> Policy:
+    lines = "".join(f"witness {one.name} {one.vkey}\n" for one in SEERS)
+    return parse_policy(f"{lines}{groups}\nquorum g\n".encode())
+
+
+def quorums(policy: Policy) -> list[set[str]]:
+    every = chain.from_iterable(combinations("abcdef", count) for count in range(7))
+    return [names for some in every if policy.reached(names := set(some))]
+
+
+@pytest.mark.parametrize("groups", POLICIES)
+def test_what_two_quorums_share_at_least(groups: str) -> None:
+    policy = policy_of(groups)
+    assert policy.shared == min(len(one & other) for one in quorums(policy) for other in quorums(policy))
+
+
+@given(st.sampled_from(POLICIES), st.data())
+def test_a_copy_is_never_first_while_fewer_lie_than_two_quorums_share(
+    groups: str, data: st.DataObject
+) -> None:
+    """Whatever liars say of either, whoever is absent when the original is shown, however wrong clocks."""
+    policy = policy_of(groups)
+    most = max(0, policy.shared - 1)
+    liars = data.draw(st.sets(st.sampled_from("abcdef"), max_size=most))
+    shown_to = data.draw(st.sampled_from(quorums(policy)))
+    ahead = {name: data.draw(st.integers(-300, 300)) for name in "abcdef"}
+    original = {name: 1000 + ahead[name] for name in shown_to - liars}
+    later = data.draw(st.sets(st.sampled_from("abcdef")))  # heads of later that cover it, too
+    original |= {name: 3000 + ahead[name] for name in later - liars - shown_to}
+    copied = data.draw(st.sets(st.sampled_from("abcdef")))
+    copy = {name: 2000 + ahead[name] for name in copied - liars}
+    for lies in (original, copy):
+        lies |= {name: data.draw(st.integers(-(10**6), 10**6)) for name in liars if data.draw(st.booleans())}
+    first = SeenBy(policy.seen_by(original) or 0, original)
+    second = SeenBy(policy.seen_by(copy) or 0, copy)
+    if policy.shared:
+        assert not seen_before(second, first, policy)
+        clocks = policy.shared > 1 or first.time_s <= second.time_s
+        assert liars or seen_before(first, second, policy) is clocks, "where nobody lies it is told"
 
 
 def test_a_false_cosignature_counts_for_nothing_and_takes_nothing_away() -> None:
