@@ -18,13 +18,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from strategies.log_measuring import LIVES, THROUGH, TWINS_OF_LOGS, LogRow, lived
+from strategies.log_lives import Life
+from strategies.log_measuring import LIVES, LYING, THROUGH, TWINS_OF_LOGS, LogRow, lived
+from strategies.log_world import Defences
 from strategies.registry import STRATEGIES
 
 
@@ -91,16 +93,31 @@ def twins(size: Size) -> Iterator[str]:
         yield f"| {twin.without} | {twin.strategy} | {numbers} |"
 
 
+def lying(size: Size) -> Iterator[str]:
+    """What a witness that lies comes to, by how many witnesses there are."""
+    yield from lives_of(LYING, size)
+
+
 def through(size: Size) -> Iterator[str]:
     """What logs cannot show."""
+    yield from lives_of(THROUGH, size)
+
+
+def lives_of(some: Sequence[tuple[str, Life, Defences]], size: Size) -> Iterator[str]:
+    """A table of some lives."""
     yield "| what | lives | harmful | at most | honest offers that came through | besides |"
     yield "|---|---:|---:|---:|---:|---|"
-    for what, life, defences in THROUGH:
+    for what, life, defences in some:
         row = lived(what, life, size.lives, size.offers, defences)
         yield f"| {what} | {counts(row)} | {notes(row)} |"
 
 
-PARTS: dict[str, Callable[[Size], Iterator[str]]] = {"table": table, "twins": twins, "through": through}
+PARTS: dict[str, Callable[[Size], Iterator[str]]] = {
+    "table": table,
+    "twins": twins,
+    "lying": lying,
+    "through": through,
+}
 
 
 def main() -> None:

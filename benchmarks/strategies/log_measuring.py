@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LIVES", "THROUGH", "TWINS_OF_LOGS", "LogRow", "LogTwin", "lived"]
+__all__ = ["LIVES", "LYING", "THROUGH", "TWINS_OF_LOGS", "LogRow", "LogTwin", "lived"]
 
 import zlib
 from collections import Counter
@@ -89,15 +89,23 @@ TWINS_OF_LOGS = [
     LogTwin("openings are not held against seals", "opening altered", Defences(openings=False)),
 ]  # fmt: skip
 """each defence, taken away"""
+_LIES: list[tuple[str, Life]] = [
+    ("dates a copy within five minutes back", partial(dates_back, after_s=(5, 300))),
+    ("dates originals an hour ahead", dates_forward),
+]
+"""what a witness does, in words → its life"""
+_OTHERS = "another one does not always answer"
+LYING: list[tuple[str, Life, Defences]] = [
+    (f"one witness of {count} {lies}, {_OTHERS}; quorum {quorum}", life,
+     Defences(quorum=quorum, seers=count))
+    for quorum, count in ((2, 3), (3, 4), (4, 5), (4, 6))
+    for lies, life in _LIES
+]  # fmt: skip
+"""a witness that lies, by how many there are → its life"""
 THROUGH: list[tuple[str, Life, Defences]] = [
     *(
-        (f"one witness of three {lies}, another one does not always answer; {rule}", life,
-         Defences(seen_first=seen_first))
-        for rule, seen_first in (("first is what a quorum had seen first", True), ("times alone", False))
-        for lies, life in (
-            ("dates a copy within five minutes back", partial(dates_back, after_s=(5, 300))),
-            ("dates originals an hour ahead", dates_forward),
-        )
+        (f"one witness of 3 {lies}, {_OTHERS}; times alone", life, Defences(seen_first=False))
+        for lies, life in _LIES
     ),
     ("a quorum of verifiers confirms what is worth nothing, and never opens", never_opens, Defences()),
     ("a quorum of verifiers seals sums that it invents, and opens those", seals_inventions, Defences()),

@@ -21,7 +21,7 @@ from typing import Self
 from unittest import mock
 
 from cryoflux.digests import sha256_hex
-from cryoflux.network import offers_found, peer_record
+from cryoflux.network import peer_record
 from cryoflux.network.books import LogTold, NodeBook, books_of
 from cryoflux.network.fetching import Fetched, Fetcher, PeerUnreachableError
 from cryoflux.network.folder import NetworkFolder
@@ -30,7 +30,6 @@ from cryoflux.network.offers_found import OfferFound, found_offers
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.pulling import PullOutcome
-from cryoflux.network.screening import find_copies
 from cryoflux.network.similarity import Direction
 from cryoflux.network.telling import told_by
 from cryoflux.receipts.entry import parse_entry
@@ -39,9 +38,10 @@ from cryoflux.receipts.network_statement import UpdateOffer
 from cryoflux.runs.node_offers import offers_in
 from cryoflux.state import ADAPTER
 from strategies.log_node import LogNode, Offered, Seer, file_of, policy_of
+from strategies.log_priority import by_clocks, judge_priority
 
 _START_S = 1_764_000_000
-_SEERS, _HONEST = 3, 6
+_HONEST = 6
 _ACCUSED = {PullOutcome.GOES_BACK, PullOutcome.DIFFERS, PullOutcome.NOT_SIGNED}
 BETWEEN_S, WHOLE_S = 0.2, 0.6
 """that a real server may take for the next byte, and for all of a file, s: short, so that lives are"""
@@ -54,7 +54,9 @@ class Defences:
     """What readers and nodes hold against strategies; each can be taken away."""
 
     quorum: int = 2
-    """witnesses of three"""
+    """of the witnesses"""
+    seers: int = 3
+    """witnesses"""
     dated_by_witnesses: bool = True
     """whether witnesses say what was first, rather than labels"""
     openings: bool = True
@@ -63,7 +65,7 @@ class Defences:
     shown_once_cosigned: bool = True
     """whether a log shows only what a quorum has cosigned"""
     seen_first: bool = True
-    """whether what a quorum had seen first stands first, rather than what its clocks say"""
+    """whether witnesses say which of two they had seen first, rather than clocks of quorums"""
     clocks_s: int = 1
     """by how much witnesses' clocks are wrong at most, s"""
 
@@ -206,12 +208,13 @@ class LogWorld:
         self.moves: dict[str, Direction] = {}
         """adapter → where it moves a model"""
         if not self.defences.seen_first:
-            for module in (offers_found, peer_record):
-                self.closing.enter_context(mock.patch.object(module, "seen_before", return_value=False))
+            self.closing.enter_context(mock.patch.object(peer_record, "seen_before", by_clocks))
         wrong_s = self.defences.clocks_s
         self.seers = [
             Seer(self.folder / "seers" / str(place), f"w{place}", lambda: self.now_s, ahead_s)
-            for place, ahead_s in enumerate(self.rng.randint(-wrong_s, wrong_s) for _ in range(_SEERS))
+            for place, ahead_s in enumerate(
+                self.rng.randint(-wrong_s, wrong_s) for _ in range(self.defences.seers)
+            )
         ]
         for seer in self.seers:
             self.sites[f"{seer.name}.example"] = partial(_witness_site, seer)
@@ -252,7 +255,7 @@ class LogWorld:
             self.pull()
 
     def answering(self, node: LogNode) -> Sequence[Seer]:
-        """The witnesses that answer a node now: mostly all of them, and but for partitions at least two."""
+        """The witnesses that answer a node now: mostly all of them, and but for partitions all but one."""
         if self.seers_of is not None:
             return self.seers_of(node)
         missing = self.rng.choice(self.seers) if self.rng.random() < 0.2 else None
@@ -310,7 +313,7 @@ class LogWorld:
         for reader in self.readers:
             self._accused(reader)
             self._signed(reader)
-            self._priority(reader)
+            judge_priority(self, reader)
         for one, other in combinations(self.readers, 2):
             self._agree(one, other)
 
@@ -341,26 +344,6 @@ class LogWorld:
         for path in reader.network.lists.glob("*"):
             if sha256_hex(path.read_bytes()) != path.name:
                 self.harms["a list of another digest"] += 1
-
-    def _priority(self, reader: Reader) -> None:
-        """Whoever was first stands first: copies behind their originals, and bytes are of whom made them."""
-        offers, usable = reader.offers(), reader.usable()
-        place = {(one.origin, one.capsule): at for at, one in enumerate(offers)}
-        makers = {one.adapter: node.origin for node in self.own for one in node.offered}
-        known = [one for one in offers if one.capsule in self.moves]
-        found = find_copies([], known, lambda update: self.moves[update.adapter])
-        if makers.keys() & found.keys():
-            self.harms["an original is called a copy"] += 1
-        for cheat in self.cheats:
-            for one in cheat.offered:
-                original = self.copies.get(one.adapter, "")
-                if original not in makers:
-                    continue
-                first, second = (makers[original], original), (cheat.origin, one.adapter)
-                if place.get(second, len(offers)) < place.get(first, -1):
-                    self.harms["a copy stands before its original"] += 1
-                if one.adapter == original and second in usable and first not in usable:
-                    self.harms["an original counts as another's"] += 1
 
     def _agree(self, one: Reader, other: Reader) -> None:
         """Two readers believe the same history of each log, or have evidence against it, and books agree."""

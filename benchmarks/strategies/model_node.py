@@ -232,7 +232,7 @@ class JudgingNode:
         place = NodePlace.of(self.context, self.opened, self._guards)
         ordered = sorted(offers, key=lambda one: (one.committed_s, one.adapter))
         now = {one.adapter for one in ordered}
-        known: list[Whose] = [one for one in self._seen if one.adapter not in now and not one.absent]
+        known: list[Whose] = [one.here for one in self._seen if one.adapter not in now and not one.absent]
         self._seen += [one for one in ordered if all(one.adapter != seen.adapter for seen in self._seen)]
         chosen = ChosenOffers([one.here for one in ordered])
         record = run_round(self.context, self.opened, place, chosen, Walls(self._admit, known), RoundBounds())
