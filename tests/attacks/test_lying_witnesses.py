@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import node_log
 from cryoflux.network.books import LogTold, books_of
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import gather
@@ -26,6 +27,7 @@ from cryoflux.network.similarity import Direction
 from cryoflux.network.telling import told_by
 from cryoflux.runs.node_offers import offers_in
 from node_tree import CosigningWitness, TreeNode, serving_tree
+from synthetic_parts import digest_of
 
 T, HOUR, DAY = 1_764_000_000, 3_600, 86_400
 SEERS = [CosigningWitness(name) for name in "abcdef"]
@@ -44,8 +46,15 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.original, self.copy = TreeNode(folder / "original"), TreeNode(folder / "copy")
         self.network = folder / "mine"
-        assert self.original.offer().statement.subject == self.copy.offer().statement.subject
+        self.adapter = self.original.offer().statement.subject[0].digest.sha256
         self.peers: Peers
+
+    def offer_copy(self, settings: str = "config") -> None:
+        """The same bytes in another log, perhaps with other settings."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(node_log, "digest_of", lambda of: digest_of(settings if of == "config" else of))
+            assert self.copy.offer().statement.subject[0].digest.sha256 == self.adapter
+        self.copy.put(f"capsules/{self.adapter}/adapter_config.json", settings.encode())
 
     def pull(self, original: Times, copy: Times, quorum: int, count: int, first: str = "original") -> None:
         self.original.publish(original)
@@ -87,8 +96,14 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def settings() -> str:
+    return "config"
+
+
+@pytest.fixture
+def world(tmp_path: Path, settings: str) -> Iterator[World]:
     made = World(tmp_path)
+    made.offer_copy(settings)
     yield made
     made.original.close()
     made.copy.close()
@@ -126,15 +141,20 @@ def test_who_is_told_to_be_first(
         assert world.claim.contested == frozenset(owners.values())
 
 
+@pytest.mark.parametrize("settings", ["config", "settings of another scale"])
 @pytest.mark.parametrize("came_first", ["original", "copy"])
 def test_of_contested_bytes_what_is_here_already_stays_and_counts_for_nobody(
-    world: World, came_first: str
+    world: World, settings: str, came_first: str
 ) -> None:
     world.pull(AHEAD, LATER, 4, 5, first=came_first)
     assert world.first == ""
     assert world.here == [f"{came_first}/1"]
     gather(world.network, world.peers)
     assert world.here == [f"{came_first}/1"], "neither takes the other's place"
+    config = NetworkFolder(world.network).capsule(world.adapter) / "adapter_config.json"
+    assert config.read_text() == {"original": "config", "copy": settings}[came_first]
+    records = [PeerRecord.of(world.network, node.key) for node in world.peers.nodes]
+    assert [record.missing for record in records] == [{}, {}], "and neither is held to withhold its own"
     logs, now_s = told_by(world.network, world.peers)
     assert [one.contested for log in logs for one in log.offers] == [True, True]
     books = books_of([*logs, LogTold("verifier")], {"verifier"}, 1, now_s)

@@ -20,6 +20,7 @@ from cryoflux.network.capsule import (
     MOST_ADAPTER_BYTES,
     MOST_CAPSULE_BYTES,
     MOST_CONFIG_BYTES,
+    CapsuleDocument,
     parse_capsule,
 )
 from cryoflux.network.fetching import Fetches, PeerUnreachableError
@@ -169,8 +170,14 @@ class AdapterClaim:
     origin: str
     config: str
     """digest of the settings that it says"""
-    contested: bool = False
-    """whether others may have been first as well: then what is here already stays"""
+    contested: frozenset[str] = frozenset()
+    """logs of which nobody can tell which was first: what came first of one of them stays, with its own
+    settings; none where one is surely first"""
+
+    @property
+    def first(self) -> frozenset[str]:
+        """The logs that may have been first."""
+        return self.contested or frozenset({self.origin})
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +201,20 @@ class Collector:
         if lacking(self.folder, offer.update):
             return False
         claim = self.claims.get(offer.update.adapter)
-        if claim is None or claim.contested or claim.origin != self.origin:
+        if claim is None or self.origin not in claim.first:
             return True
-        path = self.folder.capsule(offer.update.adapter) / CAPSULE
-        try:
-            return parse_capsule(read_regular(path, MOST_CAPSULE_BYTES)).origin == self.origin
-        except (OSError, VerificationError):
+        here = self._here(offer.update.adapter)
+        if here is None or here.origin not in claim.first:
             return False
+        place = self.folder.capsule(offer.update.adapter) / ADAPTER_CONFIG
+        return not claim.contested or _holds(place, here.config.sha256, MOST_CONFIG_BYTES)
+
+    def _here(self, adapter: str) -> CapsuleDocument | None:
+        """Whose offer of an update is here; none where none is that can be read."""
+        try:
+            return parse_capsule(read_regular(self.folder.capsule(adapter) / CAPSULE, MOST_CAPSULE_BYTES))
+        except (OSError, VerificationError):
+            return None
 
     def collect(self, offer: OfferFact, entries: tuple[bytes, bytes]) -> None:
         """Get an update, and all that it needs.
@@ -219,9 +233,13 @@ class Collector:
         if offer.adapter_bytes > MOST_ADAPTER_BYTES:
             raise _too_much(f"has {offer.adapter_bytes:,} bytes, more than {MOST_ADAPTER_BYTES:,}")
         claim = self.claims.get(update.adapter)
-        if claim is None or claim.config != offer.config:
+        contests = claim is not None and self.origin in claim.contested
+        if claim is None or (claim.config != offer.config and not contests):
             raise _too_much("has the bytes of an adapter that was committed before, with other settings")
-        self._capsule(update.adapter, entries, first=claim.origin == self.origin and not claim.contested)
+        here = self._here(update.adapter) if contests else None
+        if here is not None and here.origin in claim.contested - {self.origin}:
+            return  # that one came first here, and its own offer brings the rest
+        self._capsule(update.adapter, entries, first=self.origin in claim.first)
         self._adapter(update.adapter, offer.config, offer.adapter_bytes)
         for adapter in _FetchedLists(self.folder, update.parent, self.sources).adapters():
             if not _is_here(self.folder, adapter):

@@ -284,7 +284,7 @@ class _Gathering:
     def claims(self) -> dict[str, AdapterClaim]:
         """Adapter → the log that committed to it first."""
         first = first_claims(self.records, self._peers.policy)
-        return {a: AdapterClaim(one.origin, one.config, bool(one.contested)) for a, one in first.items()}
+        return {a: AdapterClaim(*one) for a, one in first.items()}
 
     def capsules(
         self, node: PeerNode, found: PeerGathered, claims: Mapping[str, AdapterClaim]
