@@ -21,7 +21,7 @@ from cryoflux.network.guarding import spoiling_step
 from cryoflux.network.looking import GuestReading, Looking, keep_losses, look_at_guest, seal_look
 from cryoflux.network.membership import Admission, barred, bringing_back, copy_of, members_of, unreached
 from cryoflux.network.node_place import NodePlace
-from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices
+from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices, UnpaidRound
 from cryoflux.network.proposing import search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
@@ -68,7 +68,7 @@ def run_round(
     chosen: ChosenOffers,
     walls: Walls,
     bounds: RoundBounds,
-) -> RoundRecord | None:
+) -> RoundRecord | UnpaidRound | None:
     """Try to improve a head by what others offer, once.
 
     Args:
@@ -80,11 +80,11 @@ def run_round(
         bounds: what it may cost.
 
     Returns:
-        its record; none where nothing is here but of strangers, and none of them is paid for.
+        its record; what the share of rounds does not pay for yet; or none where nothing is here but of
+        strangers, and none of them is paid for.
 
     Raises:
-        BudgetError: the bucket does not pay for a round, or the share of rounds does not; nothing was
-            announced.
+        BudgetError: the bucket does not pay for a round; nothing was announced.
         UsageError: the task's versions are no lists of updates.
         StateTamperedError: what is kept of an earlier look cannot be read.
         AgentError: the agent went away; the next run closes the round.
@@ -98,6 +98,8 @@ def run_round(
     offers = chosen.paid(prices.fit, MOST_CANDIDATES)
     if all(offer.absent for offer in offers):
         return None
+    if (unpaid := prices.unpaid(len(offers), bounds)) is not None:
+        return unpaid
     reserve_uj = prices.reserve_uj(len(offers), bounds)
     missed = place.refused(opened.base, opened.composition)
     started_at = context.timestamp()

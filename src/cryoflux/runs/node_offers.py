@@ -61,7 +61,8 @@ def adopting_of(context: Context, settings: Settings, *, only_rounds: bool) -> l
         if name in context.memory.nodes and opened.task.composing() is not None:
             pulled = PulledOffers(context, opened, network, peers)
             choose = partial(pulled.choose, chosen.candidates)
-            made.append(Adopting(context, opened, pulled.offers, pulled.admit, guards, choose, share_ppm))
+            of_peers = pulled.offers, pulled.mark, pulled.admit
+            made.append(Adopting(context, opened, *of_peers, guards, choose, share_ppm))
     return made
 
 
@@ -166,6 +167,15 @@ class PulledOffers:
     def offers(self) -> list[OfferHere]:
         """All that is offered by now, in the order of commitments."""
         return offers_in(self._network, self._peers)
+
+    def mark(self) -> tuple[int, ...]:
+        """Of what was pulled by now: when something of it last took its place here, ns.
+
+        Whatever a pull brings is put into the folder of its peer, or beside the updates that were fetched.
+        """
+        of_peers = (PeerRecord.of(self._network.path, node.key).folder for node in self._peers.nodes)
+        folders = (self._network.incoming, *of_peers)
+        return tuple(folder.stat().st_mtime_ns if folder.is_dir() else 0 for folder in folders)
 
     def choose(self, most: int, due: list[OfferHere], seed: int) -> ChosenOffers:
         """The offers of a round: those of named nodes, and the first one of each stranger, as they are drawn.
