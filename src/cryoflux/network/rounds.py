@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["RoundRecord", "Walls", "run_round"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cryoflux.attempt.context import Context, Opened
@@ -33,6 +33,7 @@ from cryoflux.network.recording import (
     stopped_end,
     unshown_end,
 )
+from cryoflux.network.round_losses import RoundLosses
 from cryoflux.network.round_parts import (
     ChosenOffers,
     Considered,
@@ -184,6 +185,11 @@ class _Round:
     reservation: Reservation
     refused: frozenset[str] = frozenset()
     """lists that the guest holdout has refused already"""
+    read: RoundLosses = field(init=False)
+    """losses of what it tried, for all its searches, and for guard sets"""
+
+    def __post_init__(self) -> None:
+        self.read = RoundLosses(self.composing)
 
     @property
     def _recalled(self) -> set[str]:
@@ -293,7 +299,7 @@ class _Round:
 
     def _guards(self, composed: Composition) -> tuple[GuardResult, ...]:
         head, between = self.opened.composition, self.between("guard sets", 0)
-        return self.looking.guards(self.composing, head, composed, between)
+        return self.looking.guards(self.read.of, head, composed, between)
 
     def _searched(self, offers: Sequence[OfferHere], considered: Considered) -> Screened:
         """Compose on the node's own training side, and hold what comes of it to the guard sets."""
@@ -308,7 +314,7 @@ class _Round:
 
         def losses(composed: Composition, places: range) -> Sequence[int]:
             indices = texts.indices[places.start : places.stop]
-            return self.composing.losses(composed, texts.part, indices, composing)
+            return self.read.of(composed, texts.part, indices, composing)
 
         def taken(composed: Composition) -> None:
             keep_lists(self.context.state.path, [composed.terms])
