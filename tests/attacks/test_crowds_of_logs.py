@@ -13,12 +13,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.errors import UsageError
-from cryoflux.network import strangers
+from cryoflux.network import lottery
 from cryoflux.network.fetching import Fetcher, PeerUnreachableError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathering import Gathered, gather
 from cryoflux.network.head_times import HeadTimes
 from cryoflux.network.log_facts import LogFacts, OfferFact
+from cryoflux.network.lottery import Lottery
 from cryoflux.network.mirror import PEERS
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.offers_found import OfferFound, found_offers, witnessed_offers
@@ -26,7 +27,7 @@ from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers, parse_peers
 from cryoflux.network.pulling import PullOutcome
 from cryoflux.network.reaching import Reach, reach_of
-from cryoflux.network.strangers import Lottery, with_strangers
+from cryoflux.network.strangers import with_strangers
 from cryoflux.receipts.checkpoint import Checkpoint, sign_checkpoint, verifier_key
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.network_parts import RoundCandidate
@@ -258,7 +259,7 @@ def test_a_hint_leads_no_nearer_to_us_than_who_gave_it(host: str, where: Reach) 
 def test_a_stranger_brings_so_many_bytes_until_the_next_draw_and_no_more(
     tmp_path: Path, north: TreeNode, newcomer: TreeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strangers, "MOST_STRANGER_BYTES", 2_000)
+    monkeypatch.setattr(lottery, "MOST_STRANGER_BYTES", 2_000)
     asked: list[str] = []
     with serving_tree(north.tree) as url, serving_tree(newcomer.tree, asked=asked) as other:
         north.publish(peers=[newcomer.hint(other)])

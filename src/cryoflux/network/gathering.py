@@ -27,6 +27,7 @@ from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ra
 from cryoflux.network.folder import EXAMPLES, NODE, NetworkFolder
 from cryoflux.network.following import follow
 from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
+from cryoflux.network.lottery import Lottery
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.offers_found import witnessed_offers
@@ -40,7 +41,6 @@ from cryoflux.network.peer_record import (
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.published_heads import PublishedHeads, published_heads
 from cryoflux.network.pulling import PullOutcome, pull
-from cryoflux.network.strangers import Lottery
 from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
 from cryoflux.receipts.checkpoint import Note
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
