@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cryoflux.cli.node_pull import _lines
 from cryoflux.errors import UsageError
 from cryoflux.network import lottery
 from cryoflux.network.fetching import Fetcher, PeerUnreachableError
 from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.gathering import Gathered, gather
+from cryoflux.network.gathered import Gathered
+from cryoflux.network.gathering import gather
 from cryoflux.network.head_times import HeadTimes
 from cryoflux.network.log_facts import LogFacts, OfferFact
 from cryoflux.network.lottery import Lottery
@@ -327,7 +329,8 @@ def test_what_a_verifier_confirmed_is_of_no_stranger_and_stays_until_the_word_go
     judge.publish({WITNESS: T - 100})
     with ExitStack() as stack:
         urls = [stack.enter_context(serving_tree(node.tree)) for node in (judge, newcomer)]
-        judge.publish(peers=[newcomer.hint(urls[1]), *crowd(100, "http://127.0.0.1:9")])
+        names = [newcomer.hint(urls[1]), *crowd(100, "http://127.0.0.1:9")]
+        judge.publish(peers=names)
         named = f"witness one {WITNESS.vkey}\nquorum one\nnode judge {judge.vkey} {urls[0]}\nverifier judge\n"
         peers = parse_peers(f"{named}strangers 1%\n".encode())
         for hour in range(1, 200):  # until it is drawn
@@ -340,12 +343,14 @@ def test_what_a_verifier_confirmed_is_of_no_stranger_and_stays_until_the_word_go
         gather(network, peers, now=lambda: T + hour * HOUR)
         offer = next(one for one in found_offers(network, with_strangers(network, peers)))
         judge.node.record(judge.node.announce([candidate(offer)]))
-        judge.publish({WITNESS: T + 200})
+        judge.publish({WITNESS: T + 200}, peers=names)
         gather(network, peers, now=lambda: T + hour * HOUR)
         later = gather(network, peers, now=lambda: T + (hour + 1) * HOUR)
         kept = [node for node in with_strangers(network, peers).nodes if node.origin == newcomer.origin]
         assert [(node.name.split()[0], node.by_lottery) for node in kept] == [("newcomer", False)]
-        assert newcomer.origin in {one.origin for one in later.strangers}
+        assert [one.origin for one in later.strangers if not one.by_lottery] == [newcomer.origin]
+        assert len(later.strangers) == 9
+        assert _lines(later, NetworkFolder(network))[-1] == "64 strangers heard of, 8 drawn"
         gather(network, parse_peers(named.encode()))
     judge.close()
     assert {path.name for path in (network / PEERS).iterdir()} == {sha(judge)}
