@@ -32,7 +32,7 @@ from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import key_id, load_public_key, public_pem
 from plain_log import RULE, StoredLog, digest_of, evaluation, figure, go_on_from, model, plain_log
 from shell_bundles import SCRIPT as SCRIPT_FILE
-from shell_bundles import bare_tools, bundle_of, needs_tools, run_script
+from shell_bundles import bare_tools, bundle_of, needs_tools, run_script, script_around_entries
 
 ROOT = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
 NOW = "2026-11-23T02:00:00Z"
@@ -275,24 +275,9 @@ def ends_and_between(content: bytes, dice: random.Random, between: int = 1) -> l
     return sorted({0, last, *(dice.randrange(len(content)) for _ in range(between))})
 
 
-def places_in_words(content: bytes, dice: random.Random) -> list[int]:
-    """Where each word of a text begins, what is behind it, and a byte within each."""
-    found = {len(content) - 1}
-    for word in re.finditer(rb"\S+", content):
-        found |= {word.start(), word.end(), dice.randrange(word.start(), word.end())}
-    return sorted(found)
-
-
-def places_in_key(content: bytes, dice: random.Random) -> list[int]:
-    """Of a public key in PEM: where its lines and its 32 bytes begin and end, and a byte within each."""
-    first, second, third = (line.end() for line in re.finditer(rb"\n", content))
-    key_at = first + 16  # in base64, behind the twelve bytes that say of what kind it is
-    lines = {0, first - 1, first, second - 1, second, third - 1}
-    within = ((0, first - 1), (first, key_at), (key_at, second - 1), (second, third - 1))
-    return sorted({*lines, key_at, *(dice.randrange(*places) for places in within)})
-
-
-def survivors(bundle: Path, bare: Path, *changes: Sequence[tuple[Path, int]]) -> list[str]:
+def survivors(
+    bundle: Path, bare: Path, *changes: Sequence[tuple[Path, int]], script: Path | None = None
+) -> list[str]:
     """The changes of which one is not named, each by flipping a bit at one or several places at once.
 
     What is flipped together is named by lines of its own each: no two are of one model.
@@ -303,7 +288,7 @@ def survivors(bundle: Path, bare: Path, *changes: Sequence[tuple[Path, int]]) ->
         before = {path: path.read_bytes() for path, _ in places}
         for path, at in places:
             flip(path, at, 1 << dice.randrange(8))
-        code, said = run_script(bundle, bare)
+        code, said = run_script(bundle, bare, bundle, script=script)
         for path, at in places:
             name = str(path.relative_to(bundle))
             line = "FAILED" if len(places) == 1 else f"FAILED {named_as(name)}[:/]"
@@ -325,18 +310,17 @@ def together(*some: Sequence[tuple[Path, int]]) -> list[list[tuple[Path, int]]]:
 
 @needs_tools
 def test_no_byte_of_keys_and_checkpoint_can_be_another(nothing: Path, tmp_path: Path, bare: Path) -> None:
-    bundle, dice = shutil.copytree(nothing, tmp_path / "bundle"), random.Random(2)
-    assert run_script(bundle, bare)[0] == 0
-    (kept,), note = bundle.glob("keys/*.pem"), bundle / "log/checkpoint"
-    of_keys = {
-        path: [(path, at) for at in places_in_key(path.read_bytes(), dice)]
-        for path in sorted(bundle.glob("keys/*"))
-    }
-    of_note = [(note, at) for at in places_in_words(note.read_bytes(), dice)]
-    apart = together(of_keys.pop(kept), of_note)
-    assert (
-        survivors(bundle, bare, *apart, *([place] for places in of_keys.values() for place in places)) == []
-    )
+    """Every ninth, shown to the parts of the script that read these; the next test has the whole."""
+    bundle = shutil.copytree(nothing, tmp_path / "bundle")
+    parts = script_around_entries(tmp_path / "verify.sh", 0, hashlib.sha256().digest())
+    for script in (None, parts):
+        assert run_script(bundle, bare, bundle, script=script)[0] == 0
+    changes = []
+    for path in (*sorted(bundle.glob("keys/*")), bundle / "log/checkpoint"):
+        size = path.stat().st_size
+        changes += [[(path, at)] for at in sorted({*range(0, size, 9), size - 1})]
+    assert len(changes) > 60
+    assert survivors(bundle, bare, *changes, script=parts) == []
 
 
 @needs_tools
