@@ -49,7 +49,7 @@ _JOULES_A_DAY, _ATTEMPT_J, _CHECK_J = 20_000.0, 27.5, 3.3
 _CHECKS, _STRANGERS = 0.10, 0.01
 """shares of the joules"""
 _PLACES = 8
-"""strangers that are drawn an hour, as `cryoflux.network.strangers` does"""
+"""strangers that are drawn an hour, as `cryoflux.network.lottery` does"""
 _OFFERED = 0.15
 """share of attempts that an honest node offers: what it kept"""
 _VERIFIER_EACH, _REAL_EACH = 10, 50

@@ -29,7 +29,8 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from books_scale import key_of, log_key_of, vkey_of
 from cryoflux.digests import sha256_hex
-from cryoflux.network.gathering import Gathered, gather
+from cryoflux.network.gathered import Gathered
+from cryoflux.network.gathering import gather
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.pulling import PullOutcome
 from cryoflux.receipts.checkpoint import Checkpoint, parse_note, sign_checkpoint

@@ -35,6 +35,7 @@ from cryoflux.config import load_settings
 from cryoflux.encoder.activations import Activations
 from cryoflux.network import looking, rounds
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.prices import UnpaidRound
 from cryoflux.network.recording import RoundRecord
 from cryoflux.network.round_parts import ChosenOffers, OfferHere
 from cryoflux.network.search_set import SearchSet
@@ -108,14 +109,14 @@ class Watched:
 
         def watched(
             context: Context, opened: Opened, place: Any, chosen: ChosenOffers, *args: Any
-        ) -> RoundRecord | None:
+        ) -> RoundRecord | UnpaidRound | None:
             self._first = self._first or opened.composition
             parts.taken()
             start = time.process_time()
             record = plain(context, opened, place, chosen, *args)
             cpu_s = time.process_time() - start
-            if record is None:
-                return None
+            if not isinstance(record, RoundRecord):
+                return record
             self._take(record, cpu_s, len(chosen.known), opened)
             if len(self.seen.rounds) == 1:
                 self._compare(context, opened, chosen.known)

@@ -39,7 +39,7 @@ held decided opened reproduced confirmed_by refuted_by used_by recalled_by quoru
 withheld unreproduced_by witnesses_that_may_lie
 examples_needed windows
 members guest_holdouts_left looks_most looks_before kept_before candidates parent_updates tried
-rounds rounds_kept offers_waiting rounds_open accepted considered adopted recalled
+rounds rounds_kept offers_waiting rounds_open accepted considered adopted recalled lists_missing
 """
 WHICH_ONE = "seed receipt_index number attempt first_attempt index entry first end from until seq exit_code"
 IN_A_JOB = "pids id step rank local_rank"

@@ -36,7 +36,7 @@ from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import enter_guest
 from cryoflux.network.node_place import NodePlace
 from cryoflux.network.norms import NormBounds
-from cryoflux.network.prices import RoundBounds
+from cryoflux.network.prices import RoundBounds, UnpaidRound
 from cryoflux.network.recording import RoundRecord
 from cryoflux.network.round_parts import ChosenOffers, OfferHere
 from cryoflux.network.rounds import Walls, run_round
@@ -236,7 +236,7 @@ class JudgingNode:
         self._seen += [one for one in ordered if all(one.adapter != seen.adapter for seen in self._seen)]
         chosen = ChosenOffers([one.here for one in ordered])
         record = run_round(self.context, self.opened, place, chosen, Walls(self._admit, known), RoundBounds())
-        if record is None:
+        if record is None or isinstance(record, UnpaidRound):
             raise ValueError("nothing that is offered is here")
         return record
 

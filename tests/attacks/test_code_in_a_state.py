@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ EVALUATE = """
 import sys
 from pathlib import Path
 from cryoflux.tasks.lora.again import TorchRecomputer
-again, (model, capsule, into) = TorchRecomputer(max_tokens=16), map(Path, sys.argv[1:])
+again, (model, capsule, into) = TorchRecomputer(max_tokens=16), map(Path, sys.argv[1:4])
 for does in (lambda: again.evaluate(model, model.parent / "holdout.jsonl"),
              lambda: again.merge(model, capsule, into)):
     try:
@@ -108,7 +109,7 @@ from cryoflux.data.examples import Example
 from cryoflux.tasks.lora.base_model import load_base
 from cryoflux.tasks.lora.recipe import find_recipe
 from cryoflux.tasks.lora.with_peft import warm_up
-model, into = map(Path, sys.argv[1:])
+model, into = map(Path, sys.argv[4:])
 for does in (lambda: load_base(str(model), ("animals", "colours", "tools"), seed=1),
              lambda: TokenCache(into).get(model, [Example("a cat", "animals")], "0", 16),
              lambda: warm_up(model, find_recipe("head-first", {}, {}), "cpu")):
@@ -119,21 +120,38 @@ for does in (lambda: load_base(str(model), ("animals", "colours", "tools"), seed
 """
 
 
-def test_nothing_beside_a_model_is_run_whoever_says_yes(model: Path, tmp_path: Path) -> None:
-    marker = tmp_path / "marker"
-    with_code(model, marker)
-    done = saying_yes(tmp_path, EVALUATE, model, model.parent / "capsule", tmp_path / "merged")
-    assert not marker.exists(), "the auditor has run the owner's code"
-    assert done.stdout.count(b"OpenQuestion") == 2, (done.stdout, done.stderr)
-    assert b"no kind of model that is known here" in done.stdout
+@dataclass(frozen=True)
+class Answered:
+    """What a process said that met code beside a model, and was told yes to whatever it asked."""
+
+    evaluating: str
+    training: str
+    complaints: bytes
+    ran_code: bool
 
 
-def test_a_run_starts_from_no_code_either(model: Path, tmp_path: Path) -> None:
-    marker = tmp_path / "marker"
+@pytest.fixture(scope="module")
+def answered(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Answered:
+    """One process for both: it has to import all training libraries."""
+    folder = tmp_path_factory.mktemp("yes")
+    marker, model = folder / "marker", shutil.copytree(classifier.parent, folder / "copy") / "model"
     with_code(model, marker)
-    done = saying_yes(tmp_path, TRAIN, model, tmp_path / "cache")
-    assert not marker.exists(), done.stdout
-    assert done.stdout.count(b"ModelError") >= 2, (done.stdout, done.stderr)
+    code = f"{EVALUATE}\nprint('AND THEN', flush=True)\n{TRAIN}"
+    words = (model, model.parent / "capsule", folder / "merged", model, folder / "cache")
+    done = saying_yes(folder, code, *words)
+    evaluating, _, training = done.stdout.decode().partition("AND THEN")
+    return Answered(evaluating, training, done.stderr, marker.exists())
+
+
+def test_nothing_beside_a_model_is_run_whoever_says_yes(answered: Answered) -> None:
+    assert not answered.ran_code, "the auditor has run the owner's code"
+    assert answered.evaluating.count("OpenQuestion") == 2, answered
+    assert "no kind of model that is known here" in answered.evaluating
+
+
+def test_a_run_starts_from_no_code_either(answered: Answered) -> None:
+    assert not answered.ran_code
+    assert answered.training.count("ModelError") >= 2, answered
 
 
 @pytest.mark.process

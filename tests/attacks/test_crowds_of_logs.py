@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cryoflux.cli.node_pull import _lines
 from cryoflux.errors import UsageError
-from cryoflux.network import strangers
+from cryoflux.network import lottery
 from cryoflux.network.fetching import Fetcher, PeerUnreachableError
 from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.gathering import Gathered, gather
+from cryoflux.network.gathered import Gathered
+from cryoflux.network.gathering import gather
 from cryoflux.network.head_times import HeadTimes
 from cryoflux.network.log_facts import LogFacts, OfferFact
+from cryoflux.network.lottery import Lottery
 from cryoflux.network.mirror import PEERS
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.offers_found import OfferFound, found_offers, witnessed_offers
@@ -26,7 +29,7 @@ from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers, parse_peers
 from cryoflux.network.pulling import PullOutcome
 from cryoflux.network.reaching import Reach, reach_of
-from cryoflux.network.strangers import Lottery, with_strangers
+from cryoflux.network.strangers import with_strangers
 from cryoflux.receipts.checkpoint import Checkpoint, sign_checkpoint, verifier_key
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.network_parts import RoundCandidate
@@ -258,7 +261,7 @@ def test_a_hint_leads_no_nearer_to_us_than_who_gave_it(host: str, where: Reach) 
 def test_a_stranger_brings_so_many_bytes_until_the_next_draw_and_no_more(
     tmp_path: Path, north: TreeNode, newcomer: TreeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strangers, "MOST_STRANGER_BYTES", 2_000)
+    monkeypatch.setattr(lottery, "MOST_STRANGER_BYTES", 2_000)
     asked: list[str] = []
     with serving_tree(north.tree) as url, serving_tree(newcomer.tree, asked=asked) as other:
         north.publish(peers=[newcomer.hint(other)])
@@ -326,7 +329,8 @@ def test_what_a_verifier_confirmed_is_of_no_stranger_and_stays_until_the_word_go
     judge.publish({WITNESS: T - 100})
     with ExitStack() as stack:
         urls = [stack.enter_context(serving_tree(node.tree)) for node in (judge, newcomer)]
-        judge.publish(peers=[newcomer.hint(urls[1]), *crowd(100, "http://127.0.0.1:9")])
+        names = [newcomer.hint(urls[1]), *crowd(100, "http://127.0.0.1:9")]
+        judge.publish(peers=names)
         named = f"witness one {WITNESS.vkey}\nquorum one\nnode judge {judge.vkey} {urls[0]}\nverifier judge\n"
         peers = parse_peers(f"{named}strangers 1%\n".encode())
         for hour in range(1, 200):  # until it is drawn
@@ -339,12 +343,14 @@ def test_what_a_verifier_confirmed_is_of_no_stranger_and_stays_until_the_word_go
         gather(network, peers, now=lambda: T + hour * HOUR)
         offer = next(one for one in found_offers(network, with_strangers(network, peers)))
         judge.node.record(judge.node.announce([candidate(offer)]))
-        judge.publish({WITNESS: T + 200})
+        judge.publish({WITNESS: T + 200}, peers=names)
         gather(network, peers, now=lambda: T + hour * HOUR)
         later = gather(network, peers, now=lambda: T + (hour + 1) * HOUR)
         kept = [node for node in with_strangers(network, peers).nodes if node.origin == newcomer.origin]
         assert [(node.name.split()[0], node.by_lottery) for node in kept] == [("newcomer", False)]
-        assert newcomer.origin in {one.origin for one in later.strangers}
+        assert [one.origin for one in later.strangers if not one.by_lottery] == [newcomer.origin]
+        assert len(later.strangers) == 9
+        assert _lines(later, NetworkFolder(network))[-1] == "64 strangers heard of, 8 drawn"
         gather(network, parse_peers(named.encode()))
     judge.close()
     assert {path.name for path in (network / PEERS).iterdir()} == {sha(judge)}

@@ -20,15 +20,15 @@ from row_bytes import Span, row_spans
 from synthetic_state import SyntheticState
 from verifying import artefact_checks, verify_target
 
-FLIPS = 200
+SHORT_BYTES, FLIPS = 200, 80
 ALONE = 20
 """so many of them with nothing else wrong; the others in several files at once"""
 
 
 def flips(content: bytes, dice: random.Random) -> Iterator[bytes]:
-    """Copies with one byte changed, at every place or at 200 random ones."""
-    places = range(len(content)) if len(content) <= FLIPS else dice.sample(range(len(content)), FLIPS)
-    for place in places:
+    """Copies with one byte changed: at every place of what is short, else at 80 random ones and both ends."""
+    every = range(len(content))
+    for place in every if len(content) <= SHORT_BYTES else [*dice.sample(every, FLIPS), 0, len(content) - 1]:
         changed = bytearray(content)
         changed[place] ^= dice.randint(1, 255)
         yield bytes(changed)

@@ -81,42 +81,61 @@ def make_pipe(log: Path) -> None:
     os.mkfifo(log)
 
 
-@pytest.mark.parametrize(
-    ("harm", "says"),
-    [
-        (cut, "malformed"),
-        (lambda log: os.truncate(log, 0), "the table entries is not as it was made"),
-        (lambda log: log.write_bytes(os.urandom(50_000)), "file is not a database"),
-        (remove, "receipts.db is gone."),
-        (make_folder, "receipts.db is no file."),
-        (make_pipe, "receipts.db is no file."),
-    ],
-)
-@pytest.mark.parametrize("seen", [True, False], ids=["seen before", "never seen"])
-def test_pages_say_what_happened_to_the_log_and_go_on_once_it_is_back(
-    state: Path, served: Dashboard, tmp_path: Path, harm: Callable[[Path], None], says: str, seen: bool
-) -> None:
-    log = state / "receipts.db"
-    kept = shutil.copy(log, tmp_path / "kept.db")
-    if seen:
-        served.get("/attempts")
-    harm(log)
+def overwrite(log: Path) -> None:
+    log.write_bytes(os.urandom(50_000))
+
+
+def empty(log: Path) -> None:
+    os.truncate(log, 0)
+
+
+HARMS: dict[Callable[[Path], None], str] = {
+    cut: "malformed",
+    empty: "the table entries is not as it was made",
+    overwrite: "file is not a database",
+    remove: "receipts.db is gone.",
+    make_folder: "receipts.db is no file.",
+    make_pipe: "receipts.db is no file.",
+}
+
+
+def says_so_everywhere(served: Dashboard, name: str, says: str) -> None:
     for path in PAGES:
-        answer = served.get(path)
-        assert answer.status_code == (200 if path in TOLD_ALL_THE_SAME else 409), path
+        answer = served.get(f"/s/{name}{path}")
+        assert answer.status_code == (200 if path in TOLD_ALL_THE_SAME else 409), (name, path)
         said = text_of(answer)
-        assert says in said, path
+        assert says in said, (name, path)
         for wrong in ("mistake of ours", "Traceback", "Nothing judged yet", "No attempt has ended"):
-            assert wrong not in said, path
-    log.rmdir() if log.is_dir() else log.unlink(missing_ok=True)
-    shutil.copy(kept, log)
+            assert wrong not in said, (name, path)
+
+
+def says_so_no_more(served: Dashboard, name: str, says: str) -> None:
     for path in PAGES:
-        answer = served.get(path)
-        assert answer.status_code == 200, path
-        if path == "/receipts":  # what was verified stands there with its time until it is verified again
-            until(lambda: says not in text_of(served.get("/receipts")), "a verification of what is back")
-        else:
-            assert says not in text_of(answer), path
+        answer = served.get(f"/s/{name}{path}")
+        assert answer.status_code == 200, (name, path)
+        assert path == "/receipts" or says not in text_of(answer), (name, path)
+
+
+def test_pages_say_what_happened_to_the_log_and_go_on_once_it_is_back(state: Path, tmp_path: Path) -> None:
+    """Each harm to a state that was looked at before and to one that was not, all of them served at once."""
+    harms = {f"{harm.__name__}-{seen}": harm for harm in HARMS for seen in ("seen", "never")}
+    for name in harms:
+        shutil.copytree(state, tmp_path / name, symlinks=True)
+    with dashboard(*(tmp_path / name for name in harms)) as served:
+        for name, harm in harms.items():
+            if name.endswith("-seen"):
+                served.get(f"/s/{name}/attempts")
+            harm(tmp_path / name / "receipts.db")
+            says_so_everywhere(served, name, HARMS[harm])
+        for name in harms:
+            log = tmp_path / name / "receipts.db"
+            log.rmdir() if log.is_dir() else log.unlink(missing_ok=True)
+            shutil.copy(state / "receipts.db", log)
+        for name, harm in harms.items():
+            says_so_no_more(served, name, HARMS[harm])
+        for name, harm in harms.items():  # what was verified stands there until it is verified again
+            page, says = f"/s/{name}/receipts", HARMS[harm]
+            until(lambda page=page, says=says: says not in text_of(served.get(page)), f"{name} is verified")
 
 
 def test_another_log_in_its_place_is_shown_whole_and_nothing_of_the_one_before(

@@ -5,6 +5,7 @@ Some help, and make a guard set worse. Others are worth nothing, and only give a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,6 +103,25 @@ def test_a_poison_that_helps_keeps_nobody_else_out(first: tuple[str, str]) -> No
     assert verdicts == {"poison": UNSAFE, "honest": ADOPTED}
     assert found.worth_a_look
     assert [step.update.adapter for step in found.steps] == [digest_of("honest")]
+
+
+def test_no_loss_is_read_again_for_a_poison_that_makes_a_round_search_twice() -> None:
+    class Counting(Worth):
+        def losses(self, made: Composition, part: str, indices: Sequence[int], between: object) -> list[int]:
+            read.update((made.digest, part, index) for index in indices)
+            return super().losses(made, part, indices, between)
+
+    read = Counter[tuple[str, str, int]]()
+    worth = Counting(
+        gained=lambda of: 0.1 * of["honest"] + 0.3 * of["poison"], lost=lambda of: 0.5 * of["poison"]
+    )
+    found, verdicts = screened(worth, "honest", "poison")
+    assert verdicts == {"poison": UNSAFE, "honest": ADOPTED}
+    on_search, on_guard = (sum(of == part for _, of, _ in read) for part in ("train", GUARD))
+    assert on_search > 1_000, "both searches have tried something"
+    assert on_guard > 60
+    assert set(read.values()) == {1}
+    assert found.tried > 8
 
 
 def test_a_poison_that_is_alone_is_unsafe_and_nothing_is_shown() -> None:

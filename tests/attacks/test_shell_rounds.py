@@ -100,18 +100,21 @@ def test_further_forgeries_do_too(name: str, tmp_path: Path, tools: Path) -> Non
 
 
 def test_the_bar_of_a_level_is_the_same_to_the_last_digit(tmp_path: Path, tools: Path) -> None:
-    """Levels near their bars, in numbers that a float would round."""
+    """Levels near their bars, in numbers that a float would round, one round after the other."""
+    log = PlainLog()
+    node = NodeLog(log)
+    node.train()
+    node.introduce()
+    node.enter()
     for gain in (2_000_001, 10_000_019, 49_999_999, 50_000_021, 250_000_001):
-        log = PlainLog()
-        node = NodeLog(log)
-        node.train()
-        node.introduce()
-        node.enter()
         node.record(node.announce([node.candidate()]), gain=gain)
-        node.open()
-        shell, verify = both(tmp_path / str(gain), tools, log)
-        agree(shell, verify)
-        assert shell.holds, (shell.said, verify.said)
+    node.open()
+    assert [entry.round.look.level for entry in log.entries if entry.round is not None] == [
+        *(2_000_000, 10_000_000, 10_000_000, 50_000_000, 250_000_000)
+    ]
+    shell, verify = both(tmp_path, tools, log)
+    agree(shell, verify)
+    assert shell.holds, (shell.said, verify.said)
 
 
 def test_an_update_of_a_full_list_is_offered_and_one_of_another_list_is_not(

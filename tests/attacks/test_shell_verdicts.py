@@ -27,7 +27,16 @@ from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.signing.envelope import pae
 from cryoflux.signing.keys import key_id, load_key, load_public_key
 from plain_log import KEY, PlainLog, plain_log
-from shell_bundles import LOG_KEY, Verdict, bare_tools, bundle_of, needs_tools, run_shell, run_verify
+from shell_bundles import (
+    LOG_KEY,
+    Verdict,
+    bare_tools,
+    bundle_of,
+    needs_tools,
+    run_shell,
+    run_verify,
+    script_around_entries,
+)
 
 pytestmark = needs_tools
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -357,9 +366,29 @@ FURTHER_TEXT: dict[str, bytes] = {
 """lines behind the root that the log signs"""
 
 
-def _verdicts_on_a_note(bundle: Path, note: bytes, tools: Path) -> tuple[Verdict, bool]:
+WHOLE = {"a witness behind it", "another signature", "four bytes", "a zero byte in a name", "a tab", "one"}
+"""what is shown to the whole script too; the others to those of its parts that read keys and checkpoints"""
+
+
+def _around_entries(bundle: Path) -> Path:
+    """The script without what it does about entries, for a bundle in which those are right."""
+    head = parse_checkpoint((bundle / "log" / "checkpoint").read_bytes(), LOG_KEY.public_key())
+    return script_around_entries(bundle.with_name("verify.sh"), head.size, head.root)
+
+
+def _run_parts(bundle: Path, tools: Path, parts: Path, *, whole: bool) -> Verdict:
+    """What parts of the script say of a bundle; it is what the whole says, where that is asked too."""
+    found = run_shell(bundle, tools, bundle, script=parts)
+    if whole:
+        every = run_shell(bundle, tools)
+        failed = [line for line in every.said.splitlines() if line.startswith("FAILED")]
+        assert (every.holds, failed) == (found.holds, found.said.splitlines())
+    return found
+
+
+def _verdicts_on_a_note(bundle: Path, note: bytes, tools: Path, name: str) -> tuple[Verdict, bool]:
     """What the script says of a checkpoint, and whether it is one of the same entries to CryoFlux."""
-    file = bundle / "log" / "checkpoint"
+    file, parts = bundle / "log" / "checkpoint", _around_entries(bundle)
     head = parse_checkpoint(file.read_bytes(), LOG_KEY.public_key())
     file.write_bytes(note)
     try:
@@ -367,7 +396,7 @@ def _verdicts_on_a_note(bundle: Path, note: bytes, tools: Path) -> tuple[Verdict
         holds = (found.origin, found.size, found.root) == (head.origin, head.size, head.root)
     except VerificationError:
         holds = False
-    return run_shell(bundle, tools), holds
+    return _run_parts(bundle, tools, parts, whole=name in WHOLE), holds
 
 
 @pytest.mark.parametrize("change", NOTE_CHANGES)
@@ -375,7 +404,7 @@ def test_a_checkpoint_gets_the_verdict_of_verify(change: str, tmp_path: Path, to
     bundle = bundle_of(tmp_path / "bundle", honest(), KEY.public_key())
     note = (bundle / "log" / "checkpoint").read_text("utf-8")
     changed = NOTE_CHANGES[change](note, origin_of(KEY.public_key())).encode()
-    shell, holds = _verdicts_on_a_note(bundle, changed, tools)
+    shell, holds = _verdicts_on_a_note(bundle, changed, tools, change)
     assert shell.holds == holds, shell.said
     assert holds or "FAILED log/checkpoint" in shell.said
 
@@ -384,7 +413,7 @@ def test_a_checkpoint_gets_the_verdict_of_verify(change: str, tmp_path: Path, to
 def test_a_further_line_gets_the_verdict_of_verify(line: str, tmp_path: Path, tools: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", honest(), KEY.public_key())
     note = (bundle / "log" / "checkpoint").read_bytes()
-    shell, holds = _verdicts_on_a_note(bundle, note + FURTHER_LINES[line], tools)
+    shell, holds = _verdicts_on_a_note(bundle, note + FURTHER_LINES[line], tools, line)
     assert shell.holds == holds, shell.said
 
 
@@ -395,7 +424,7 @@ def test_a_further_text_gets_the_verdict_of_verify(text: str, tmp_path: Path, to
     said = begun + b"\n" + FURTHER_TEXT[text]
     signer = verifier_key(origin_of(KEY.public_key()), LOG_KEY.public_key())
     signature = NoteSignature(signer.name, signer.id, LOG_KEY.sign(said))
-    shell, holds = _verdicts_on_a_note(bundle, said + b"\n" + signature.line, tools)
+    shell, holds = _verdicts_on_a_note(bundle, said + b"\n" + signature.line, tools, text)
     assert shell.holds == holds, shell.said
 
 
@@ -438,9 +467,11 @@ def test_a_log_that_anybody_could_have_signed_is_refused(tmp_path: Path, tools: 
 @pytest.mark.parametrize("raw", WEAK, ids=[raw.hex()[:4] + raw.hex()[-2:] for raw in WEAK])
 def test_every_weak_spelling_of_a_log_key_is_refused(raw: bytes, tmp_path: Path, tools: Path) -> None:
     bundle = bundle_of(tmp_path / "bundle", honest(), KEY.public_key())
-    der = base64.b64encode(bytes.fromhex("302a300506032b6570032100") + raw).decode()
-    (bundle / "keys/log.pub").write_text(f"-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
-    assert "FAILED keys/log.pub: is a key under which anybody can sign" in run_shell(bundle, tools).said
+    der, parts = base64.b64encode(bytes.fromhex("302a300506032b6570032100") + raw), _around_entries(bundle)
+    text = f"-----BEGIN PUBLIC KEY-----\n{der.decode()}\n-----END PUBLIC KEY-----\n"
+    (bundle / "keys/log.pub").write_text(text)
+    said = _run_parts(bundle, tools, parts, whole=raw == WEAK[0]).said
+    assert "FAILED keys/log.pub: is a key under which anybody can sign" in said
 
 
 # ---- The log key ------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from cryoflux.files import write_atomic
 from cryoflux.network.books import LATER, Confirmation, books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule
 from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.gathering import PeerGathered, gather
+from cryoflux.network.gathered import PeerGathered
+from cryoflux.network.gathering import gather
 from cryoflux.network.head_times import seen_before
 from cryoflux.network.offers_found import OfferFound, found_offers
 from cryoflux.network.peer_record import PeerRecord, Unmade, first_claims
@@ -545,6 +546,39 @@ def test_what_an_opened_verdict_rests_on_comes_though_it_was_never_offered(
     found, _ = gathered(network, judge, north)
     assert files(own) == {"adapter_model.safetensors": content, "adapter_config.json": b"config"}
     assert found["judge"].unavailable == {}
+
+
+def test_what_is_not_shown_of_an_opening_is_asked_for_ever_later_until_it_comes(
+    tmp_path: Path, north: TreeNode, judge: TreeNode
+) -> None:
+    network, content = tmp_path / "mine", b"adapter 4"
+    own = NetworkFolder(network).capsule(sha256_hex(content))
+    _, peers = gathered(network, judge, north, now=lambda: T)
+    rounds(judge, found_offers(network, peers))
+    guests = b"".join(one + b"\n" for one in GUESTS)
+    root = judge.node.open(sha256_hex(guests)).network.predicate.root
+    judge.publish({W1: T + 300, W2: T + 300})
+
+    def asked(at_s: int, *others: TreeNode) -> list[str]:
+        """What a pull so many seconds later asks for beside logs and what is offered."""
+        paths: list[str] = []
+        gathered(network, judge, *others, asked=paths, now=lambda: T + at_s)
+        return sorted(path for path in paths if own.name in path or path.startswith("/openings"))
+
+    update, examples = f"/capsules/{own.name}/adapter_config.json", f"/openings/{root}/examples.jsonl"
+    assert asked(0, north) == [update, update, examples], "another peer may have the update"
+    assert [at_s for at_s in range(0, 4_200, 300) if asked(at_s)] == [600, 1_800]
+    judge.put(f"capsules/{own.name}/adapter_config.json", b"config")
+    judge.put(f"capsules/{own.name}/adapter_model.safetensors", content)
+    judge.put(examples[1:], guests[:-1])
+    assert asked(4_200) == [update, update.replace("config.json", "model.safetensors"), examples]
+    assert files(own) == {"adapter_model.safetensors": content, "adapter_config.json": b"config"}
+    assert asked(9_000) == [examples], "what came were other examples than were opened"
+    judge.put(examples[1:], guests)
+    assert asked(9_060) == []
+    assert asked(18_600) == [examples]
+    assert PeerRecord.of(network, judge.vkey).examples(root) == guests
+    assert asked(200_000) == []
 
 
 def test_ones_own_log_tells_the_same_as_its_mirror(tmp_path: Path, judge: TreeNode, north: TreeNode) -> None:

@@ -7,6 +7,8 @@ import shutil
 import signal
 import stat
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,25 @@ import pytest
 from safetensors.numpy import load_file, save
 
 import tiny
+from cryoflux.attempt.context import RunTerms
 from cryoflux.config import load_settings
 from cryoflux.digests import sha256_hex
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.offers_found import OfferFound, found_offers
+from cryoflux.network.peers import Peers
 from cryoflux.network.publishing import Publisher, publish
+from cryoflux.network.recording import RoundRecord
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import Node, OfferStatement, UpdateOffer
 from cryoflux.registry.composition import list_digest
 from cryoflux.registry.mixture import OfferedUpdate, StepKind
 from cryoflux.registry.parent_lists import keep_lists
 from cryoflux.report.round_words import round_lines
+from cryoflux.runs import node_offers
 from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.runs.guests_by_hand import GuestWishes, enter
 from cryoflux.runs.node_by_hand import composed_draft
+from cryoflux.runs.node_offers import adopting_of
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import log_key_of
 from node_log import AT
@@ -37,6 +45,7 @@ from offered import OfferedState
 from public_node import shown
 from round_world import BUDGET, POLICY, SETTINGS, TASK, RoundNode, RoundNodes, make_nodes
 from running import Outcome, ended, environment, python
+from strategies.model_node import JudgingNode
 from synthetic_parts import digest_of
 from verifying import verify_target
 from witness_process import witness
@@ -532,6 +541,39 @@ def test_a_run_makes_rounds_where_it_may(nodes: RoundNodes, adopt: str, share: s
     assert len(north.rounds) == outcome.summary["rounds"]
     north.require_balance()
     holds(north)
+
+
+def test_beside_attempts_offers_are_read_again_only_where_the_share_has_grown_or_something_came(
+    nodes: RoundNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north, south, reads = nodes["north"], nodes["south"], list[int]()
+
+    def counted(network: Path, peers: Peers) -> list[OfferFound]:
+        found = found_offers(network, peers)
+        reads.append(len(found))
+        return found
+
+    monkeypatch.setattr(node_offers, "found_offers", counted)
+    half = {"adopt": "when-it-pays", "adopt_share": "0.5"}
+    settings = load_settings({**half, "state": str(north.state)}, environ={}, folder=nodes.folder).settings
+    with closing(JudgingNode(north.state)) as judge:
+        context = replace(judge.context, terms=RunTerms(1, "uniform/v1", 0, "embedded"))
+        (adopting,) = adopting_of(context, settings, only_rounds=False)
+
+        def tried(settled_uj: int) -> RoundRecord | None:
+            context.memory.charged.all_uj = settled_uj  # rounds may cost as much as all else has
+            return adopting.next(10**12, beside_attempts=True)
+
+        assert [tried(settled_uj) for settled_uj in (0, 1, 2, 3)] == [None] * 4
+        assert reads == [1], "what a round reserves at least is known without, and what this one wants after"
+        south.offers("#2")
+        north.pulls(south)
+        assert [tried(settled_uj) for settled_uj in (4, 5, 6)] == [None] * 3
+        assert reads == [1, 2], "another offer came, which wants more"
+        made = tried(10**12)
+        assert reads == [1, 2, 2]
+        assert made is not None
+        assert len(made.record.members) == 2
 
 
 def test_a_stranger_is_a_candidate_as_far_as_the_joules_pay_and_who_gives_it_more_is_refuted(

@@ -134,14 +134,14 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show who offers an update, since when, what it was trained on, and what rounds here found."""
-    from cryoflux.cli.capsule_words import descendant_document, descendant_lines
+    from cryoflux.cli.capsule_words import descendant_lines, descendants_document
     from cryoflux.queries.capsules import capsules_here, fetched_capsule, find_capsule, view_of_checked
-    from cryoflux.queries.descendants import Descendant, descendants_of, memory_here
+    from cryoflux.queries.descendants import Descendants, descendants_of, memory_here
     from cryoflux.state import StateFolder
 
     settings, folder = settings_of(state)
     chosen, path = policy_of(settings, policy), Path(target)
-    below: list[Descendant] = []
+    below = Descendants()
     if path.exists():
         file = _file(path)
         view = (
@@ -153,8 +153,7 @@ def show(
         view = find_capsule(every, target, here)
         below = descendants_of(view.capsule, every, memory_here(here), here)
     if as_json:
-        descendants = [descendant_document(one) for one in below]
-        emit_json("capsule.show/1", {**_document(view), "descendants": descendants})
+        emit_json("capsule.show/1", {**_document(view), **descendants_document(below)})
         return
     for name, value in _shown(view).items():
         stdout.print(f"{name:<12} {value}", indent=13)

@@ -13,7 +13,7 @@ from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 
 if TYPE_CHECKING:
-    from cryoflux.queries.descendants import Descendant
+    from cryoflux.queries.descendants import Descendants
     from cryoflux.runs.by_hand import VersionsByHand
 
 
@@ -35,7 +35,7 @@ def recall(
     as_json: JsonOption = False,
 ) -> None:
     """Take an adopted update out of the head, which is then the one that never adopted it."""
-    from cryoflux.cli.capsule_words import descendant_document, descendant_lines
+    from cryoflux.cli.capsule_words import descendant_lines, descendants_document
     from cryoflux.digests import file_digest
     from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.node_by_hand import adopted_named
@@ -46,7 +46,7 @@ def recall(
     with versions_by_hand(folder, settings, "cryoflux capsule recall") as opened:
         capsule = adopted_named(opened, sha, task)
         found, also = take_out(opened, capsule, task, reason, shown), list[str]()
-        for one in _descendants(opened, capsule) if with_descendants else ():
+        for one in _descendants(opened, capsule).found if with_descendants else ():
             if one.adopted:
                 why = f"it rests on {capsule[:16]}…: {reason}"
                 found, also = take_out(opened, one.capsule, task, why, shown), [*also, one.capsule]
@@ -62,7 +62,7 @@ def recall(
                 "updates": found.updates,
                 "same_as_before": found.same_as_before,
                 "also_recalled": also,
-                "descendants": [descendant_document(one) for one in below],
+                **descendants_document(below),
             },
         )
         return
@@ -75,7 +75,7 @@ def recall(
         stdout.print(line)
 
 
-def _descendants(opened: VersionsByHand, capsule: str) -> list[Descendant]:
+def _descendants(opened: VersionsByHand, capsule: str) -> Descendants:
     from cryoflux.queries.capsules import capsules_here
     from cryoflux.queries.descendants import descendants_of
 

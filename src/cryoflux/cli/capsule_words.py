@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["descendant_document", "descendant_lines"]
+__all__ = ["descendant_lines", "descendants_document"]
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cryoflux.report.layout import counted
+
 if TYPE_CHECKING:
-    from cryoflux.queries.descendants import Descendant
+    from cryoflux.queries.descendants import Descendant, Descendants
 
 
-def descendant_document(one: Descendant) -> dict[str, Any]:
-    """An update that rests on another one, for a program."""
+def descendants_document(below: Descendants) -> dict[str, Any]:
+    """What rests on an update, for a program."""
+    return {"descendants": [_document(one) for one in below.found], "lists_missing": below.lists_missing}
+
+
+def _document(one: Descendant) -> dict[str, Any]:
     return {
         "capsule": one.capsule,
         "offered_by": list(one.offered_by),
@@ -22,10 +28,16 @@ def descendant_document(one: Descendant) -> dict[str, Any]:
     }
 
 
-def descendant_lines(found: Sequence[Descendant]) -> Iterator[str]:
-    """What rests on an update that is recalled, and what to do about it; nothing where nothing does."""
-    if not found:
-        return
+def descendant_lines(below: Descendants) -> Iterator[str]:
+    """What rests on an update that is recalled, and what to do about it; nothing where nothing can."""
+    if below.found:
+        yield from _found_lines(below.found)
+    if below.lists_missing:
+        are = "is" if below.lists_missing == 1 else "are"
+        yield f"there may be more: {counted(below.lists_missing, 'parent list')} {are} not here"
+
+
+def _found_lines(found: Sequence[Descendant]) -> Iterator[str]:
     yield "trained on top of it, by the lists that are here:"
     for one in found:
         yield f"  {one.capsule[:16]}…  {_where(one)}"

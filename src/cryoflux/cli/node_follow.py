@@ -15,7 +15,7 @@ from cryoflux.cli.console import stderr
 
 if TYPE_CHECKING:
     from cryoflux.network.folder import NetworkFolder
-    from cryoflux.network.gathering import Gathered
+    from cryoflux.network.gathered import Gathered
     from cryoflux.network.peers import Peers
     from cryoflux.network.pulling import PullOutcome
 

@@ -23,7 +23,7 @@ from cryoflux.report.layout import counted
 if TYPE_CHECKING:
     from cryoflux.config import Settings
     from cryoflux.network.folder import NetworkFolder
-    from cryoflux.network.gathering import Gathered, PeerGathered
+    from cryoflux.network.gathered import Gathered, PeerGathered
 
 peers_app = typer.Typer(
     cls=CommandGroup,
@@ -174,7 +174,7 @@ def _lines(found: Gathered, folder: NetworkFolder) -> list[str]:
         if len(missing) > _SHOWN:
             lines.append(f"{' ' * width}  and {len(missing) - _SHOWN} more")
     if found.heard:
-        drawn = sum(one.name.startswith("stranger") for one in found.strangers)
+        drawn = sum(one.by_lottery for one in found.strangers)
         lines.append(f"{counted(found.heard, 'stranger', 'strangers')} heard of, {drawn} drawn")
     return lines
 

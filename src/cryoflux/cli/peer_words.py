@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.lottery import Lottery
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
-from cryoflux.network.strangers import DrawnStranger, Lottery
+from cryoflux.network.strangers import DrawnStranger
 from cryoflux.quantities import utc_label
 from cryoflux.report.layout import counted
 from cryoflux.witness.policy import Policy

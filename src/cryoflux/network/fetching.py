@@ -156,6 +156,11 @@ class Ration:
         self._fetcher, self._until_s = fetcher, time.monotonic() + whole_s
         self.left = most_bytes
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing more is asked for."""
+        return self.left <= 0 or time.monotonic() > self._until_s
+
     def give_time(self, whole_s: float) -> None:
         """Give what follows so many seconds, however long others have taken until now."""
         self._until_s = time.monotonic() + whole_s

@@ -8,33 +8,34 @@ is offered, and covered by a quorum of witnesses, is fetched, from whoever offer
 
 from __future__ import annotations
 
-__all__ = ["MOST_BYTES", "Gathered", "PeerGathered", "gather"]
+__all__ = ["MOST_BYTES", "gather"]
 
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
-from cryoflux.errors import ModelError, StorageError, VerificationError
+from cryoflux.errors import StorageError, VerificationError
 from cryoflux.files import one_at_a_time
-from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource, lacking
+from cryoflux.network.collecting import AdapterClaim, lacking
 from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration, Stoppable
 from cryoflux.network.folder import NODE, NetworkFolder
 from cryoflux.network.following import follow
-from cryoflux.network.judged_on import fetch_judged_on
-from cryoflux.network.log_facts import LogFacts, OfferFact, receipt_key_of
+from cryoflux.network.gathered import Gathered, PeerGathered
+from cryoflux.network.log_facts import LogFacts, receipt_key_of
+from cryoflux.network.lottery import Lottery
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.offers_found import witnessed_offers
+from cryoflux.network.peer_files import PeerFiles
 from cryoflux.network.peer_record import MOST_NODE_BYTES, Missing, PeerRecord, first_claims
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.published_heads import PublishedHeads, published_heads
 from cryoflux.network.pulling import PullOutcome, pull
-from cryoflux.network.strangers import Lottery
 from cryoflux.network.witnessed_heads import Asked, heads_of_witnesses
 from cryoflux.receipts.checkpoint import Note
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
@@ -43,64 +44,8 @@ MOST_BYTES = 256 * 2**20
 """that one peer may bring in one pull"""
 _WHOLE_S, _STRANGER_S = 300.0, 30.0
 _AT_ONCE = 8
-_OTHERS = 4
-"""peers that are asked for what an offer needs, beside the one that offers it"""
 _GOES_ON = frozenset({PullOutcome.NEW, PullOutcome.SAME})
 _READ_ON = _GOES_ON | {PullOutcome.UNREACHABLE}
-
-
-@dataclass(frozen=True, slots=True)
-class PeerGathered:
-    """What a pull found of one peer."""
-
-    name: str
-    origin: str
-    outcome: PullOutcome
-    size: int = 0
-    """entries that are here now"""
-    came: int = 0
-    """entries that are new"""
-    witnessed: int = 0
-    """entries that a quorum has seen"""
-    offers: int = 0
-    fetched: int = 0
-    """offers that are here, with all that they need"""
-    waiting: int = 0
-    """offers that no quorum has seen the commitment of"""
-    unavailable: Mapping[str, Missing] = field(default_factory=dict)
-    """capsule → how often it was asked for in vain, and why it is not here"""
-    received: int = 0
-    """bytes that came"""
-    why: str = ""
-    """what was wrong; empty where nothing was"""
-    known: bool = False
-    """whether that was known before this pull"""
-    hints: int = 0
-    """nodes that it names: strangers are drawn among these"""
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """What a pull found of all peers."""
-
-    peers: tuple[PeerGathered, ...]
-    """in the order of the file"""
-    strangers: tuple[PeerGathered, ...] = ()
-    """that were drawn, and those that a verifier has confirmed something of since"""
-    heard: int = 0
-    """strangers that had a ticket when these were drawn"""
-    witnesses: int = 0
-    """that were asked for all heads at once"""
-    heads: int = 0
-    """that they brought"""
-    received: int = 0
-    """bytes that they brought"""
-
-    @property
-    def accuses(self) -> bool:
-        """Whether a peer was found that does what no log may, and had not been found to before."""
-        wrong = {PullOutcome.GOES_BACK, PullOutcome.DIFFERS, PullOutcome.NOT_SIGNED}
-        return any(one.outcome in wrong and not one.known for one in self.peers)
 
 
 def gather(
@@ -224,8 +169,8 @@ class _Gathering:
             raise  # the disk is full, whoever is pulled
         except (VerificationError, OSError) as error:
             # what is here of one peer is damaged, or is another log's: the others are pulled all the same
-            found = PeerGathered(node.name, node.origin, PullOutcome.NOT_SIGNED, 0)
-            found = replace(found, why=f"What is here of it cannot be read: {error}")
+            why = f"What is here of it cannot be read: {error}"
+            found = replace(_nothing_of(node), outcome=PullOutcome.NOT_SIGNED, why=why)
         with self._lock:
             self._done += 1
             came = f", {found.came:,} new" if found.came else ""
@@ -233,7 +178,7 @@ class _Gathering:
         return found
 
     def _judged(self, node: PeerNode, record: PeerRecord) -> PeerGathered:
-        found = PeerGathered(node.name, node.origin, PullOutcome.SAME, record.mirror.size)
+        found = replace(_nothing_of(node), size=record.mirror.size)
         if why := _two_histories(record.mirror):
             return replace(found, outcome=PullOutcome.DIFFERS, why=why, known=True)
         heads = PublishedHeads()
@@ -304,52 +249,25 @@ class _Gathering:
         if found.outcome in _READ_ON:
             due = [one for one, _ in witnessed_offers(node, facts, times)]
             waiting = sum(times.at(one.receipt_index) is None for one in facts.offers)
+            missing: dict[str, Missing] = {}
             meant = self._only is None or node.origin in self._only  # a hint of one makes us ask nobody else
-            asks = meant and found.outcome is not PullOutcome.UNREACHABLE
-            missing = self._fetch(node, due, claims) if asks else {}
+            if meant and found.outcome is not PullOutcome.UNREACHABLE:
+                files = PeerFiles(self._folder, node, record, self._peers.nodes, self._rations, claims)
+                missing = files.offered(due)
+                files.opened(facts, self._now_s)
             fetched = sum(not lacking(self._folder, one.update) for one in due)
             found = replace(found, fetched=fetched, waiting=waiting, unavailable=missing)
-            if meant:  # nobody is a verifier who was drawn
-                collector = None if node.by_lottery else self._collector(node, claims)
-                fetch_judged_on(node.url, record, facts, ration, collector)
         return replace(found, received=self._most[node.name] - ration.left)
 
-    def _fetch(
-        self, node: PeerNode, due: list[OfferFact], claims: Mapping[str, AdapterClaim]
-    ) -> dict[str, Missing]:
-        record = self.record(node)
-        before, collector = record.missing, self._collector(node, claims)
-        missing: dict[str, Missing] = {}
-        # What was asked for in vain least often comes first, so that nothing keeps others from being had.
-        for offer in sorted(due, key=lambda one: _tries(before, one)):
-            capsule = offer.update.adapter
-            if collector.has(offer):
-                continue
-            try:
-                mirror = record.mirror
-                collector.collect(offer, (mirror.entry(offer.index), mirror.entry(offer.receipt_index)))
-            except (PeerUnreachableError, VerificationError, ModelError) as error:
-                missing[capsule] = Missing(_tries(before, offer) + 1, error.what)
-        if missing != before:
-            record.keep_missing(missing)
-        return missing
 
-    def _collector(self, node: PeerNode, claims: Mapping[str, AdapterClaim]) -> Collector:
-        # A stranger makes us ask nobody else, and is asked for nothing of others.
-        named = () if node.by_lottery else self._peers.nodes
-        others = [other for other in named if other is not node][:_OTHERS]
-        sources = [PeerSource(one.url, self._rations[node.name]) for one in (node, *others)]
-        return Collector(self._folder, sources, node.origin, claims)
+def _nothing_of(node: PeerNode) -> PeerGathered:
+    """What is found of a node that is not asked."""
+    return PeerGathered(node.name, node.origin, PullOutcome.SAME, by_lottery=node.by_lottery)
 
 
 def _seconds(node: PeerNode) -> float:
     """What all files of a node may take, for each half of a pull."""
     return _STRANGER_S if node.by_lottery else _WHOLE_S
-
-
-def _tries(missing: Mapping[str, Missing], offer: OfferFact) -> int:
-    known = missing.get(offer.update.adapter)
-    return known.tries if known is not None else 0
 
 
 def _two_histories(mirror: MirrorFolder) -> str:

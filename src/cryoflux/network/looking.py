@@ -33,6 +33,7 @@ from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evid
 from cryoflux.evaluation.scoring import score
 from cryoflux.files import storage_errors
 from cryoflux.network.guest import GuestFolder
+from cryoflux.network.round_losses import LossesOfLists
 from cryoflux.quantities import NANO
 from cryoflux.receipts.guest_tree import sealed_losses_root
 from cryoflux.receipts.losses_tree import loss_leaves
@@ -40,7 +41,6 @@ from cryoflux.receipts.network_parts import GuardResult, SealedSums
 from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Version
-from cryoflux.tasks.composing import Composing
 
 _GUARD_SET = "guard"
 _WORSE_NANO = NANO // 20
@@ -114,14 +114,14 @@ class Looking:
         return cls(opened, guest, part, sets, opened.task.evaluation_uj(part))
 
     def guards(
-        self, composing: Composing, head: Composition, composed: Composition, between: BeforeBatch
+        self, losses: LossesOfLists, head: Composition, composed: Composition, between: BeforeBatch
     ) -> tuple[GuardResult, ...]:
         """Whether each guard set stays as good as it was, as far as its examples can tell."""
         results, data = [], self.opened.data
         for one in self.guard_sets:
             indices = list(range(data.count(one.part)))
             try:
-                base, new = (composing.losses(made, one.part, indices, between) for made in (head, composed))
+                base, new = (losses(made, one.part, indices, between) for made in (head, composed))
                 passed = guard_passes(pair_losses(base, new))
             except EvaluationFailedError:
                 passed = False  # what was composed is broken there

@@ -7,7 +7,7 @@
 A *node* is pulled: its log, and what it offers. A *verifier* is a node whose verdicts count in this reader's
 books; nobody else's do. A node's log is a log of the policy too, so that its capsules can be checked with the
 same file. Nodes that others name are hints: nobody is pulled who is not named here, unless *strangers* says
-so. Then some are drawn by lottery (`cryoflux.network.strangers`), and get a hundredth of the joules together.
+so. Then some are drawn by lottery (`cryoflux.network.lottery`), and get a hundredth of the joules together.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RoundBounds", "RoundPrices"]
+__all__ = ["RoundBounds", "RoundPrices", "UnpaidRound"]
 
 from dataclasses import dataclass
 
@@ -25,6 +25,14 @@ class RoundBounds:
     """what may still be spent, µJ; none for all that the bucket holds"""
     share_uj: int | None = None
     """what rounds may still cost beside attempts, µJ; none where a person asked for one"""
+
+
+@dataclass(frozen=True, slots=True)
+class UnpaidRound:
+    """A round that is not made, because the share of rounds does not pay for all of it yet."""
+
+    wanted_uj: int
+    """what it would take from the bucket, µJ"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +67,21 @@ class RoundPrices:
         charged = self.context.memory.charged
         return charged.strangers_fit(self.wanted_uj(candidates), strangers, candidates)
 
+    def unpaid(self, offers: int, bounds: RoundBounds) -> UnpaidRound | None:
+        """What the share of rounds does not pay for yet; none where it does, or where it holds no round.
+
+        Beside attempts a round waits until the share pays for all of it, and leaves no offer unread.
+        """
+        wanted_uj = self.wanted_uj(offers)
+        return UnpaidRound(wanted_uj) if bounds.share_uj is not None and bounds.share_uj < wanted_uj else None
+
     def reserve_uj(self, offers: int, bounds: RoundBounds) -> int:
         """What it takes, µJ: with the search too, as far as what is left reaches; the rest is refunded.
 
-        Beside attempts it waits until the share of rounds pays for all of it, and leaves no offer unread.
-
         Raises:
-            BudgetError: the bucket, or the share of rounds, does not pay for it.
+            BudgetError: the bucket does not pay for it.
         """
         wanted_uj, least_uj = self.wanted_uj(offers), self.least_uj
-        if bounds.share_uj is not None and bounds.share_uj < wanted_uj:
-            allowed, wanted = format_energy(bounds.share_uj), format_energy(wanted_uj)
-            raise BudgetError(
-                f"Rounds may cost {allowed} more, and the next one reserves {wanted}.",
-                why="A run keeps its rounds within a share of all joules that its log has settled.",
-                hint="Train on, raise the setting adopt_share, or ask for one: cryoflux node round.",
-            )
         held_uj = self.context.agent.bucket_uj()
         held_uj = held_uj if bounds.left_uj is None else min(held_uj, bounds.left_uj)
         if held_uj < least_uj:

@@ -6,7 +6,6 @@ __all__ = [
     "AnnouncedRound",
     "RoundEnd",
     "RoundRecord",
-    "adapters_of",
     "announce",
     "record_round",
     "shown_end",
@@ -39,10 +38,11 @@ from cryoflux.receipts.network_parts import (
 )
 from cryoflux.receipts.network_statement import RoundIntent, RoundIntentStatement, RoundResult, RoundStatement
 from cryoflux.receipts.statement import Base, Cause, Sha256Digest, Subject
-from cryoflux.registry.composition import MOST_DEPTH, Composition, cannot_compose
+from cryoflux.registry.ancestry import ancestry_of
+from cryoflux.registry.composition import Composition, cannot_compose
 from cryoflux.registry.made import lists_on_the_way
 from cryoflux.registry.mixture import ListStep, after
-from cryoflux.registry.parent_lists import ListOf, adapter_place, keep_lists, parent_lists
+from cryoflux.registry.parent_lists import adapter_place, keep_lists, parent_lists
 from cryoflux.registry.versions import Version
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, HEAD
 
@@ -248,33 +248,21 @@ def record_round(
 
 
 def _take_over(context: Context, opened: Opened, composed: Composition) -> None:
-    """Keep all that the new head is the sum of, as if it had been made here."""
+    """Keep all that the new head rests on, as if it had been made here.
+
+    Raises:
+        ModelError: a list is not here.
+    """
     state, known = context.state, opened.known()
     if known is not None:
         keep_lists(state.path, lists_on_the_way(known.made, known.head.digest).values())
-    list_of = parent_lists(state.path)
-    for adapter in adapters_of(composed, list_of):
+    rests = ancestry_of(composed.terms, parent_lists(state.path))
+    if rests.missing:
+        raise cannot_compose(f"The list {min(rests.missing)[:16]}… is not here.")
+    for adapter in sorted(rests.adapters - rests.folded):
         place = adapter_place(state)(adapter)
         if place != state.capsule(adapter):
             with context.versions.capsule_draft() as draft:
                 for name in (ADAPTER, ADAPTER_CONFIG):
                     copy_regular(place / name, draft / name)
                 context.versions.keep_capsule(draft, ADAPTER)
-
-
-def adapters_of(composed: Composition, list_of: ListOf) -> list[str]:
-    """All updates that a list is made of, those of the lists below it included.
-
-    Raises:
-        ModelError: a list is not known, or they hang too deep.
-    """
-    found, seen, level = dict[str, None](), set[str](), list(composed.terms)
-    for _ in range(MOST_DEPTH + 1):
-        found |= {term.adapter: None for term in level if not term.is_list}
-        # Beginnings of one list name each other as parents: by levels they are all just below it.
-        below = {term.parent: None for term in level if term.parent not in seen}
-        seen |= below.keys()
-        level = [one for digest in below for one in list_of(digest)]
-        if not level:
-            return list(found)
-    raise cannot_compose(f"More than {MOST_DEPTH} lists hang below one another.")

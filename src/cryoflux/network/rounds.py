@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["RoundRecord", "Walls", "run_round"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cryoflux.attempt.context import Context, Opened
@@ -29,7 +29,7 @@ from cryoflux.network.membership import (
     unreached,
 )
 from cryoflux.network.node_place import NodePlace
-from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices
+from cryoflux.network.prices import LOOKS_ASIDE, RoundBounds, RoundPrices, UnpaidRound
 from cryoflux.network.proposing import search_round
 from cryoflux.network.recording import (
     AnnouncedRound,
@@ -41,6 +41,7 @@ from cryoflux.network.recording import (
     stopped_end,
     unshown_end,
 )
+from cryoflux.network.round_losses import RoundLosses
 from cryoflux.network.round_parts import (
     ChosenOffers,
     Considered,
@@ -78,7 +79,7 @@ def run_round(
     chosen: ChosenOffers,
     walls: Walls,
     bounds: RoundBounds,
-) -> RoundRecord | None:
+) -> RoundRecord | UnpaidRound | None:
     """Try to improve a head by what others offer, once.
 
     Args:
@@ -90,11 +91,11 @@ def run_round(
         bounds: what it may cost.
 
     Returns:
-        its record; none where nothing is here but of strangers, and none of them is paid for.
+        its record; what the share of rounds does not pay for yet; or none where nothing is here but of
+        strangers, and none of them is paid for.
 
     Raises:
-        BudgetError: the bucket does not pay for a round, or the share of rounds does not; nothing was
-            announced.
+        BudgetError: the bucket does not pay for a round; nothing was announced.
         UsageError: the task's versions are no lists of updates.
         StateTamperedError: what is kept of an earlier look cannot be read.
         AgentError: the agent went away; the next run closes the round.
@@ -108,6 +109,8 @@ def run_round(
     offers = chosen.paid(prices.fit, MOST_CANDIDATES)
     if all(offer.absent for offer in offers):
         return None
+    if (unpaid := prices.unpaid(len(offers), bounds)) is not None:
+        return unpaid
     reserve_uj = prices.reserve_uj(len(offers), bounds)
     missed = place.refused(opened.base, opened.composition)
     started_at = context.timestamp()
@@ -192,6 +195,11 @@ class _Round:
     reservation: Reservation
     refused: frozenset[str] = frozenset()
     """lists that the guest holdout has refused already"""
+    read: RoundLosses = field(init=False)
+    """losses of what it tried, for all its searches, and for guard sets"""
+
+    def __post_init__(self) -> None:
+        self.read = RoundLosses(self.composing)
 
     @property
     def _recalled(self) -> set[str]:
@@ -303,7 +311,7 @@ class _Round:
 
     def _guards(self, composed: Composition) -> tuple[GuardResult, ...]:
         head, between = self.opened.composition, self.between("guard sets", 0)
-        return self.looking.guards(self.composing, head, composed, between)
+        return self.looking.guards(self.read.of, head, composed, between)
 
     def _searched(self, offers: Sequence[OfferHere], considered: Considered) -> Screened:
         """Compose on the node's own training side, and hold what comes of it to the guard sets."""
@@ -318,7 +326,7 @@ class _Round:
 
         def losses(composed: Composition, places: range) -> Sequence[int]:
             indices = texts.indices[places.start : places.stop]
-            return self.composing.losses(composed, texts.part, indices, composing)
+            return self.read.of(composed, texts.part, indices, composing)
 
         def taken(composed: Composition) -> None:
             keep_lists(self.context.state.path, [composed.terms])

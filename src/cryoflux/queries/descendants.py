@@ -1,12 +1,12 @@
 """What was trained on top of an update: own and fetched offers, and what is in the head.
 
-They are found by their parent lists. Of what was fetched these are its own log's word until it is checked;
-those of the head are its own.
+They are found by their parent lists, as far as those are here. Of what was fetched these are its own log's
+word until it is checked; those of the head are its own.
 """
 
 from __future__ import annotations
 
-__all__ = ["Descendant", "descendants_of", "memory_here"]
+__all__ = ["Descendant", "Descendants", "descendants_of", "memory_here"]
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,9 +36,18 @@ class Descendant:
     in_head: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Descendants:
+    """What is known to rest on an update."""
+
+    found: tuple[Descendant, ...] = ()
+    lists_missing: int = 0
+    """that others were trained on, and that are not here: by those, more of them may rest on it"""
+
+
 def descendants_of(
     capsule: str, views: Iterable[CapsuleView], memory: LogState, state: StateFolder
-) -> list[Descendant]:
+) -> Descendants:
     """What rests on an update, by the lists that are here.
 
     Args:
@@ -47,22 +56,25 @@ def descendants_of(
         memory: what the log of the state has come to.
         state: the state.
     """
-    list_of = lists_here(state, memory)
+    list_of, missing = lists_here(state, memory), set[str]()
     offers: dict[str, list[CapsuleView]] = {}
     for one in views:
         if capsule in one.ancestry.adapters:
             offers.setdefault(one.capsule, []).append(one)
+        elif one.capsule != capsule:
+            missing |= one.ancestry.missing
     heads: set[str] = set()
     for known in memory.tasks.values():
-        for term in _updates(known.composition.terms, list_of):
-            try:
-                rests = capsule in ancestry_of(list_of(term.parent), list_of).adapters
-            except ModelError:  # of before there were lists
-                rests = False
-            if rests or term.adapter in offers:
+        updates, folded = _updates(known.composition.terms, list_of)
+        missing |= folded
+        for term in updates:
+            rests = ancestry_of([term], list_of)
+            if capsule in rests.adapters or term.adapter in offers:
                 heads.add(term.adapter)
+            else:
+                missing |= rests.missing
     adopted = {one for node in memory.nodes.values() for one in node.adopted}
-    return [
+    found = (
         Descendant(
             capsule=one,
             offered_by=tuple(view.origin for view in offers.get(one, ()) if not view.own),
@@ -71,15 +83,17 @@ def descendants_of(
             in_head=one in heads,
         )
         for one in sorted({*offers, *heads} - {capsule})
-    ]
+    )
+    return Descendants(tuple(found), len(missing))
 
 
-def _updates(terms: tuple[Term, ...], list_of: ListOf) -> list[Term]:
-    """The updates of a head; only those of its own list where one that was folded is not here."""
+def _updates(terms: tuple[Term, ...], list_of: ListOf) -> tuple[list[Term], frozenset[str]]:
+    """The updates of a head, and folded lists that are not here: then they are those of its own list."""
     try:
-        return updates_of(terms, list_of)
+        return updates_of(terms, list_of), frozenset()
     except ModelError:
-        return [term for term in terms if not term.is_list]
+        folded = [term for term in terms if term.is_list]
+        return [term for term in terms if not term.is_list], ancestry_of(folded, list_of).missing
 
 
 def memory_here(state: StateFolder) -> LogState:

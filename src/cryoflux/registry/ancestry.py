@@ -26,8 +26,10 @@ class Ancestry:
 
     adapters: frozenset[str] = frozenset()
     """of updates; and digests of lists that were folded, which are recalled as a whole"""
-    whole: bool = True
-    """whether every list was here"""
+    folded: frozenset[str] = frozenset()
+    """those of them that are lists"""
+    missing: frozenset[str] = frozenset()
+    """lists that are not here, or too many to be looked up: it may rest on more"""
 
 
 ALONE = Ancestry()
@@ -35,23 +37,26 @@ ALONE = Ancestry()
 
 
 def ancestry_of(parent: Sequence[Term], list_of: ListOf) -> Ancestry:
-    """On what an update rests.
+    """On what an update rests: all updates of its parent's list, of theirs, and so on.
 
     Args:
         parent: the list of the version that it was trained on.
         list_of: a list by its digest.
     """
-    adapters, seen, whole, left = set[str](), set[str](), True, [*parent]
+    adapters, folded, missing, seen, left = set[str](), set[str](), set[str](), set[str](), [*parent]
     while left:
         term = left.pop()
         adapters.add(term.adapter)
+        if term.is_list:
+            folded.add(term.adapter)
         if term.parent in seen:
             continue
-        if len(seen) >= _MOST_LISTS:
-            return Ancestry(frozenset(adapters), whole=False)
         seen.add(term.parent)
+        if len(seen) > _MOST_LISTS:
+            missing.add(term.parent)
+            continue
         try:
             left += list_of(term.parent)
         except ModelError:
-            whole = False
-    return Ancestry(frozenset(adapters), whole)
+            missing.add(term.parent)
+    return Ancestry(frozenset(adapters), frozenset(folded), frozenset(missing))

@@ -16,7 +16,7 @@ from __future__ import annotations
 __all__ = ["Adopting", "OwnUpdate", "due_offers", "own_updates"]
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from cryoflux.errors import ModelError
 from cryoflux.network.head_times import SeenBy
 from cryoflux.network.membership import Admission
 from cryoflux.network.node_place import NodePlace, no_guest
-from cryoflux.network.prices import RoundBounds
+from cryoflux.network.prices import RoundBounds, UnpaidRound
 from cryoflux.network.recording import RoundRecord
 from cryoflux.network.round_parts import ChosenOffers, OfferHere
 from cryoflux.network.rounds import Walls, run_round
 from cryoflux.network.screening import WasBefore, Whose, by_time
-from cryoflux.network_state import NodeState, RoundGain
+from cryoflux.network_state import GuestTally, NodeState, RoundGain
 from cryoflux.quantities import MICRO
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.registry.made import lists_on_the_way
@@ -54,6 +54,17 @@ OfferChoice = Callable[[list[OfferHere], int], ChosenOffers]
 """which offers a round may consider of those that are due, by a seed"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """What the share of rounds has to grow to, by the offers that were here, and one guest holdout."""
+
+    wanted_uj: int
+    guest: str
+    """root of the guest holdout"""
+    mark: Hashable
+    """of what was pulled by then"""
+
+
 class Adopting:
     """The rounds of a run, for one of its tasks.
 
@@ -61,6 +72,7 @@ class Adopting:
         context: the run.
         opened: the task.
         offers: what is offered by now, in the order of commitments, and read anew each time.
+        mark: of what was pulled by now: another one where other offers may be here; it reads none.
         admit: looks at the bytes of an offer.
         guards: name of a guard set → its file.
         choose: which of those that are due a round considers.
@@ -73,14 +85,16 @@ class Adopting:
         context: Context,
         opened: Opened,
         offers: Callable[[], Sequence[OfferHere]],
+        mark: Callable[[], Hashable],
         admit: Admission,
         guards: Mapping[str, Path],
         choose: OfferChoice,
         share_ppm: int = MICRO,
         before: WasBefore = by_time,
     ) -> None:
-        self._context, self._opened, self._offers, self._admit = context, opened, offers, admit
-        self._guards, self._choose, self._share_ppm = guards, choose, share_ppm
+        self._context, self._opened, self._offers, self._mark = context, opened, offers, mark
+        self._admit, self._guards, self._choose, self._share_ppm = admit, guards, choose, share_ppm
+        self._awaited: _Awaited | None = None
         self._before = before
 
     @property
@@ -96,11 +110,11 @@ class Adopting:
 
         Returns:
             none where nothing waits or an attempt is worth more, or where attempts are made too and there is
-            no guest holdout that could judge.
+            no guest holdout that could judge, or the share of rounds does not pay for one yet.
 
         Raises:
-            BudgetError: what is left, or the share of rounds, does not pay for a round; or only rounds are
-                made and each guest holdout has retired.
+            BudgetError: what is left does not pay for a round; or only rounds are made and each guest
+                holdout has retired.
             UsageError: only rounds are made, and no guest holdout was entered.
         """
         node = self._node
@@ -109,7 +123,8 @@ class Adopting:
                 return None
             raise no_guest(self._context.state, worn=bool(node.guests))
         share_uj = self._context.memory.charged.left_for_rounds_uj(self._share_ppm)
-        if beside_attempts and share_uj < self._context.terms.reserve_uj:
+        mark = self._mark()  # before they are read: what comes meanwhile is read the next time
+        if beside_attempts and share_uj < self._least_uj(node.guest, mark):
             return None  # no round reserves less: nothing has to be read to know that
         offers = self._offers()
         due = due_offers(node, offers, self._opened.task.head.digest, self._context.log.origin)
@@ -129,7 +144,18 @@ class Adopting:
             return None
         bounds = RoundBounds(left_uj, share_uj if beside_attempts else None)
         walls = Walls(self._admit, known, self._before)
-        return run_round(self._context, self._opened, place, chosen, walls, bounds)
+        made = run_round(self._context, self._opened, place, chosen, walls, bounds)
+        if isinstance(made, UnpaidRound):
+            self._awaited = _Awaited(made.wanted_uj, node.guest.said.root, mark)
+            return None
+        return made
+
+    def _least_uj(self, guest: GuestTally, mark: Hashable) -> int:
+        """What the next round reserves at least, µJ, by what is known without reading what is offered."""
+        least_uj, known = self._context.terms.reserve_uj, self._awaited
+        if known is None or (known.guest, known.mark) != (guest.said.root, mark):
+            return least_uj
+        return max(least_uj, known.wanted_uj)
 
     def _worth_more(self, left_uj: int) -> bool:
         gains = self._node.gains

@@ -63,8 +63,8 @@ def adopting_of(context: Context, settings: Settings, *, only_rounds: bool) -> l
             pulled = PulledOffers(context, opened, network, peers)
             choose = partial(pulled.choose, chosen.candidates)
             before = partial(seen_before, policy=peers.policy)
-            offers, admit_ = pulled.offers, pulled.admit
-            made.append(Adopting(context, opened, offers, admit_, guards, choose, share_ppm, before))
+            of_peers = pulled.offers, pulled.mark, pulled.admit
+            made.append(Adopting(context, opened, *of_peers, guards, choose, share_ppm, before))
     return made
 
 
@@ -169,6 +169,15 @@ class PulledOffers:
     def offers(self) -> list[OfferHere]:
         """All that is offered by now, in the order of commitments."""
         return offers_in(self._network, self._peers)
+
+    def mark(self) -> tuple[int, ...]:
+        """Of what was pulled by now: when something of it last took its place here, ns.
+
+        Whatever a pull brings is put into the folder of its peer, or beside the updates that were fetched.
+        """
+        of_peers = (PeerRecord.of(self._network.path, node.key).folder for node in self._peers.nodes)
+        folders = (self._network.incoming, *of_peers)
+        return tuple(folder.stat().st_mtime_ns if folder.is_dir() else 0 for folder in folders)
 
     def choose(self, most: int, due: list[OfferHere], seed: int) -> ChosenOffers:
         """The offers of a round: those of named nodes, and the first one of each stranger, as they are drawn.

@@ -18,7 +18,7 @@ from cryoflux.config import load_settings
 from cryoflux.errors import UsageError
 from cryoflux.network.books import ShareBound, share_that_holds
 from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.gathering import Gathered, PeerGathered
+from cryoflux.network.gathered import Gathered, PeerGathered
 from cryoflux.network.peers import read_peers
 from cryoflux.network.pulling import PullOutcome
 from json_rule import complaints, keys_of, parsed

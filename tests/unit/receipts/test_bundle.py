@@ -10,7 +10,7 @@ import random
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from cryoflux.receipts.tiles import TileTree, publish_tiles
 from cryoflux.signing.keys import key_id, load_public_key, public_pem
 from plain_log import RULE, StoredLog, digest_of, evaluation, figure, go_on_from, model, plain_log
 from shell_bundles import SCRIPT as SCRIPT_FILE
-from shell_bundles import bare_tools, bundle_of, needs_tools, run_script
+from shell_bundles import bare_tools, bundle_of, needs_tools, run_script, script_around_entries
 
 ROOT = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
 NOW = "2026-11-23T02:00:00Z"
@@ -269,40 +269,76 @@ def test_a_key_that_nobody_names_and_a_file_that_no_model_has_are_named(
 UNIMPORTANT = {"verify.sh", "README.txt"}
 
 
-def places(bundle: Path, every: int, most: int, files: str) -> Iterator[tuple[Path, int]]:
-    """Places in every file that matters: every so many bytes, and no more of one file than so many."""
-    for path in sorted(path for path in bundle.glob(files) if path.is_file()):
-        if path.name not in UNIMPORTANT:
-            size = path.stat().st_size
-            for at in sorted({*range(0, size, max(every, size // most)), size - 1} if size else ()):
-                yield path, at
+def ends_and_between(content: bytes, dice: random.Random, between: int = 1) -> list[int]:
+    """The first byte, the last one, and some between them."""
+    last = len(content) - 1
+    return sorted({0, last, *(dice.randrange(len(content)) for _ in range(between))})
 
 
-def survivors(bundle: Path, bare: Path, every: int, most: int, files: str = "**/*") -> list[str]:
+def survivors(
+    bundle: Path, bare: Path, *changes: Sequence[tuple[Path, int]], script: Path | None = None
+) -> list[str]:
+    """The changes of which one is not named, each by flipping a bit at one or several places at once.
+
+    What is flipped together is named by lines of its own each: no two are of one model.
+    """
     dice = random.Random(1)
     passed = []
-    for path, at in places(bundle, every, most, files):
-        content = path.read_bytes()
-        flip(path, at, 1 << dice.randrange(8))
-        code, said = run_script(bundle, bare)
-        if code != 1 or "FAILED" not in said:
-            passed.append(f"{path.relative_to(bundle)} at {at}")
-        path.write_bytes(content)
+    for places in changes:
+        before = {path: path.read_bytes() for path, _ in places}
+        for path, at in places:
+            flip(path, at, 1 << dice.randrange(8))
+        code, said = run_script(bundle, bare, bundle, script=script)
+        for path, at in places:
+            name = str(path.relative_to(bundle))
+            line = "FAILED" if len(places) == 1 else f"FAILED {named_as(name)}[:/]"
+            if code != 1 or not re.search(f"^{line}", said, re.MULTILINE):
+                passed.append(f"{name} at {at}")
+            path.write_bytes(before[path])
     return passed
+
+
+def named_as(file: str) -> str:
+    """By what a file is named that is not as it was: one of a model by its folder."""
+    return re.escape(str(Path(file).parent) if file.startswith("models/") else file)
+
+
+def together(*some: Sequence[tuple[Path, int]]) -> list[list[tuple[Path, int]]]:
+    """One place of each at a time, until all had their turn; shorter ones begin anew."""
+    return [[one[number % len(one)] for one in some] for number in range(max(map(len, some)))]
 
 
 @needs_tools
 def test_no_byte_of_keys_and_checkpoint_can_be_another(nothing: Path, tmp_path: Path, bare: Path) -> None:
+    """Every ninth, shown to the parts of the script that read these; the next test has the whole."""
     bundle = shutil.copytree(nothing, tmp_path / "bundle")
-    assert run_script(bundle, bare)[0] == 0
-    for files in ("keys/*", "log/checkpoint", "heads.txt"):
-        assert survivors(bundle, bare, every=9, most=100, files=files) == []
+    parts = script_around_entries(tmp_path / "verify.sh", 0, hashlib.sha256().digest())
+    for script in (None, parts):
+        assert run_script(bundle, bare, bundle, script=script)[0] == 0
+    changes = []
+    for path in (*sorted(bundle.glob("keys/*")), bundle / "log/checkpoint"):
+        size = path.stat().st_size
+        changes += [[(path, at)] for at in sorted({*range(0, size, 9), size - 1})]
+    assert len(changes) > 60
+    assert survivors(bundle, bare, *changes, script=parts) == []
 
 
 @needs_tools
 def test_no_byte_of_any_file_can_be_another(complete: Path, tmp_path: Path, bare: Path) -> None:
-    bundle = shutil.copytree(complete, tmp_path / "bundle")
-    assert survivors(bundle, bare, every=1, most=2) == []
+    """What lies under others, as entries do under the tree and keys under entries, is changed alone."""
+    bundle, dice = shutil.copytree(complete, tmp_path / "bundle"), random.Random(3)
+    alone, apart = list[list[tuple[Path, int]]](), dict[str, list[tuple[Path, int]]]()
+    for path in sorted(path for path in bundle.glob("**/*") if path.is_file()):
+        name = str(path.relative_to(bundle))
+        if name in UNIMPORTANT:
+            continue
+        places = [(path, at) for at in ends_and_between(path.read_bytes(), dice)]
+        if name.startswith(("entries/", "keys/", "receipt.schema.json")):
+            alone += [[place] for place in places]
+        else:
+            apart.setdefault(named_as(name), []).extend(places)
+    assert len(apart) == 4 + 2 + 2 + 2, "artefacts, models, tiles, heads and checkpoint"
+    assert survivors(bundle, bare, *together(*apart.values()), *alone) == []
 
 
 @needs_tools

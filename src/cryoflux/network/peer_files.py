@@ -1,0 +1,217 @@
+"""Which files a peer is asked for beside its log: what it offers, and what its opened verdicts rest on.
+
+What did not come is asked for again, each in its way. An offer is asked for at every pull, for a round may
+wait for it. What lies behind an opening only an audit waits for: it is asked for again ever later, so that
+who opens a guest holdout and shows nothing of it costs next to nothing. What an audit has not found here is
+asked for in each pull, and how often that was in vain is remembered: books go by it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PeerFiles"]
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import ModelError, VerificationError
+from cryoflux.files import read_regular, write_atomic
+from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource
+from cryoflux.network.fetching import PeerUnreachableError, Ration
+from cryoflux.network.folder import EXAMPLES, NetworkFolder
+from cryoflux.network.log_facts import LogFacts, OfferFact
+from cryoflux.network.peer_record import MOST_EXAMPLES_BYTES, Missing, PeerRecord, Unmade
+from cryoflux.network.peers import PeerNode
+from cryoflux.verification.open_question import LISTS, OPENINGS
+
+_OTHERS = 4
+"""peers that are asked for what an offer needs, beside the one that offers it"""
+_FIRST_WAIT_S, _MOST_WAIT_S = 600, 86_400
+"""until what lies behind an opening is asked for again, after the first time in vain, and at most"""
+_UNSHOWN, _MOST_UNSHOWN_BYTES = "unshown", 2**24
+
+
+class PeerFiles:
+    """Asks one peer for files.
+
+    Args:
+        folder: of the node's network.
+        node: the peer.
+        record: what is remembered of it.
+        others: peers that are named, which may have what it does not show; for a stranger none is asked.
+        rations: name of a peer → what it gets of this pull.
+        claims: adapter → the log that committed to it first.
+    """
+
+    def __init__(
+        self,
+        folder: NetworkFolder,
+        node: PeerNode,
+        record: PeerRecord,
+        others: Iterable[PeerNode],
+        rations: Mapping[str, Ration],
+        claims: Mapping[str, AdapterClaim],
+    ) -> None:
+        self._node, self._record, self._ration = node, record, rations[node.name]
+        named = [] if node.by_lottery else [one for one in others if one is not node][:_OTHERS]
+        sources = [PeerSource(one.url, rations[one.name]) for one in (node, *named)]
+        self._collector = Collector(folder, sources, node.origin, claims)
+
+    def offered(self, due: Iterable[OfferFact]) -> dict[str, Missing]:
+        """Fetch offers, with all that they need; those that did not come, by capsule.
+
+        Args:
+            due: them.
+
+        Raises:
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        record, missing = self._record, dict[str, Missing]()
+        before = record.missing
+        # What was asked for in vain least often comes first, so that nothing keeps others from being had.
+        for offer in sorted(due, key=lambda one: _tries(before, one)):
+            capsule = offer.update.adapter
+            if self._collector.has(offer):
+                continue
+            try:
+                mirror = record.mirror
+                entries = mirror.entry(offer.index), mirror.entry(offer.receipt_index)
+                self._collector.collect(offer, entries)
+            except (PeerUnreachableError, VerificationError, ModelError) as error:
+                missing[capsule] = Missing(_tries(before, offer) + 1, error.what)
+        if missing != before:
+            record.keep_missing(missing)
+        return missing
+
+    def opened(self, facts: LogFacts, now_s: int) -> None:
+        """Fetch what opened verdicts rest on: the examples, and updates of the peer's own that were composed.
+
+        It need not have offered those: without them nobody could make its verdicts again. Nobody is a
+        verifier who was drawn, so of a stranger they are not asked for.
+
+        Args:
+            facts: of its log.
+            now_s: Unix seconds.
+
+        Raises:
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        unshown, lacked = _Unshown(self._record.folder / _UNSHOWN, now_s), self._record.unmade
+        for one in facts.openings:
+            if not self._record.examples(one.root):
+                examples = partial(self._examples, one.root, one.examples)
+                self._ask(unshown, one.root, examples, at_once=one.root in lacked)
+        newest = max((one.index for one in facts.rounds), default=0) if facts.openings else 0
+        made = {} if self._node.by_lottery else facts.made
+        for adapter, (config, index) in made.items():
+            if index < newest:
+                self._ask(unshown, adapter, partial(self._collector.collect_made, adapter, config))
+        unshown.keep()
+        if not self._node.by_lottery:
+            self._lacking()
+
+    def _lacking(self) -> None:
+        """Ask again for what audits have not found here."""
+        before = self._record.unmade
+        after = {root: self._asked_again(root, one) for root, one in before.items()}
+        if after != before:
+            self._record.keep_unmade(after)
+
+    def _asked_again(self, root: str, one: Unmade) -> Unmade:
+        """What is remembered of something that an audit lacked, once it was asked for again."""
+        kind, _, name = one.lacks.partition("/")
+        if kind == OPENINGS:
+            why = "" if self._record.examples(root) else "its examples are not shown"
+        else:
+            collect = self._collector.collect_list if kind == LISTS else self._collector.collect_claimed
+            why = _why_not(collect, name)
+        return structs.replace(one, tries=one.tries + 1 if why else 0, why=why)
+
+    def _ask(self, unshown: _Unshown, name: str, fetch: Callable[[], None], *, at_once: bool = False) -> None:
+        if not (at_once or unshown.is_due(name)):
+            return
+        try:
+            fetch()
+        except (PeerUnreachableError, VerificationError):  # an audit says that it is not here
+            if not self._ration.is_spent:  # else it was not asked at all
+                unshown.missed(name)
+        else:
+            unshown.came(name)
+
+    def _examples(self, root: str, digest: str) -> None:
+        url = f"{self._node.url}/openings/{root}/{EXAMPLES}"
+        content = self._ration.fetch(url, MOST_EXAMPLES_BYTES).content
+        if sha256_hex(content) != digest:
+            raise VerificationError(f"{url} is not what was opened.", why="What came has another digest.")
+        self._record.keep_examples(root, content)
+
+
+class _Try(Struct, frozen=True):
+    """How often something was asked for in vain."""
+
+    tries: Annotated[int, Meta(ge=1)]
+    asked_s: int
+    """for the last time, Unix seconds"""
+
+
+class _Unshown:
+    """What a peer has not shown of what it opened, by name: each is asked for again ever later.
+
+    Args:
+        path: of the file that remembers it.
+        now_s: Unix seconds.
+    """
+
+    def __init__(self, path: Path, now_s: int) -> None:
+        self._path, self._now_s = path, now_s
+        self._tries = _kept(path)
+        self._changed = False
+
+    def is_due(self, name: str) -> bool:
+        """Whether something is asked for now."""
+        if (known := self._tries.get(name)) is None:
+            return True
+        wait_s = min(_FIRST_WAIT_S * 2 ** min(known.tries - 1, 16), _MOST_WAIT_S)
+        return not 0 <= self._now_s - known.asked_s < wait_s
+
+    def missed(self, name: str) -> None:
+        """Take note that something did not come."""
+        known = self._tries.get(name)
+        self._tries[name] = _Try(known.tries + 1 if known is not None else 1, self._now_s)
+        self._changed = True
+
+    def came(self, name: str) -> None:
+        """Take note that something is here."""
+        self._changed |= self._tries.pop(name, None) is not None
+
+    def keep(self) -> None:
+        """Remember all of it."""
+        if self._changed:
+            write_atomic(self._path, msgspec.json.encode(self._tries, order="sorted"))
+
+
+def _kept(path: Path) -> dict[str, _Try]:
+    """What is remembered; nothing where nothing is, or what is there is damaged."""
+    try:
+        return msgspec.json.decode(read_regular(path, _MOST_UNSHOWN_BYTES), type=dict[str, _Try])
+    except (OSError, msgspec.DecodeError, ValueError):
+        return {}
+
+
+def _why_not(collect: Callable[[str], None], name: str) -> str:
+    """Why something is not here yet; empty where it is."""
+    try:
+        collect(name)
+    except (PeerUnreachableError, VerificationError, ModelError) as error:
+        return error.what
+    return ""
+
+
+def _tries(missing: Mapping[str, Missing], offer: OfferFact) -> int:
+    known = missing.get(offer.update.adapter)
+    return known.tries if known is not None else 0
