@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from cryoflux.cli.main import main
+from cryoflux.runs.open_session import Started
 from zygote import Forked, Zygote
 
 OTHERS = ("CRYOFLUX_", "HF_", "TOKENIZERS_")
@@ -124,6 +125,8 @@ def cryoflux(
 def exit_code_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     """The exit code of a command line that runs in this process."""
     monkeypatch.setattr(sys, "argv", ["cryoflux", *map(str, arguments)])
+    # A run charges what its process did before: here that is every test before this one, kilojoules at last.
+    monkeypatch.setattr(Started, "with_process", Started.now)
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Counted", "Living", "living", "two_rounds"]
+__all__ = ["Counted", "Living", "finds", "living", "two_rounds"]
 
 import math
 import shutil
@@ -18,7 +18,7 @@ from cryoflux.decision.power import detectable
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.mixture import ListStep, StepKind, after
+from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
 from cryoflux.runs.adopting import due_offers
 from strategies.model_node import JudgingNode, Offered
 from strategies.model_texts import Labelled, labelled
@@ -137,21 +137,34 @@ class Living:
 
     def finds(self, one: Offered) -> tuple[bool, float]:
         """Whether search and holdout find an offer with 95 %, and its true Δ at its best step."""
-        head, budget = self.node.composed, self._budget
-        bar = max(budget.needed_milli, round(2000 * math.log(60 / _SCREEN_CHANCE)))
-        sure, best = False, -math.inf
-        for kind, amount in _WAYS:
-            step = ListStep(kind=kind, update=one.update, amount=amount)
-            gained = self.world.gained(head, after(head, [step]), self.world.sample)
-            delta = float(gained.mean())
-            best = max(best, delta)
-            sure |= delta >= detectable(GUESTS, float(gained.std()), bar, power=_HALF)
-        return sure, best
+        return finds(self.world, self.node.composed, one.update, self._budget.needed_milli)
 
     @property
     def _budget(self) -> RoundBudget:
         tally = self.node.tally
         return tally.budget if tally is not None else RoundBudget(1)
+
+
+def finds(
+    world: ModelWorld, head: Composition, update: OfferedUpdate, needed_milli: int
+) -> tuple[bool, float]:
+    """Whether search and holdout of 512 texts each find an update with 95 %, and its true Δ at its best step.
+
+    Args:
+        world: whose updates.
+        head: what it is added to.
+        update: that is offered.
+        needed_milli: what the next look needs, thousandths.
+    """
+    bar = max(needed_milli, round(2000 * math.log(60 / _SCREEN_CHANCE)))
+    sure, best = False, -math.inf
+    for kind, amount in _WAYS:
+        step = ListStep(kind=kind, update=update, amount=amount)
+        gained = world.gained(head, after(head, [step]), world.sample)
+        delta = float(gained.mean())
+        best = max(best, delta)
+        sure |= delta >= detectable(GUESTS, float(gained.std()), bar, power=_HALF)
+    return sure, best
 
 
 @contextmanager

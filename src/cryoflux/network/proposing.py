@@ -3,9 +3,10 @@
 Greedy: of all proposals the one that shows the largest sure gain is taken, then the best one beside it, and
 so on, until none has any. The sure gain is S − √(x·V), with S = Σδᵢ, V = Σδᵢ²: it is above zero where the
 evidence S²/V exceeds the bar x. (By evidence alone the smallest of several steps would win, whose gain is the
-most even and the least.) A step needs an evidence of 4; what all of them make of the head has to pass the bar
-2·ln(proposals tried / 0.05). So steps that are too small to be sure alone may be sure together. Nothing here
-looks at the guest holdout, which sees what comes of it once.
+most even and the least; by a low bar the one that chance favours, or one that overshoots, and whose gain the
+guest holdout may not see.) A step needs an evidence of 4; what all of them make of the head has to pass the
+bar 2·ln(proposals tried / 0.05). So steps that are too small to be sure alone may be sure together.
+Nothing here looks at the guest holdout, which sees what comes of it once.
 
 Compositions are judged, never updates: updates that help alone may harm together, and updates that harm alone
 may help in a mean. So each offer is proposed added, in three sizes, and mixed, in four shares, and each
@@ -51,8 +52,9 @@ FEW = 128
 """examples that a proposal is tried on first"""
 MOST_BROUGHT = 96
 """terms of all lists that the steps of a round bring: its record is one entry, and names them all"""
-_COMPARED = 2.0
-"""bar of the sure gains that proposals are compared by on these"""
+_COMPARED = 16.0
+"""bar of the sure gains that proposals are compared by on these: four standard errors, so that a small step
+whose gain is even comes before a large one whose gain is not, which the guest holdout might not see"""
 _HELPFUL = 4.0
 """evidence that a step needs, on as many examples as it takes"""
 _CHANCE = 0.05

@@ -88,10 +88,10 @@ class RoundRules(Document, frozen=True):
     copies: Text
     """what is a copy: ``copy/v1``"""
     search: Text
-    """what is composed of what is offered: ``sure-gain/v2``"""
+    """what is composed of what is offered: ``sure-gain/v3``"""
 
 
-RULES = RoundRules(judged="round/v1", copies="copy/v1", search="sure-gain/v2")
+RULES = RoundRules(judged="round/v1", copies="copy/v1", search="sure-gain/v3")
 """those by which this version makes a round, and reads one"""
 
 

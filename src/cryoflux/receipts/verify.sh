@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=f43e9849ecd154b1e012b8f3532026929269449b0c8854419d8eaacc47310570
+schema_digest=3e4d951cef4702a879597b8ccbce6103a84bea1d1fc8873640310026ad167a1c
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break

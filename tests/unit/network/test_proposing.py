@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
+from cryoflux.decision.evidence import pair_losses
+from cryoflux.decision.levels import RoundBudget, certified_level
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.network.proposing import FEW, MOST_BROUGHT, search_round
@@ -218,3 +220,24 @@ def test_what_is_too_small_to_be_sure_alone_may_be_sure_together() -> None:
     sure = [one for one in every if search_round(BASE, [one], world.losses, COUNT).steps]
     together = search_round(BASE, every, world.losses, COUNT)
     assert len(sure) < len(together.steps)
+
+
+def test_what_is_composed_is_small_enough_to_be_seen_on_other_examples() -> None:
+    """Four updates whose gain is uneven: half of one gains more than a quarter, and is seen less often."""
+    count, seen = 512, 0
+    for seed in range(60):
+        uneven = np.random.default_rng(seed).normal(size=(5, 2 * count))
+
+        def losses(composed: Composition, places: range, uneven: np.ndarray = uneven) -> list[int]:
+            weights = np.zeros(4)
+            for term in composed.terms:
+                weights[int(term.adapter, 16) - 1] += float(term.weight)
+            whole = weights.sum()
+            gained = 0.3 * whole - 0.32 * whole**2 + 0.84 * 0.7 * (weights @ (uneven[:4] + uneven[4]))
+            return [round(1e9 * (5 - one)) for one in gained[places.start : places.stop]]
+
+        found = search_round(BASE, [offer(number) for number in (1, 2, 3, 4)], losses, count)
+        others = range(count, 2 * count)
+        shown = pair_losses(losses(BASE, others), losses(found.composed, others))
+        seen += certified_level(shown, RoundBudget(10_000).needed_milli) > 0
+    assert seen >= 50  # 43 where steps are compared by a bar of 2
