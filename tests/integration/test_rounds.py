@@ -27,7 +27,8 @@ from cryoflux.registry.parent_lists import keep_lists
 from cryoflux.report.round_words import round_lines
 from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.runs.guests_by_hand import GuestWishes, enter
-from cryoflux.runs.node_by_hand import composed_draft
+from cryoflux.runs.node_by_hand import composed_draft, ground_of
+from cryoflux.tasks.registry import find_task
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import log_key_of
 from node_log import AT
@@ -385,9 +386,10 @@ def test_one_whose_day_has_come_judges_no_more(nodes: RoundNodes, pulled: RoundN
     north = nodes["north"]
     guests = tiny.write_csv(nodes.folder / "past.csv", tiny.sentences(800, 78))
     north.ran("node", "retire")
-    settings = load_settings({"state": str(north.state)}, environ={}, folder=nodes.folder).settings
-    with versions_by_hand(north.state, settings, "a test") as opened:
-        enter(opened, TASK, GuestWishes(guests, days=-1))
+    sourced = load_settings({"state": str(north.state)}, environ={}, folder=nodes.folder)
+    with versions_by_hand(north.state, sourced.settings, "a test") as opened:
+        data = ground_of(opened, find_task(TASK).from_settings(sourced)).data
+        enter(opened, TASK, GuestWishes(guests, days=-1), data)
     entries = len(north.entries)
     refused = north.ran("node", "round", *BUDGET, code=2)
     assert "was to be opened by" in refused.stderr
