@@ -106,7 +106,7 @@ def test_who_joins_late_takes_the_whole_list_of_another_in_one_look(nodes: Round
     (record,) = north.rounds
     (step,) = record.steps
     assert (step.update.adapter, step.kind, step.amount) == (south.offered, StepKind.MIX, "1")
-    assert "with its proposer's whole list" in "\n".join(round_lines(record))
+    assert "with its proposer's whole list" in "\n".join(round_lines(record, 1))
     assert north.head == south.head, "byte for byte"
     assert north.told.tasks[TASK].composition == south.told.tasks[TASK].composition
     assert len(north.looks) == 1
