@@ -26,7 +26,7 @@ uncovered parent_entries looks examples dropped classes examples_read steps slic
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
 in_use_files taken_back joined refused lines keep same_tensors updates versions_freed
 similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
-sessions unrecorded newest_attempt
+sessions unrecorded newest_attempt round_number
 stretches documents indexed new gone queries tokens attempts_needed screen_examples
 holdout_tokens holdout_target_tokens parameters
 tokens_per_example

@@ -549,6 +549,12 @@ def test_a_stranger_is_a_candidate_as_far_as_the_joules_pay_and_who_gives_it_mor
         (drawn,) = json.loads(north.ran("node", "pull", "--json").stdout)["strangers"]
     east.close()
     assert drawn["fetched"] == 1
+    (listed,) = json.loads(north.ran("capsule", "list", "--json").stdout)["capsules"]
+    assert (listed["origin"], listed["stranger"]) == (drawn["origin"], True)
+    assert listed["checked"], "by the key of the log that was drawn, which the file of peers does not name"
+    assert listed["committed_at"] is not None
+    assert f"stranger {drawn['origin']}" in north.ran("capsule", "list").stdout
+    assert "stranger" not in south.ran("capsule", "list").stdout
     before = len(north.entries)
     assert "Nothing that others offer waits" in north.ran("node", "round", *BUDGET).stdout
     assert len(north.entries) == before, "a hundredth of its joules pays for no round"
