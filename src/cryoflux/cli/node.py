@@ -18,6 +18,7 @@ from cryoflux.cli.node_audit import audit_peer
 from cryoflux.cli.node_books import show_books
 from cryoflux.cli.node_demo import demonstrate
 from cryoflux.cli.node_init import NodeTaskOption, init_node
+from cryoflux.cli.node_introduce import introduce_node
 from cryoflux.cli.node_pull import peers_app, pull_peers
 from cryoflux.cli.node_serve import serve_node
 from cryoflux.quantities import parse_energy
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve_node)
 app.command("pull")(pull_peers)
+app.command("introduce")(introduce_node)
 app.command("books")(show_books)
 app.command("audit")(audit_peer)
 app.add_typer(peers_app, name="peers")

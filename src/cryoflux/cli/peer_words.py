@@ -4,16 +4,22 @@ from __future__ import annotations
 
 __all__ = ["peer_lines", "peers_document"]
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.introducing import introduced_here
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
+from cryoflux.network.reaching import Reach
 from cryoflux.network.strangers import DrawnStranger, Lottery
 from cryoflux.quantities import utc_label
 from cryoflux.report.layout import counted
+
+_TAKEN = {None: None, Reach.PUBLIC: "public", Reach.HERE: "anywhere"}
+"""how near the addresses may be → the word for it"""
 
 
 def peers_document(folder: NetworkFolder, peers: Peers) -> dict[str, Any]:
@@ -40,6 +46,11 @@ def peers_document(folder: NetworkFolder, peers: Peers) -> dict[str, Any]:
         "verifiers": sorted(peers.verifier_origins),
         "needed": peers.policy.describe(),
         "strangers_let_in": peers.strangers,
+        "introductions": _TAKEN[peers.introductions],
+        "introduced": [
+            {"origin": one.origin, "key": one.key, "url": one.url, "taken_at": utc_label(one.taken_s)}
+            for one in introduced_here(folder, time.time())
+        ],
         "strangers_heard_of": draw.heard,
         "drawn_at": utc_label(draw.drawn_s) if draw.drawn_s else None,
         "seed": draw.seed if draw.drawn_s else None,
@@ -76,6 +87,12 @@ def peer_lines(folder: NetworkFolder, peers: Peers) -> Iterator[str]:
             yield f"  names {key.name} at {url}"
     if not peers.nodes:
         yield f"{folder.known_peers} names no node: cryoflux node peers add NAME VKEY URL"
+    if peers.introductions is not None:
+        here = introduced_here(folder, time.time())
+        stand = counted(len(here), "node stands", "nodes stand")
+        yield f"introductions: {_TAKEN[peers.introductions]}; {stand}"
+        for one in here:
+            yield f"  {one.origin}  {one.url}  since {utc_label(one.taken_s)}"
     yield from _lottery_lines(Lottery(folder.path, peers), peers)
 
 

@@ -245,10 +245,8 @@ def record_round(
     if result is not None:
         opened.task.adopt(result)
         context.versions.point_head(result.digest, opened.task.name, context.memory.list_of)
-    memory = context.memory
-    return RoundRecord(
-        record, entry.leaf_hash, context.agent.bucket_uj(), memory.rounds, memory.charged.shares_ppm
-    )
+    log, held_uj = context.memory, context.agent.bucket_uj()
+    return RoundRecord(record, entry.leaf_hash, held_uj, log.rounds, log.charged.shares_ppm)
 
 
 def _take_over(context: Context, opened: Opened, composed: Composition) -> None:
