@@ -14,6 +14,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.reading import read_entries
 from cryoflux.runs.own_seed import node_seed, with_own_seed
 from cryoflux.witness.cosigned import log_key_of
+from json_rule import complaints
 from node_process import serving_node
 from running import SURE, Outcome, cryoflux
 
@@ -65,6 +66,7 @@ def test_a_new_state_begins_with_who_it_is_and_nothing_was_tried(files: Path, tm
     said = json.loads(found.stdout)
     assert kinds(state) == ["node", "guest-holdout", "session"]
     assert said["guest_holdout"]["examples"] >= 200
+    assert complaints(said) == []
     (session,) = [one.session for one in read_entries(state) if one.session is not None]
     assert said["joules_spent"] * 1e6 == session.energy.microjoules > 0
     (row,) = json.loads(cryoflux("energy", "ledger", "--state", state, "--json").stdout)["entries"][-1:]

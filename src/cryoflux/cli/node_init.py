@@ -211,7 +211,7 @@ def _lines(joined: _Joined, peers: Path | None) -> list[str]:
     if joined.seed_before is not None and joined.seed_before != joined.seed:
         lines.append(
             f"         it began with seed {joined.seed_before}, which chains that go on keep. Updates of "
-            "nodes that began alike look more like copies; a state of a seed of its own: "
+            "nodes that began alike look more like copies; a new state begins with its own: "
             "cryoflux node init --name NAME --train FILE --state NEW"
         )
     lines += _entered_lines(joined.entered)
