@@ -26,7 +26,7 @@ uncovered parent_entries looks examples dropped classes examples_read steps slic
 near_duplicates hiding_texts encoder_parameters most_attempts size threads needed files freed_files
 in_use_files taken_back joined refused lines keep same_tensors updates versions_freed
 similar_dropped by_entries chain_attempts exhausted task_count reading_count max_tokens
-sessions unrecorded newest_attempt round_number
+sessions unrecorded newest_attempt
 stretches documents indexed new gone queries tokens attempts_needed screen_examples
 holdout_tokens holdout_target_tokens parameters
 tokens_per_example
@@ -38,9 +38,13 @@ offers fetched waiting tries witnesses head_count witnessed_entries
 held decided opened reproduced confirmed_by refuted_by used_by recalled_by quorum
 examples_needed windows
 members guest_holdouts_left looks_most looks_before kept_before candidates parent_updates tried
+search_examples examples_left_out_as_known examples_left_out_of_no_class
 rounds rounds_kept offers_waiting rounds_open accepted considered adopted recalled
 """
-WHICH_ONE = "seed receipt_index number attempt first_attempt index entry first end from until seq exit_code"
+WHICH_ONE = (
+    "seed receipt_index number attempt first_attempt round_number index entry first end from until seq "
+    "exit_code"
+)
 IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
     "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "
