@@ -39,9 +39,13 @@ held decided opened reproduced confirmed_by refuted_by used_by recalled_by quoru
 withheld unreproduced_by witnesses_that_may_lie
 examples_needed windows
 members guest_holdouts_left looks_most looks_before kept_before candidates parent_updates tried
+search_examples examples_left_out_as_known examples_left_out_of_no_class
 rounds rounds_kept offers_waiting rounds_open accepted considered adopted recalled lists_missing
 """
-WHICH_ONE = "seed receipt_index number attempt first_attempt index entry first end from until seq exit_code"
+WHICH_ONE = (
+    "seed receipt_index number attempt first_attempt round_number index entry first end from until seq "
+    "exit_code"
+)
 IN_A_JOB = "pids id step rank local_rank"
 SHARES = (
     "accuracy_before accuracy_after interval mape default_mape points distance honest_distance longer_share "

@@ -98,6 +98,12 @@ class NodeLog:
     def composed(self) -> Composition:
         return self.log.state.tasks[TASK].composition
 
+    @property
+    def genesis(self) -> Base:
+        """That the task begins with; of a log without an attempt, what its first one will begin with."""
+        known = self.log.state.tasks.get(TASK)
+        return known.start if known is not None else self.log.head(TASK)
+
     def train(self, gain: int = 3_200_000_000) -> Entry:
         """An update of its own, whose receipt names the list of what it made.
 
@@ -120,17 +126,16 @@ class NodeLog:
         )
 
     def introduce(self) -> Entry:
-        state = self.log.state
-        node = state.nodes.get(TASK)
+        node, genesis = self.log.state.nodes.get(TASK), self.genesis
         return self.say(
             NodeStatement,
             Node,
-            state.tasks[TASK].start.files,
+            genesis.files,
             name="north",
             log_key=f"{origin(self.log)}+00000000+AAAA",
             task=TASK,
             metric=CROSS_ENTROPY,
-            genesis=state.tasks[TASK].start,
+            genesis=genesis,
             labels=digest_of("labels"),
             profile="f64-nanonat/v1",
             max_tokens=32,

@@ -14,6 +14,7 @@ from rogues.lies import (
     opens_what_it_sealed,
 )
 from rogues.live import Live
+from rogues.thefts import stolen
 from rogues.truth import Truth
 from rogues.updates import backdoor, flipped, raced, withheld
 
@@ -22,6 +23,7 @@ STRATEGIES: dict[str, tuple[str, Strategy]] = {
     "raced-copy": ("trained", raced),
     "flipped": ("flipped", flipped),
     "forked-log": ("trained", forked),
+    "stolen-key": ("trained", stolen),
     "withheld": ("trained", withheld),
     "backdoor": ("trained", backdoor),
     "altered-sums": ("lied", opens_altered_sums),

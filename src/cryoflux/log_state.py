@@ -91,6 +91,8 @@ class LogState:
     """leaf hash of the last one"""
     attempts: int = 0
     """intents among them"""
+    rounds: int = 0
+    """records of rounds among them"""
     accounted: int = 0
     """how many of these were there when the last session had ended"""
     session_end: int = 0
@@ -201,6 +203,7 @@ class LogState:
         said = statement.predicate
         node = self.nodes.setdefault(said.task, NodeState())
         if isinstance(said, RoundResult):
+            self.rounds += 1
             self.charged.take_round(said.energy, node.open.get(said.intent))
         node.take(said, entry.index, entry.leaf_hash)
         if isinstance(said, Recall):

@@ -91,7 +91,7 @@ class RunSettings(SettingsSection):
     """what is improved: ``lora_delta``, ``causal-lm``, ``index_refresh``, with commas, or a class of one's
     own as ``module:Class``"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """of every random choice"""
+    """of every random choice; in the state of a node that chose none it follows from its log"""
 
 
 class ModelSettings(SettingsSection):

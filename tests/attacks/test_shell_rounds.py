@@ -12,10 +12,18 @@ import pytest
 from test_forged_rounds import FORGED
 
 from cryoflux.network.offering import update_of
-from cryoflux.receipts.network_statement import GuestHoldout, GuestOpening, Recall, RoundIntent, RoundResult
+from cryoflux.receipts.network_statement import (
+    GuestHoldout,
+    GuestOpening,
+    Node,
+    Recall,
+    RoundIntent,
+    RoundIntentStatement,
+    RoundResult,
+)
 from cryoflux.registry.composition import folded
 from node_log import TASK, NodeLog, node_log
-from plain_log import KEY, PlainLog
+from plain_log import KEY, PlainLog, model
 from shell_bundles import Verdict, bare_tools, bundle_of, needs_tools, run_shell, run_verify
 from synthetic_parts import digest_of
 
@@ -132,6 +140,47 @@ def test_an_update_of_a_full_list_is_offered_and_one_of_another_list_is_not(
     node.offer(receipts[64], honest)
     shell, verify = both(tmp_path, tools, log)
     assert shell.entries == verify.entries == {forged.index}, (shell.said, verify.said)
+
+
+NEWCOMERS: dict[str, tuple[type | None, Callable]] = {
+    "what it says": (None, lambda s: s),
+    "a genesis that it does not begin at": (Node, lambda s: s.but(genesis=model("x"))),
+    "a metric that it does not measure": (Node, lambda s: s.but(metric=s.metric.but(unit="bits"))),
+    "a name without a past": (Node, lambda s: s.but(supersedes=digest_of("entry"))),
+}
+
+
+@pytest.mark.parametrize("name", list(NEWCOMERS))
+def test_a_node_may_say_who_it_is_before_its_first_attempt_which_has_to_bear_it_out(
+    name: str, tmp_path: Path, tools: Path
+) -> None:
+    kind, forge = NEWCOMERS[name]
+    log = PlainLog()
+    node = NodeLog(log, kind, forge)
+    node.introduce()
+    node.enter()
+    node.train()
+    node.record(node.announce([node.candidate()]))
+    shell, verify = both(tmp_path, tools, log)
+    agree(shell, verify)
+    assert shell.holds == (kind is None), (shell.said, verify.said)
+
+
+def test_nothing_that_names_a_head_comes_before_the_first_attempt(tmp_path: Path, tools: Path) -> None:
+    trained = PlainLog()
+    before = NodeLog(trained)
+    before.train()
+    before.enter()
+    early = before.announce([before.candidate()]).statement.predicate
+    log = PlainLog()
+    node = NodeLog(log)
+    node.introduce()
+    node.enter()
+    said = {f: getattr(early, f) for f in early.__struct_fields__ if f not in {"sequence", "prev"}}
+    node.say(RoundIntentStatement, RoundIntent, early.base.files, **said)
+    shell, verify = both(tmp_path, tools, log)
+    agree(shell, verify)
+    assert verify.entries == {2}, verify.said
 
 
 @pytest.mark.parametrize("recalled", [True, False])

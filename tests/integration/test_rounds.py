@@ -34,8 +34,9 @@ from cryoflux.report.round_words import round_lines
 from cryoflux.runs import node_offers
 from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.runs.guests_by_hand import GuestWishes, enter
-from cryoflux.runs.node_by_hand import composed_draft
+from cryoflux.runs.node_by_hand import composed_draft, ground_of
 from cryoflux.runs.node_offers import adopting_of
+from cryoflux.tasks.registry import find_task
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import log_key_of
 from node_log import AT
@@ -114,7 +115,7 @@ def test_who_joins_late_takes_the_whole_list_of_another_in_one_look(nodes: Round
     (record,) = north.rounds
     (step,) = record.steps
     assert (step.update.adapter, step.kind, step.amount) == (south.offered, StepKind.MIX, "1")
-    assert "with its proposer's whole list" in "\n".join(round_lines(record))
+    assert "with its proposer's whole list" in "\n".join(round_lines(record, 1))
     assert north.head == south.head, "byte for byte"
     assert north.told.tasks[TASK].composition == south.told.tasks[TASK].composition
     assert len(north.looks) == 1
@@ -394,9 +395,10 @@ def test_one_whose_day_has_come_judges_no_more(nodes: RoundNodes, pulled: RoundN
     north = nodes["north"]
     guests = tiny.write_csv(nodes.folder / "past.csv", tiny.sentences(800, 78))
     north.ran("node", "retire")
-    settings = load_settings({"state": str(north.state)}, environ={}, folder=nodes.folder).settings
-    with versions_by_hand(north.state, settings, "a test") as opened:
-        enter(opened, TASK, GuestWishes(guests, days=-1))
+    sourced = load_settings({"state": str(north.state)}, environ={}, folder=nodes.folder)
+    with versions_by_hand(north.state, sourced.settings, "a test") as opened:
+        data = ground_of(opened, find_task(TASK).from_settings(sourced)).data
+        enter(opened, TASK, GuestWishes(guests, days=-1), data)
     entries = len(north.entries)
     refused = north.ran("node", "round", *BUDGET, code=2)
     assert "was to be opened by" in refused.stderr
@@ -589,6 +591,12 @@ def test_a_stranger_is_a_candidate_as_far_as_the_joules_pay_and_who_gives_it_mor
         (drawn,) = json.loads(north.ran("node", "pull", "--json").stdout)["strangers"]
     east.close()
     assert drawn["fetched"] == 1
+    (listed,) = json.loads(north.ran("capsule", "list", "--json").stdout)["capsules"]
+    assert (listed["origin"], listed["stranger"]) == (drawn["origin"], True)
+    assert listed["checked"], "by the key of the log that was drawn, which the file of peers does not name"
+    assert listed["committed_at"] is not None
+    assert f"stranger {drawn['origin']}" in north.ran("capsule", "list").stdout
+    assert "stranger" not in south.ran("capsule", "list").stdout
     before = len(north.entries)
     assert "Nothing that others offer waits" in north.ran("node", "round", *BUDGET).stdout
     assert len(north.entries) == before, "a hundredth of its joules pays for no round"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryoflux.claims.evaluation import add_up, told_by
+from cryoflux.errors import UsageError
 from cryoflux.log_state import LogState
 from cryoflux.log_view import open_log
 from cryoflux.queries.budget import budget_of
@@ -19,6 +20,7 @@ from cryoflux.registry.made import list_of
 from cryoflux.runs.catalogue import read_catalogue
 from cryoflux.runs.pruning import protected_versions
 from cryoflux.runs.recovery import read_log
+from cryoflux.runs.version_names import find_version
 from cryoflux.state import StateFolder
 from cryoflux.task_state import chain_start
 from node_log import TASK, NodeLog, node_log
@@ -207,7 +209,11 @@ def test_the_catalogue_says_who_made_a_version(tmp_path: Path) -> None:
         recall = next(e.recall for e in log.entries if e.recall is not None)
     of = read_catalogue(StateFolder(tmp_path / "s")).tasks[TASK]
     composed, recalled = of.versions[record.result.digest], of.versions[recall.result.digest]
-    assert composed.made_from == f"composed of offers: {record.id}"
+    assert composed.made_from == "composed of offers by round #r1"
+    assert find_version(read_catalogue(StateFolder(tmp_path / "s")), "#r1") == composed
+    with pytest.raises(UsageError, match="names none") as refused:
+        find_version(read_catalogue(StateFolder(tmp_path / "s")), "#r2")
+    assert "This log has 2 rounds" in refused.value.why
     assert composed.certified == 0.05
     assert composed.worse, "it rests on what was recalled"
     assert recalled.made_from.startswith("recall of ")

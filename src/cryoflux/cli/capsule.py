@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoflux.cli.capsule_policy import PolicyOption, named_policy, policy_of
+from cryoflux.cli.capsule_policy import PolicyOption, drawn_by_lottery, named_policy, policy_of
 from cryoflux.cli.capsule_recall import recall
 from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
@@ -149,7 +149,7 @@ def show(
         )
     else:
         here = StateFolder(folder)
-        every = capsules_here(here, chosen)
+        every = capsules_here(here, chosen, drawn_by_lottery(settings))
         view = find_capsule(every, target, here)
         below = descendants_of(view.capsule, every, memory_here(here), here)
     if as_json:
@@ -182,6 +182,7 @@ def _document(view: CapsuleView) -> dict[str, Any]:
         "capsule": view.capsule,
         "origin": view.origin,
         "own": view.own,
+        "stranger": view.stranger,
         "checked": view.checked,
         "here": view.here,
         "task_name": view.offer.task,
@@ -215,10 +216,11 @@ def _shown(view: CapsuleView) -> dict[str, str]:
     judged_on = f"{view.receipt.holdout.count} examples of its own"
     read = f"{training.slice_count} examples, {training.steps} steps, " if training is not None else ""
     energy = view.receipt.energy
+    whose = _whose(view, view.origin)
     how = "by this log" if view.own else "by its log" if view.checked else "by its log, nothing is checked"
     return {
         "capsule": view.capsule,
-        "offered": f"by {view.origin}, entry {view.offer_at}, {offer.offered_at} by its clock ({how})",
+        "offered": f"by {whose}, entry {view.offer_at}, {offer.offered_at} by its clock ({how})",
         "committed": _committed(view),
         "trained on": f"{read}{_trained_on(len(offer.update.parent), offer.update.genesis)}",
         "judged": f"{view.receipt.outcome.value}, {_delta(view)} on {judged_on}",
@@ -320,6 +322,11 @@ def _done(found: CheckedCapsule, *, whole: bool) -> list[str]:
     return lines
 
 
+def _whose(view: CapsuleView, own: str = "this log") -> str:
+    """Whose log offers it, and whether that one came by lottery."""
+    return own if view.own else f"stranger {view.origin}" if view.stranger else view.origin
+
+
 _HEADING = ("capsule", "from", "task", "Δ", "size", "offered", "committed", "here")
 _RIGHT = (False, False, False, True, True, False, False, False)
 
@@ -336,14 +343,14 @@ def list_capsules(
     from cryoflux.state import StateFolder
 
     settings, folder = settings_of(state)
-    found = capsules_here(StateFolder(folder), policy_of(settings, policy))
+    found = capsules_here(StateFolder(folder), policy_of(settings, policy), drawn_by_lottery(settings))
     if as_json:
         emit_json("capsule.list/1", {"capsules": [_document(one) for one in found]})
         return
     rows = [
         [
             one.capsule[:12],
-            "this log" if one.own else one.origin,
+            _whose(one),
             one.offer.task,
             _delta(one).removeprefix("Δ "),
             byte_text(one.offer.adapter_bytes),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PolicyOption", "named_policy", "policy_of"]
+__all__ = ["PolicyOption", "drawn_by_lottery", "named_policy", "policy_of"]
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from cryoflux.config import Settings
+    from cryoflux.receipts.checkpoint import VerifierKey
     from cryoflux.witness.policy import Policy
 
 PolicyOption = Annotated[
@@ -36,6 +37,21 @@ def policy_of(settings: Settings, named: Path | None) -> Policy | None:
     if named is None and not peers.is_file():
         return named_policy(Path(settings.witness.trust)) if settings.witness.trust else None
     return named_policy(named or peers)
+
+
+def drawn_by_lottery(settings: Settings) -> list[VerifierKey]:
+    """Keys of the logs that the node has drawn among strangers, and does not name.
+
+    Raises:
+        UsageError: its file of peers is not understood.
+    """
+    from cryoflux.network.folder import NetworkFolder
+    from cryoflux.network.peers import read_peers
+    from cryoflux.network.strangers import with_strangers
+
+    network = NetworkFolder.of(Path(settings.run.state))
+    every = with_strangers(network.path, read_peers(network.known_peers))
+    return [node.key for node in every.nodes if node.by_lottery]
 
 
 def named_policy(path: Path) -> Policy:

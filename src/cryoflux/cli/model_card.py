@@ -19,7 +19,7 @@ def card(
     version: Annotated[
         str,
         typer.Argument(
-            help="First digits of a digest, the attempt that made it as '#3', head, champion, an alias; "
+            help="First digits of a digest, what made it ('#3', round '#r2'), head, champion, an alias; "
             "head~1 for the one before."
         ),
     ] = "head",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VersionArgument = Annotated[
     str,
     typer.Argument(
-        help="First digits of a digest, the attempt that made it as '#3', head, champion, an alias; head~1 "
+        help="First digits of a digest, what made it ('#3', round '#r2'), head, champion, an alias; head~1 "
         "for the one before."
     ),
 ]

@@ -103,19 +103,19 @@ class _Demo:
             (network / "peers.txt").write_text(policy, encoding="utf-8")
 
     def _train(self) -> None:
-        self._title("north and south train, each on its own data; witnesses see every receipt")
+        self._title("north and south begin, and train, each on its own data; witnesses see every receipt")
+        for name in ("north", "south"):
+            files = ("--train", f"{name}.csv", "--guest", f"{name}-guests.csv")
+            self._say("node", "init", "--name", name, *files, "--state", name)
         running = []
-        for name, seed in (("north", "1"), ("south", "2")):  # who begins alike looks like a copy
-            command = ("run", "--train", f"{name}.csv", "--state", name, "--seed", seed, *_TRAIN)
+        for name in ("north", "south"):
+            command = ("run", "--state", name, *_TRAIN)
             self._show(command)
             running.append(self._start(command))
         for name, process in zip(("north", "south"), running, strict=True):
             out, err = process.communicate()
             self._require(process.returncode, err)
             self._tell(out, ("#", "holdout", "audit"), name)
-        for name in ("north", "south"):
-            guests = f"{name}-guests.csv"
-            self._say("node", "init", "--name", name, "--guest", guests, "--state", name)
 
     def _offer(self) -> str:
         self._title("Both offer what their head rests on: it was witnessed, so others may have it")

@@ -33,12 +33,14 @@ def serve_node(
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.freshness import Freshness
     from cryoflux.network.hints import Hints
+    from cryoflux.network.introducing import Introductions
     from cryoflux.network.peers import read_peers
     from cryoflux.network.publishing import Publisher, publish
     from cryoflux.network.serving import create_app
     from cryoflux.serving.guard import is_loopback
     from cryoflux.serving.listening import bind, url_of
     from cryoflux.serving.server import serve
+    from cryoflux.witness.cosigned import log_key_of
 
     path = state_of(state)
     folder, publisher = NetworkFolder.of(path), Publisher(path)
@@ -50,6 +52,7 @@ def serve_node(
             folder,
             Freshness.of(path, partial(publish, publisher)),
             Hints(folder, lambda: {node.origin for node in read_peers(folder.known_peers).nodes}),
+            Introductions(folder, log_key_of(path).name),
             stopping=stopping,
             only_loopback=is_loopback(host),
         )

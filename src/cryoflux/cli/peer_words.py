@@ -4,18 +4,27 @@ from __future__ import annotations
 
 __all__ = ["peer_lines", "peers_document"]
 
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from cryoflux.errors import CryoFluxError
 from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.introducing import introduced_here
 from cryoflux.network.lottery import Lottery
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
+from cryoflux.network.reaching import Reach
 from cryoflux.network.strangers import DrawnStranger
 from cryoflux.quantities import utc_label
 from cryoflux.report.layout import counted
+from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.policy import Policy
+
+_TAKEN = {None: None, Reach.PUBLIC: "public", Reach.HERE: "anywhere"}
+"""how near the addresses may be → the word for it"""
 
 
 def peers_document(folder: NetworkFolder, peers: Peers) -> dict[str, Any]:
@@ -32,7 +41,7 @@ def peers_document(folder: NetworkFolder, peers: Peers) -> dict[str, Any]:
             "verifier": node.origin in peers.verifier_origins,
             "entries": record.mirror.size,
             "convicted": bool(record.mirror.evidence),
-            "hints": [{"origin": key.name, "url": url} for key, url in _unnamed(record, peers)],
+            "hints": [{"origin": key.name, "url": url} for key, url in _unnamed(folder, record, peers)],
         }
         rows.append(row)
     draw = lottery.draw
@@ -43,6 +52,11 @@ def peers_document(folder: NetworkFolder, peers: Peers) -> dict[str, Any]:
         "needed": peers.policy.describe(),
         "witnesses_that_may_lie": max(0, peers.policy.shared - 1),
         "strangers_let_in": peers.strangers,
+        "introductions": _TAKEN[peers.introductions],
+        "introduced": [
+            {"origin": one.origin, "key": one.key, "url": one.url, "taken_at": utc_label(one.taken_s)}
+            for one in introduced_here(folder, time.time())
+        ],
         "strangers_heard_of": draw.heard,
         "drawn_at": utc_label(draw.drawn_s) if draw.drawn_s else None,
         "seed": draw.seed if draw.drawn_s else None,
@@ -75,10 +89,16 @@ def peer_lines(folder: NetworkFolder, peers: Peers) -> Iterator[str]:
         void = ", has told two histories" if record.mirror.evidence else ""
         entries = counted(record.mirror.size, "entry", "entries")
         yield f"{node.name}  {node.origin}  {node.url}  {entries} here{is_verifier}{void}"
-        for key, url in _unnamed(record, peers):
+        for key, url in _unnamed(folder, record, peers):
             yield f"  names {key.name} at {url}"
     if not peers.nodes:
         yield f"{folder.known_peers} names no node: cryoflux node peers add NAME VKEY URL"
+    if peers.introductions is not None:
+        here = introduced_here(folder, time.time())
+        stand = counted(len(here), "node stands", "nodes stand")
+        yield f"introductions: {_TAKEN[peers.introductions]}; {stand}"
+        for one in here:
+            yield f"  {one.origin}  {one.url}  since {utc_label(one.taken_s)}"
     yield from _lottery_lines(Lottery(folder.path, peers), peers)
 
 
@@ -111,7 +131,9 @@ def _lottery_lines(lottery: Lottery, peers: Peers) -> Iterator[str]:
         yield f"  {names.get(one.origin, one.short)}  {one.origin}  {one.url}  {came}{offers}"
 
 
-def _unnamed(record: PeerRecord, peers: Peers) -> list[tuple[Any, str]]:
-    """Whom a peer names and the reader does not."""
+def _unnamed(folder: NetworkFolder, record: PeerRecord, peers: Peers) -> list[tuple[Any, str]]:
+    """Whom a peer names, and who is neither named by the reader nor the reader."""
     known = {node.origin for node in peers.nodes}
+    with suppress(CryoFluxError):  # a state without a log of its own
+        known.add(log_key_of(folder.path.parent).name)
     return [(key, url) for key, url in hints_in(record.node) if key.name not in known]

@@ -39,7 +39,7 @@ def _signed(entry: Entry) -> dict[str, Any]:
 
 _HEADING = ("attempt", "entry", "outcome", "recipe", "Δ", "accuracy", "energy", "receipt")
 _RIGHT = (True, True, False, False, True, True, True, False)
-_ID_HELP = "Attempt as '#3', index, task id or receipt hash."
+_ID_HELP = "Attempt as '#3', round as '#r2', index, task id or receipt hash."
 
 
 def _cells(view: dict[str, Any], *, several: bool) -> list[str]:
@@ -58,7 +58,7 @@ def _cells(view: dict[str, Any], *, several: bool) -> list[str]:
     if (certified := view.get("certified_delta")) is not None:
         change = f"> {format_nats(certified)}{unit}"  # what its look certifies; the figure is sealed
     return [
-        f"#{view['attempt']}" if view["attempt"] else "",
+        _number(view),
         str(view["index"]),
         view["outcome"],
         f"{task}/{arm}" if arm and several else arm or named or name,
@@ -67,6 +67,15 @@ def _cells(view: dict[str, Any], *, several: bool) -> list[str]:
         "" if joules is None else format_energy(round(joules * MICRO)),
         view["receipt_hash"][:12],
     ]
+
+
+def _number(view: Mapping[str, Any]) -> str:
+    """The number of the attempt or round that an entry is about, as it can be typed; empty for others."""
+    from cryoflux.receipts.numbering import round_name
+
+    if view.get("round_number"):
+        return round_name(view["round_number"])
+    return f"#{view['attempt']}" if view["attempt"] else ""
 
 
 def _why(view: dict[str, Any], entry: Entry, *, tiers: set[str]) -> str:
@@ -82,7 +91,7 @@ def _why(view: dict[str, Any], entry: Entry, *, tiers: set[str]) -> str:
 def _views(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     from cryoflux.log_state import LogState
     from cryoflux.receipts.flat import flat_view
-    from cryoflux.receipts.numbering import number_entries
+    from cryoflux.receipts.numbering import number_entries, number_rounds
 
     memory, paid = LogState(), []
     for entry in entries:
@@ -92,7 +101,7 @@ def _views(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     units = {entry.leaf_hash: intent.metric.unit for entry in entries if (intent := entry.intent) is not None}
     of_task = {name: known.metric.unit for name, known in memory.tasks.items()}
     its = (_unit(entry, units, of_task) for entry in entries)
-    return list(map(flat_view, entries, number_entries(entries), its, paid))
+    return list(map(flat_view, entries, number_entries(entries), its, paid, number_rounds(entries)))
 
 
 def _unit(entry: Entry, units: Mapping[str, str], of_task: Mapping[str, str]) -> str | None:
@@ -150,8 +159,9 @@ def show_receipt(
     if as_json:
         emit_json("receipts.show/1", {**view, "statement": _signed(entry)})
         return
-    number = f"attempt #{view['attempt']}, " if view["attempt"] else ""
-    stdout.print(f"{number}entry {entry.index}, {view['outcome']}")
+    kind = "round " if view.get("round_number") else "attempt "
+    number = f"{kind}{_number(view)}, " if _number(view) else ""
+    stdout.print(f"{number}entry {entry.index}, {view['outcome'].removeprefix('round ')}")
     if entry.receipt is not None:
         view["phases"] = phases_text(entry.receipt.energy) or None
     for name, value in view.items():

@@ -139,7 +139,7 @@ class RunView(RunObserver):
     def adopted(self, record: RoundRecord) -> None:
         """What a round came to, and what became of each candidate."""
         self.spent_uj += record.record.energy.microjoules
-        self.lines(round_lines(record.record, record.names, record.why))
+        self.lines(round_lines(record.record, record.number, record.names, record.why))
 
     def milestone(self, task: str, looks: int, holdout: Change, audit: Change) -> None:
         """One line on how far the two sets have drifted apart."""
@@ -248,7 +248,7 @@ class JsonView(RunView):
         """What a round came to."""
         self.spent_uj += record.record.energy.microjoules
         shares = dict(zip(("rounds_share", "strangers_share"), record.shares_ppm, strict=True))
-        found = round_document(record.record, record.leaf_hash)
+        found = round_document(record.record, record.number, record.leaf_hash)
         self.emit({"event": "round", **found, **{name: ppm / MICRO for name, ppm in shares.items()}})
 
     def rotated(self, task: str, part: str) -> None:

@@ -14,6 +14,7 @@ network/
   staging/                 what is about to be put there: nothing of it is served
   no-witnesses             where it is there, the node states that it has none, and waits for nobody
   hints/<origin>           which peers have said that their logs have grown, by the SHA-256 of their origin
+  introduced.json          which nodes have introduced themselves here
   strangers.json           which strangers were drawn last, by which seed, and what came of each
 ```
 """
@@ -108,6 +109,11 @@ class NetworkFolder:
     def hints(self) -> Path:
         """The folder of what peers have said of their logs: only a reason to look."""
         return self.path / "hints"
+
+    @property
+    def introduced(self) -> Path:
+        """The file of nodes that have introduced themselves here."""
+        return self.path / "introduced.json"
 
     @property
     def strangers(self) -> Path:

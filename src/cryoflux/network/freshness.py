@@ -37,7 +37,8 @@ class Freshness:
         """Of the tree of a state."""
         log, folder = StateFolder(state), NetworkFolder.of(state)
         made_of = (log.checkpoint, log.cosigned, folder.known_peers, folder.no_witnesses)
-        return cls(publish, (*made_of, folder.incoming, folder.lists, folder.openings, folder.contracts))
+        others = (folder.introduced, folder.incoming, folder.lists, folder.openings, folder.contracts)
+        return cls(publish, (*made_of, *others))
 
     def nudge(self) -> asyncio.Task[None] | None:
         """Begin, if there is anything to do; the task that is under way, if one is."""

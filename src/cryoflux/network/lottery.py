@@ -1,9 +1,10 @@
 """The lottery among strangers: who is heard of, who is drawn, and when what is here of them goes.
 
-A *stranger* is a log that a peer names in its ``node.json``, and that the reader does not name. Nobody else
-is heard of: no stranger names others, so a crowd of keys grows by what named nodes say of it. Of each of
-those at most 64 strangers have a ticket, drawn anew each time: a node that names ten thousand takes no ticket
-from what another one names, and nobody whom it names is left out for good.
+A *stranger* is a log that a peer names in its ``node.json``, or that has introduced itself there or here, and
+that the reader does not name. Nobody else is heard of: no stranger names others, so a crowd of keys grows by
+what named nodes say of it. Of each of those at most 64 strangers have a ticket, drawn anew each time: a node
+that names ten thousand takes no ticket from what another one names, and nobody whom it names is left out for
+good.
 
 Once an hour at most, by the next pull, eight are drawn: one ticket a log, by a seed that is drawn then, here,
 and kept. Those are pulled and may be candidates of rounds until the next draw. An hour later all that is here
@@ -33,7 +34,8 @@ from cryoflux.files import write_atomic
 from cryoflux.network.books import Confirmation, books_of
 from cryoflux.network.choosing import drawn_strangers
 from cryoflux.network.folder import NetworkFolder
-from cryoflux.network.node_file import hints_in
+from cryoflux.network.introducing import introduced_here
+from cryoflux.network.node_file import hints_in, introduced_in
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.reaching import Reach, reach_of
@@ -173,14 +175,27 @@ class Lottery:
         nodes = {node.origin: node for node in self._peers.nodes}
         # In the order of a draw: of two addresses of one log nobody's comes first for good.
         for node in (nodes[origin] for origin in drawn_strangers(nodes, len(nodes), seed)):
-            named = hints_in(PeerRecord.of(self._folder.path, node.key).node)
-            mine = {str(key): _Ticket(key, url, node.origin, node.url) for key, url in named}
+            said = PeerRecord.of(self._folder.path, node.key).node
+            # For the address of who introduced itself there nobody vouches: it is out there.
+            mine = {str(key): _Ticket(key, url, node.origin, "") for key, url in introduced_in(said)}
+            mine |= {str(key): _Ticket(key, url, node.origin, node.url) for key, url in hints_in(said)}
             origins = set(taken)
             for name in drawn_strangers(mine, len(mine), seed):
                 if (origin := mine[name].key.name) not in origins and len(origins) < len(taken) + _OF_A_PEER:
                     origins.add(origin)  # of many keys that it gives one log, one has a ticket
                     found.setdefault(name, mine[name])
+        for key, ticket in self._introduced().items():
+            if ticket.key.name not in taken:
+                found.setdefault(key, ticket)
         return found
+
+    def _introduced(self) -> dict[str, _Ticket]:
+        """Those that have introduced themselves to the reader, at most sixteen."""
+        if self._peers.introductions is None:
+            return {}
+        near = "http://localhost" if self._peers.introductions is Reach.HERE else ""
+        here = introduced_here(self._folder, self._now_s)
+        return {one.key: _Ticket(parse_verifier_key(one.key), one.url, one.origin, near) for one in here}
 
     def _drawn(self, ticket: _Ticket) -> DrawnStranger:
         """A stranger with its place."""

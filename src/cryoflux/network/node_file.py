@@ -5,7 +5,16 @@
 
 from __future__ import annotations
 
-__all__ = ["NodeFile", "PeerHint", "hints_in", "node_file", "opening_file", "proven_entry"]
+__all__ = [
+    "NodeFile",
+    "PeerHint",
+    "hint_of",
+    "hints_in",
+    "introduced_in",
+    "node_file",
+    "opening_file",
+    "proven_entry",
+]
 
 import base64
 import json
@@ -28,6 +37,7 @@ from cryoflux.signing.fields import Document, RawKey, Text, at_most
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 
 _MOST_PEERS, _MOST_KEY = 256, 200
+_MOST_INTRODUCED = 16
 _NAMED_AFTER_KEY = re.compile(r"cryoflux\.dev/[0-9a-f]{16}")
 _HINTED_URL = re.compile(r"https?://[0-9A-Za-z.-]{1,100}(:[0-9]{1,5})?(/[0-9A-Za-z._~-]{1,60}){0,4}/?")
 
@@ -52,9 +62,13 @@ class NodeFile(Document, frozen=True):
     """other nodes: hints, nobody has to follow them"""
     receipt_key: RawKey = msgspec.field(name="receipt_key")
     """that the log began under, and is named after: whoever mirrors the log reads it by that"""
+    introduced: Annotated[list[PeerHint], at_most(_MOST_INTRODUCED)] = msgspec.field(default_factory=list)
+    """nodes that have introduced themselves to this one, which does not vouch for their addresses"""
 
 
-def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[PeerHint]) -> bytes:
+def node_file(
+    state: Path, entry: Entry, note: Note, peers: Sequence[PeerHint], introduced: Sequence[PeerHint] = ()
+) -> bytes:
     """The bytes of ``node.json``.
 
     Args:
@@ -62,6 +76,7 @@ def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[PeerHint]) 
         entry: the newest one in which the node says who it is.
         note: a head of that log that covers it.
         peers: other nodes; of too many, others of them while the log grows.
+        introduced: those that have introduced themselves.
 
     Raises:
         StateTamperedError: the published log is damaged.
@@ -71,7 +86,14 @@ def node_file(state: Path, entry: Entry, note: Note, peers: Sequence[PeerHint]) 
     key = base64.b64encode(first).decode()
     turn = note.checkpoint.size // 256
     hints = sorted(peers, key=lambda one: sha256_hex(f"{turn} {one.log_key}".encode()))[:_MOST_PEERS]
-    said = NodeFile(v=1, entry=shown.entry, proof=shown.proof, peers=hints, receipt_key=key)
+    said = NodeFile(
+        v=1,
+        entry=shown.entry,
+        proof=shown.proof,
+        peers=hints,
+        receipt_key=key,
+        introduced=list(introduced)[:_MOST_INTRODUCED],
+    )
     return canonical_bytes(said)
 
 
@@ -84,23 +106,49 @@ def hints_in(document: bytes) -> list[tuple[VerifierKey, str]]:
     Args:
         document: as it came, of whatever bytes.
     """
+    return _named(document, "peers", _MOST_PEERS)
+
+
+def introduced_in(document: bytes) -> list[tuple[VerifierKey, str]]:
+    """The nodes that have introduced themselves where a ``node.json`` is from; as `hints_in` otherwise.
+
+    Args:
+        document: as it came, of whatever bytes.
+    """
+    return _named(document, "introduced", _MOST_INTRODUCED)
+
+
+def _named(document: bytes, field: str, most: int) -> list[tuple[VerifierKey, str]]:
     try:
-        named = json.loads(document or b"{}").get("peers", [])[:_MOST_PEERS]
+        named = json.loads(document or b"{}").get(field, [])[:most]
     except (ValueError, AttributeError, TypeError, RecursionError):
         return []
-    return [found for one in named if (found := _hint(one)) is not None]
+    hints = [hint_of(one["log_key"], one["url"]) for one in named if _is_hint(one)]
+    return [found for found in hints if found is not None]
 
 
-def _hint(said: object) -> tuple[VerifierKey, str] | None:
+def _is_hint(said: object) -> bool:
     match said:
-        case {"log_key": str(key), "url": str(url)} if len(key) < _MOST_KEY and _HINTED_URL.fullmatch(url):
-            try:
-                found = parse_verifier_key(key)
-            except VerificationError:
-                return None
-            good = found.kind is KeyType.LOG and _NAMED_AFTER_KEY.fullmatch(found.name)
-            return (found, url.rstrip("/")) if good else None
-    return None
+        case {"log_key": str(), "url": str()}:
+            return True
+    return False
+
+
+def hint_of(key: str, url: str) -> tuple[VerifierKey, str] | None:
+    """The key of a log and the address of its tree; none where one of them is none.
+
+    Args:
+        key: as a C2SP verifier key.
+        url: of a public tree.
+    """
+    if len(key) >= _MOST_KEY or not _HINTED_URL.fullmatch(url):
+        return None
+    try:
+        found = parse_verifier_key(key)
+    except VerificationError:
+        return None
+    good = found.kind is KeyType.LOG and _NAMED_AFTER_KEY.fullmatch(found.name)
+    return (found, url.rstrip("/")) if good else None
 
 
 def opening_file(state: Path, entry: Entry, note: Note) -> bytes:

@@ -1,13 +1,16 @@
-"""Whom a node knows: ``network/peers.txt``, a witness policy with three more words.
+"""Whom a node knows: ``network/peers.txt``, a witness policy with four more words.
 
     node <name> <vkey> <url>
     verifier <name of a node above>|<vkey>
     strangers 1%
+    introductions public
 
 A *node* is pulled: its log, and what it offers. A *verifier* is a node whose verdicts count in this reader's
 books; nobody else's do. A node's log is a log of the policy too, so that its capsules can be checked with the
 same file. Nodes that others name are hints: nobody is pulled who is not named here, unless *strangers* says
 so. Then some are drawn by lottery (`cryoflux.network.lottery`), and get a hundredth of the joules together.
+Where *introductions* says so, nodes may introduce themselves to this one (`cryoflux.network.introducing`):
+with addresses on the internet (``public``), or ``anywhere``, which is for a network of one's own.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from typing import ClassVar
 
 from cryoflux.errors import UsageError
 from cryoflux.files import read_regular
+from cryoflux.network.reaching import Reach
 from cryoflux.receipts.checkpoint import KeyType, VerifierKey, parse_verifier_key
 from cryoflux.witness.policy import LogLine, Policy, PolicyReader, split_items
 
@@ -40,6 +44,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _URL = re.compile(r"https?://[!-~]{1,180}")
 _MOST_BYTES = 2 * 1024 * 1024
 _SHARE = "1%"
+_NEARNESS = {"public": Reach.PUBLIC, "anywhere": Reach.HERE}
 STRANGERS = f"strangers {_SHARE}"
 _LOTTERY = f"# strangers by lottery, for at most {_SHARE} of the joules; else only who is named is asked"
 LET_IN = f"{_LOTTERY}\n{STRANGERS}\n".encode()
@@ -76,6 +81,8 @@ class Peers:
     """its logs are those of log lines and of nodes"""
     strangers: bool = False
     """whether some that are not named are looked at too, by lottery"""
+    introductions: Reach | None = None
+    """how near the addresses may be by which others introduce themselves; none where nobody may"""
 
     @property
     def verifier_origins(self) -> frozenset[str]:
@@ -90,10 +97,12 @@ class _PeersReader(PolicyReader):
     nodes: list[PeerNode] = field(default_factory=list)
     verifiers: list[VerifierKey] = field(default_factory=list)
     strangers: bool = False
+    introductions: Reach | None = None
 
     def words(self) -> dict[str, Callable[[Sequence[str]], None]]:
         # `super()` alone does not know a class that was made anew for its slots.
         more = {"node": self.node, "verifier": self.verifier, "strangers": self.look_at_strangers}
+        more["introductions"] = self.take_introductions
         return {**PolicyReader.words(self), **more}
 
     def node(self, items: Sequence[str]) -> None:
@@ -128,6 +137,13 @@ class _PeersReader(PolicyReader):
             raise ValueError(f"strangers get {_SHARE}: leave the line out where they should get nothing")
         self.strangers = True
 
+    def take_introductions(self, items: Sequence[str]) -> None:
+        """Take the word by which others may introduce themselves."""
+        (where,) = split_items(items, 1, 1)
+        if where not in _NEARNESS:
+            raise ValueError(f"introductions are 'public' or 'anywhere', not {where[:40]!r}")
+        self.introductions = _NEARNESS[where]
+
 
 def is_url(text: str) -> bool:
     """Whether a text is an address over HTTP, of no more than usual length."""
@@ -146,13 +162,15 @@ def parse_peers(content: bytes, where: str = "The file of peers") -> Peers:
     """
     reader = _PeersReader()
     policy = reader.read(content, where)
-    if reader.strangers and policy.reached(set()):
+    if (reader.strangers or reader.introductions is not None) and policy.reached(set()):
+        line = STRANGERS if reader.strangers else "introductions"
         raise UsageError(
             f"{where} lets strangers in, and needs no witness for it.",
             why="What a quorum of witnesses has not seen has no time, and could have been made up at any.",
-            hint=f"Name a quorum of witnesses, or leave out the line {STRANGERS!r}.",
+            hint=f"Name a quorum of witnesses, or leave out the line {line!r}.",
         )
-    return Peers(tuple(reader.nodes), tuple(reader.verifiers), policy, reader.strangers)
+    nodes, verifiers = tuple(reader.nodes), tuple(reader.verifiers)
+    return Peers(nodes, verifiers, policy, reader.strangers, reader.introductions)
 
 
 def read_peers(path: Path) -> Peers:

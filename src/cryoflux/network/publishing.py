@@ -22,6 +22,7 @@ __all__ = ["Publication", "Publisher", "publish"]
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,11 +33,13 @@ from cryoflux.errors import CryoFluxError, ModelError, StorageError
 from cryoflux.files import one_at_a_time, read_regular
 from cryoflux.network.capsule import MOST_CAPSULE_BYTES
 from cryoflux.network.folder import CAPSULE, EXAMPLES, NODE, NetworkFolder
+from cryoflux.network.introducing import introduced_here
 from cryoflux.network.node_file import PeerHint, node_file, opening_file
 from cryoflux.network.offering import capsule_content
 from cryoflux.network.peers import read_peers
 from cryoflux.network.public_log import ShownLog, publish_log, require_log
 from cryoflux.network.public_tree import PublicTree
+from cryoflux.network.reaching import Reach
 from cryoflux.network.revealing import Commitments, OwnOffer, RevealRule
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.reading import each_entry
@@ -73,7 +76,16 @@ def publish(publisher: Publisher) -> Publication:
     """
     peers = read_peers(publisher.folder.known_peers)
     rule = RevealRule(peers.policy, no_witnesses=publisher.folder.no_witnesses.is_file())
-    return publisher.publish(rule, [PeerHint(log_key=str(node.key), url=node.url) for node in peers.nodes])
+    named = [PeerHint(log_key=str(node.key), url=node.url) for node in peers.nodes]
+    taken, here = {node.origin for node in peers.nodes}, introduced_here(publisher.folder, time.time())
+    introduced = [PeerHint(log_key=one.key, url=one.url) for one in here if one.origin not in taken]
+    match peers.introductions:
+        case None:
+            return publisher.publish(rule, named)
+        case Reach.PUBLIC:
+            return publisher.publish(rule, named, introduced)
+    # Its owner vouches for what is near, as for what the file names.
+    return publisher.publish(rule, [*named, *introduced])
 
 
 class Publisher:
@@ -90,12 +102,15 @@ class Publisher:
         self.folder = NetworkFolder.of(state)
         self._log = Commitments()
 
-    def publish(self, rule: RevealRule, peers: Sequence[PeerHint] = ()) -> Publication:
+    def publish(
+        self, rule: RevealRule, peers: Sequence[PeerHint] = (), introduced: Sequence[PeerHint] = ()
+    ) -> Publication:
         """Bring the tree up to date.
 
         Args:
             rule: whose cosignatures the node waits for.
             peers: other nodes, as hints for who finds this one.
+            introduced: nodes that have introduced themselves.
 
         Raises:
             UsageError: the state holds no log.
@@ -105,19 +120,22 @@ class Publisher:
         require_log(self._state)
         with one_at_a_time(self.folder.path / "publishing.lock"):
             try:
-                return self._publish(rule, peers)
+                return self._publish(rule, peers, introduced)
             except CryoFluxError:
                 self._log = Commitments()  # it may be another log by then
                 raise
 
-    def _publish(self, rule: RevealRule, peers: Sequence[PeerHint]) -> Publication:
+    def _publish(
+        self, rule: RevealRule, peers: Sequence[PeerHint], introduced: Sequence[PeerHint]
+    ) -> Publication:
         tree = PublicTree(self.folder.public, self.folder.staging)
         shown = publish_log(self._state, tree, rule)
         known = self._log.state.size
         for entry in islice(each_entry(self._state.path, known), max(0, shown.size - known)):
             self._log.take(entry)
         if (node := self._log.node_entry) is not None:
-            tree.put(NODE, node_file(self._state.path, node, shown.covering(node.index), peers))
+            note = shown.covering(node.index)
+            tree.put(NODE, node_file(self._state.path, node, note, peers, introduced))
         turn = _Revealing(self._state, self.folder, self._log, tree, shown)
         turn.openings()
         turn.contracts()

@@ -68,6 +68,8 @@ class RoundRecord:
     leaf_hash: str
     bucket_uj: int
     """what the bucket holds after it, µJ"""
+    number: int
+    """among the rounds of the log"""
     shares_ppm: tuple[int, int] = (0, 0)
     """of all joules that the log has settled by then, what rounds were charged, and of them strangers"""
     names: Mapping[str, str] = field(default_factory=dict)
@@ -243,8 +245,8 @@ def record_round(
     if result is not None:
         opened.task.adopt(result)
         context.versions.point_head(result.digest, opened.task.name, context.memory.list_of)
-    shares_ppm = context.memory.charged.shares_ppm
-    return RoundRecord(record, entry.leaf_hash, context.agent.bucket_uj(), shares_ppm)
+    log, held_uj = context.memory, context.agent.bucket_uj()
+    return RoundRecord(record, entry.leaf_hash, held_uj, log.rounds, log.charged.shares_ppm)
 
 
 def _take_over(context: Context, opened: Opened, composed: Composition) -> None:

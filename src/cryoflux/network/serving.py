@@ -21,6 +21,7 @@ from cryoflux.files import read_beginning
 from cryoflux.network.folder import CAPSULE, EXAMPLES, NODE, NetworkFolder
 from cryoflux.network.freshness import Freshness
 from cryoflux.network.hints import HintBody, HintReply, Hints
+from cryoflux.network.introducing import IntroductionBody, IntroductionReply, Introductions
 from cryoflux.network.publishing import OPENING
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_note
 from cryoflux.receipts.tiles import parse_tile_path
@@ -37,7 +38,7 @@ _TEXT = "text/plain; charset=utf-8"
 _LINES = "application/x-ndjson"
 _BYTES = "application/octet-stream"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MOST_BODY_BYTES = 1024
+_MOST_BODY_BYTES = 8 * 1024
 
 
 _CAPSULES, _OPENINGS = "/capsules/{adapter}", "/openings/{root}"
@@ -69,6 +70,15 @@ _HINT = Operation(
     body=HintBody,
     refusals=(415, 422),
 )
+_INTRODUCTION = Operation(
+    "POST",
+    "/v1/introduction",
+    "introduction",
+    "Introduce a node, where introductions are taken",
+    reply=IntroductionReply,
+    body=IntroductionBody,
+    refusals=(403, 415, 422),
+)
 _EVENTS = Operation("GET", "/v1/events", "events", "New heads, as server-sent events", media=EVENT_STREAM)
 _FILES: dict[Operation, tuple[str, bytes]] = {
     _NODE: (NODE, REVALIDATED),
@@ -84,7 +94,7 @@ _FILES: dict[Operation, tuple[str, bytes]] = {
     _CONTRACT: ("contracts/{}", IMMUTABLE),
 }
 """row of the table → the file in the tree, and how long it may be kept"""
-OPERATIONS = (*_FILES, _HINT, _EVENTS)
+OPERATIONS = (*_FILES, _HINT, _INTRODUCTION, _EVENTS)
 
 
 class _Heads:
@@ -119,6 +129,7 @@ def create_app(
     folder: NetworkFolder,
     freshness: Freshness,
     hints: Hints,
+    introductions: Introductions,
     *,
     stopping: asyncio.Event | None = None,
     allowances: Allowances | None = None,
@@ -132,6 +143,7 @@ def create_app(
         folder: of the node's network.
         freshness: brings the tree up to date.
         hints: keeps what others say of logs.
+        introductions: keeps who introduces itself.
         stopping: set when open event streams should end.
         allowances: how often a client may ask.
         most_at_once: answers to one client at a time.
@@ -141,7 +153,8 @@ def create_app(
     tree = FileTree(folder.public)
     heads = _Heads(folder.public / "log/checkpoint", freshness, stopping or asyncio.Event())
     files = [(row, _file(tree, row, freshness)) for row in _FILES]
-    router = Router([*files, (_HINT, hints.take), (_EVENTS, heads.stream)], _refuse)
+    said = [(_HINT, hints.take), (_INTRODUCTION, introductions.take)]
+    router = Router([*files, *said, (_EVENTS, heads.stream)], _refuse)
     fair = Fairness(
         router,
         allowances or Allowances(2000, 500),

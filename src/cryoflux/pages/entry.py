@@ -16,7 +16,7 @@ from cryoflux.report.entry_words import entry_sentence
 _MOST_DIGITS = 12
 _MOST_SHOWN = 14_000
 """characters of the statement; the whole of it is the file beside it"""
-_LATER = frozenset({"index", "kind", "receipt_hash", "attempt", "timestamp", "phases"})
+_LATER = frozenset({"index", "kind", "receipt_hash", "attempt", "round_number", "timestamp", "phases"})
 """fields that the page says elsewhere"""
 
 
@@ -49,7 +49,7 @@ def page(scene: Scene, named: str) -> Page:
     """
     entry = _entry(scene, named)
     row = scene.followed.rows[entry.index]
-    view = flat_view(entry, row.number)
+    view = flat_view(entry, row.number, round_number=row.round_number)
     text = json.dumps(json.loads(entry.signed.payload), indent=2, ensure_ascii=False)
     values: dict[str, Any] = {
         "entry": entry,

@@ -82,6 +82,8 @@ class CapsuleView:
     """whether its proofs were checked: of an own one, it is this log that says it"""
     here: bool
     """whether both files of the adapter are here"""
+    stranger: bool = False
+    """whether its log was drawn by lottery, and is not named here"""
     used: tuple[CapsuleUse, ...] = ()
     ancestry: Ancestry = ALONE
     """on which updates it rests"""
@@ -106,23 +108,26 @@ class CapsuleView:
         return utc_label(self.committed_s) if self.committed_s is not None else None
 
 
-def capsules_here(state: StateFolder, policy: Policy | None = None) -> list[CapsuleView]:
+def capsules_here(
+    state: StateFolder, policy: Policy | None = None, strangers: Sequence[VerifierKey] = ()
+) -> list[CapsuleView]:
     """What this state offers, in the order of its log, and what was fetched of others.
 
     Args:
         state: the state.
         policy: who makes a quorum; without one, nothing is known of commitments.
+        strangers: keys of the logs that were drawn by lottery.
 
     Raises:
         UsageError, StateTamperedError, StateError: its log cannot be read.
     """
     if not state.receipts.is_file() and NetworkFolder.of(state.path).incoming.is_dir():
-        return list(_fetched(state, {}, policy))  # of somebody who only looks, and has no log
+        return list(_fetched(state, {}, policy, strangers))  # of somebody who only looks, and has no log
     entries = read_entries(state.path)
     used, memory = _used(entries), LogState()
     for entry in entries:
         memory.take(entry)
-    views = [*_own(state, entries, used, policy), *_fetched(state, used, policy)]
+    views = [*_own(state, entries, used, policy), *_fetched(state, used, policy, strangers)]
     list_of, recalled = lists_here(state, memory), _recalled(memory)
     return [_with_ancestry(one, list_of, recalled) for one in views]
 
@@ -283,25 +288,29 @@ def _heads(state: StateFolder) -> list[Note]:
 
 
 def _fetched(
-    state: StateFolder, used: Mapping[str, tuple[CapsuleUse, ...]], policy: Policy | None
+    state: StateFolder,
+    used: Mapping[str, tuple[CapsuleUse, ...]],
+    policy: Policy | None,
+    strangers: Sequence[VerifierKey],
 ) -> Iterator[CapsuleView]:
     """What is in ``network/incoming``; what cannot be read there is not listed."""
     incoming = NetworkFolder.of(state.path).incoming
     folders = sorted(incoming.iterdir())[:_MOST_FETCHED] if incoming.is_dir() else []
+    drawn = {key.name for key in strangers}
     for folder in folders:
         try:
-            found = _checked(folder, policy) or fetched_capsule(folder / CAPSULE)
+            found = _checked(folder, policy, strangers) or fetched_capsule(folder / CAPSULE)
         except CryoFluxError:
             continue
         if found.capsule == folder.name:
-            yield replace(found, used=used.get(found.capsule, ()))
+            yield replace(found, used=used.get(found.capsule, ()), stranger=found.origin in drawn)
 
 
-def _checked(folder: Path, policy: Policy | None) -> CapsuleView | None:
+def _checked(folder: Path, policy: Policy | None, strangers: Sequence[VerifierKey]) -> CapsuleView | None:
     """A capsule whose proofs hold by a policy; none where they do not."""
     if policy is None:
         return None
     try:
-        return view_of_checked(check_capsule(read_capsule(folder / CAPSULE), policy), folder)
+        return view_of_checked(check_capsule(read_capsule(folder / CAPSULE), policy, strangers), folder)
     except CryoFluxError:
         return None

@@ -24,7 +24,7 @@ from cryoflux.queries.progress import ProgressFold
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.network_statement import RoundResult
-from cryoflux.receipts.numbering import AttemptNumbers
+from cryoflux.receipts.numbering import AttemptNumbers, RoundNumbers
 from cryoflux.receipts.reading import each_entry
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import HeadMove, Intent, Receipt
@@ -48,6 +48,8 @@ class EntryRow:
     leaf_hash: str
     at: str
     """when, as the entry says it"""
+    round_number: int | None = None
+    """of the round that it is about"""
 
 
 class Followed:
@@ -69,7 +71,8 @@ class Followed:
     def _begin(self) -> None:
         self.begun += 1
         self._log: Log | None = None
-        self._versions, self._numbers = VersionFold(), AttemptNumbers()
+        self._versions = VersionFold()
+        self._numbers, self._round_numbers = AttemptNumbers(), RoundNumbers()
         self.rows: list[EntryRow] = []
         self.sessions: list[Session] = []
         self.rounds: list[RoundResult] = []
@@ -139,7 +142,8 @@ class Followed:
         elif number is not None:
             self._receipts[number] = entry.index
             self._places[number] = len(log) - 1
-        self.rows.append(EntryRow(entry.index, entry.kind, number, entry.leaf_hash, entry.at))
+        of_round = self._round_numbers.take(entry)
+        self.rows.append(EntryRow(entry.index, entry.kind, number, entry.leaf_hash, entry.at, of_round))
 
     @property
     def size(self) -> int:

@@ -277,7 +277,11 @@ def flat_key(statement: KeyStatement) -> dict[str, Any]:
 
 
 def flat_view(
-    entry: Entry, number: int | None = None, unit: str | None = None, paid: Paid | None = None
+    entry: Entry,
+    number: int | None = None,
+    unit: str | None = None,
+    paid: Paid | None = None,
+    round_number: int | None = None,
 ) -> dict[str, Any]:
     """The flat view of whatever an entry is about, with its index and kind.
 
@@ -286,6 +290,7 @@ def flat_view(
         number: of the attempt that it is about (`cryoflux.receipts.numbering`); none where it is about none.
         unit: of the losses of its task, as an intent says; none where that is not known.
         paid: what paid for its Δ, with its chain; none where that is not known.
+        round_number: of the round that it is about; none where it is about none.
     """
     found: dict[str, Any] = {"index": entry.index, "kind": entry.kind.value, "receipt_hash": entry.leaf_hash}
     found["attempt"] = number
@@ -300,7 +305,7 @@ def flat_view(
     elif entry.key is not None:
         found |= flat_key(entry.key)
     elif entry.network is not None:
-        found |= flat_network(entry.network, unit) | _when(entry.at)
+        found |= flat_network(entry.network, unit, round_number) | _when(entry.at)
     elif entry.contract is not None:
         found |= flat_contract(entry.contract) | _when(entry.at)
     else:

@@ -24,12 +24,15 @@ from cryoflux.receipts.network_statement import (
 from cryoflux.sentences import say
 
 
-def flat_network(statement: NetworkStatement, unit: str | None = None) -> dict[str, Any]:
+def flat_network(
+    statement: NetworkStatement, unit: str | None = None, number: int | None = None
+) -> dict[str, Any]:
     """The fields of what a node says, by its kind.
 
     Args:
         statement: what was signed.
         unit: of the losses of its task; none where that is not known.
+        number: of the round that it is about; none where it is about none.
     """
     said = statement.predicate
     found: dict[str, Any] = {"task_name": said.task}
@@ -41,9 +44,9 @@ def flat_network(statement: NetworkStatement, unit: str | None = None) -> dict[s
         case UpdateOffer():
             found |= _offer(said)
         case RoundIntent():
-            found |= _announced(said)
+            found |= {"round_number": number, **_announced(said)}
         case RoundResult():
-            found |= _round(said, unit)
+            found |= {"round_number": number, **_round(said, unit)}
         case GuestOpening():
             found |= _opening(said)
         case Recall():

@@ -12,7 +12,7 @@ from cryoflux.collector import uncollected
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.receipts.decoding import NewerFormatError
 from cryoflux.receipts.entry import Entry, parse_entry
-from cryoflux.receipts.numbering import number_entries
+from cryoflux.receipts.numbering import number_entries, number_rounds, round_name
 from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.store import DATABASE, Row, StoredRows, columns_of
 from cryoflux.signing.keys import KEYS_FOLDER, RECEIPT_KEY, load_public_key
@@ -92,14 +92,16 @@ def read_authority(state: Path) -> tuple[Authority, int]:
 
 
 def find_entry(entries: Sequence[Entry], text: str) -> Entry:
-    """The entry that an attempt's number (``#3``), an index, an id or the first digits of a hash name.
+    """The entry that a number (``#3``, of a round ``#r2``), an index, an id or the digits of a hash name.
 
-    A number and a task id name a receipt, or the intent as long as there is no receipt; so does the id of a
-    round.
+    A number and a task id name a receipt, or the intent as long as there is no receipt; so do the number and
+    the id of a round.
 
     Raises:
         UsageError: nothing, or more than one entry, has that name.
     """
+    if text.startswith("#r"):
+        return _round(entries, text)
     if text.startswith("#"):
         return _attempt(entries, text)
     if text.isascii() and text.isdecimal() and len(text) <= 9 and text == str(int(text)):
@@ -117,8 +119,21 @@ def find_entry(entries: Sequence[Entry], text: str) -> Entry:
     raise UsageError(
         f"No single entry is called {text!r}.",
         why=reason,
-        hint="Give an attempt as '#3', an index, a task id, or the first digits of a receipt hash; see "
-        "cryoflux receipts list.",
+        hint="Give an attempt as '#3', a round as '#r2', an index, a task id, or the first digits of a "
+        "receipt hash; see cryoflux receipts list.",
+    )
+
+
+def _round(entries: Sequence[Entry], text: str) -> Entry:
+    numbers = number_rounds(entries)
+    pairs = zip(entries, numbers, strict=True)
+    if found := [entry for entry, number in pairs if number is not None and text == round_name(number)]:
+        return found[-1]  # the record follows its announcement
+    rounds = sum(entry.round is not None for entry in entries)
+    raise UsageError(
+        f"There is no round {text}.",
+        why=f"The log has {rounds} rounds, numbered from #r1.",
+        hint="They are listed by: cryoflux receipts list.",
     )
 
 

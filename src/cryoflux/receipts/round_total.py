@@ -10,6 +10,7 @@ from cryoflux.quantities import Energy
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import Recall, RoundResult
+from cryoflux.receipts.numbering import round_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,13 @@ def with_round(before: RoundTotal | None, entry: Entry) -> RoundTotal | None:
     return replace(known, recalled=known.recalled + 1) if entry.recall is not None else before
 
 
-def round_words(record: RoundResult | Recall) -> str:
-    """What a version that it made is composed of, in words: ``composed of offers: round_1764000000_7``."""
+def round_words(record: RoundResult | Recall, number: int) -> str:
+    """What a version that it made is composed of, in words: ``composed of offers by round #r2``.
+
+    Args:
+        record: of the round, or the recall.
+        number: of the round in its log.
+    """
     if isinstance(record, Recall):
         return f"recall of {record.capsule[:12]}…"
-    return f"composed of offers: {record.id}"
+    return f"composed of offers by round {round_name(number)}"

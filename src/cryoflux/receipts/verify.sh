@@ -503,7 +503,7 @@ def fork($log):
 # What a node says. Texts that have to have a digest are compared by the shell, which can compute one: see
 # lines D and Z. Lists of updates are only named here by their digests.
 def empty_list: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-def no_node: {leaf: "", guests: [], adopted: [], open: null};
+def no_node: {leaf: "", genesis: null, metric: null, guests: [], adopted: [], open: null};
 def kept_looks: map(select(.level > 0)) | length;
 # Of what a round was charged, the part of its strangers: so many of its candidates.
 def strangers_part($joules; $candidates):
@@ -512,15 +512,22 @@ def charged: [.energy.microjoules, 0] | max;
 
 def node($log; $known; $node):
   need(.supersedes // "" | . == $node.leaf; "does not name what the node said of itself before"),
-  need($known.list == null or .genesis.digest == $known.list.genesis;
+  need((.logKey | split("+")[0]) == $origin; "names the key of another log"),
+  (select($known != null) | need($known.list == null or .genesis.digest == $known.list.genesis;
     "names another genesis than the one that the list of its head begins at"),
-  need(.metric == $known.metric; "names another metric than its attempts have"),
-  need((.logKey | split("+")[0]) == $origin; "names the key of another log");
+    need(.metric == $known.metric; "names another metric than its attempts have"));
+
+# The first attempt of a task begins with what a node has said before it.
+def begun($log):
+  $log.nodes[.task.name] as $node
+  | select($log.tasks[.task.name] == null and $node.genesis != null)
+  | need(.base.digest == $node.genesis; "begins at another version than the genesis that its node has named"),
+    need(metric == $node.metric; "measures something else than its node has named");
 
 def guest($log; $known; $node):
   need(.root as $root | any($log.guests[]; . == $root) | not;
     "enters a guest holdout again, perhaps one of the log that it goes on from"),
-  need($known.holdouts[.root] == null; "enters a holdout that decides on the node’s own updates");
+  need(($known.holdouts // {})[.root] == null; "enters a holdout that decides on the node’s own updates");
 
 def offer($log; $known; $node):
   ($log.trained["\(.receiptAt)"] // {}) as $made
@@ -632,7 +639,8 @@ def of_node($type): any("node", "guest-holdout", "offer", "round-intent", "round
 def of_contract($type): any("contract", "contract-accept", "contract-look", "contract-result"; . == $type);
 def network($log; $type):
   $log.tasks[.task] as $known | ($log.nodes[.task] // no_node) as $node
-  | if $known == null then "is about a task of which the log has no attempt yet"
+  | if $known == null and ($type | IN("node", "guest-holdout", "opening") | not)
+    then "is about a task of which the log has no attempt yet"
     elif $type == "node" then node($log; $known; $node)
     elif $type == "guest-holdout" then guest($log; $known; $node)
     elif $type == "offer" then offer($log; $known; $node)
@@ -682,7 +690,7 @@ def wrong($log; $said; $type; $two):
     | need(length == 0 or $log.n == 0; "vouches for a log key, which only the first entry can"),
     need(length < 2; "vouches for more than one log key")),
   ($said.predicate
-    | if $type == "intent" then intent($log; $two)
+    | if $type == "intent" then intent($log; $two), begun($log)
       elif $type == "receipt" then receipt($log; $two)
       elif $type == "head" then move($log)
       elif $type == "session" then session($log)
@@ -711,7 +719,7 @@ def list_after: if (fields | .merge) == "compose/v1" then fields | {genesis, dig
   else {genesis: .result.digest, digest: empty_list} end;
 def took_network($p; $type; $leaf; $n):
   $p.task as $task | .nodes[$task] |= (. // no_node)
-  | if $type == "node" then .nodes[$task].leaf = $leaf
+  | if $type == "node" then .nodes[$task] += {$leaf, genesis: $p.genesis.digest, metric: $p.metric}
     elif $type == "guest-holdout" then .guests += [$p.root]
       | .nodes[$task].guests |= (if any(.[]; .root == $p.root) then . else
           . + [{root: $p.root, count: $p.count, alpha: $p.alphaPpm, max: $p.maxLooks, due: $p.openBy, looks: [],

@@ -11,6 +11,7 @@ from typing import Any
 from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.network_parts import Member, MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import RoundResult
+from cryoflux.receipts.numbering import round_name
 from cryoflux.registry.mixture import ListStep, StepKind
 from cryoflux.sentences import say
 
@@ -30,18 +31,22 @@ _STEPS = {StepKind.ADD: "weight", StepKind.MIX: "mixed", StepKind.REWEIGHT: "tim
 
 
 def round_lines(
-    record: RoundResult, names: Mapping[str, str] | None = None, why: Mapping[str, str] | None = None
+    record: RoundResult,
+    number: int,
+    names: Mapping[str, str] | None = None,
+    why: Mapping[str, str] | None = None,
 ) -> list[str]:
     """A round for people.
 
     Args:
         record: what was recorded.
+        number: of the round in its log.
         names: capsule → what it is called here; its first digits where it has no name.
         why: capsule → why it was no part of the search, where that is known, or with what it is contested.
     """
     names, why = names or {}, why or {}
     steps = {step.update.adapter: step for step in record.steps}
-    lines = [f"round    {say(record.reason)} Checking cost {record.energy.energy.text}."]
+    lines = [f"round {round_name(number)} {say(record.reason)} Checking cost {record.energy.energy.text}."]
     lines += [
         f"         {_called(member.capsule, names)}  {_verdict(member, steps, names, why)}"
         for member in record.members[:_SHOWN]
@@ -76,15 +81,17 @@ def _verdict(
     return _WORDS[member.verdict]
 
 
-def round_document(record: RoundResult, leaf_hash: str) -> dict[str, Any]:
+def round_document(record: RoundResult, number: int, leaf_hash: str) -> dict[str, Any]:
     """A round for programs.
 
     Args:
         record: what was recorded.
+        number: of the round in its log.
         leaf_hash: of its entry.
     """
     energy = record.energy
     return {
+        "number": number,
         "id": record.id,
         "entry": leaf_hash,
         "task": record.task,

@@ -13,7 +13,7 @@ from __future__ import annotations
 __all__ = ["VersionsByHand", "refuse_open", "versions_by_hand", "witnesses_of"]
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -207,7 +207,11 @@ def _absent(version: CataloguedVersion, state: StateFolder) -> UsageError:
 
 @contextmanager
 def versions_by_hand(
-    path: Path, settings: Settings, holder: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    path: Path,
+    settings: Settings,
+    holder: str,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    begin: Callable[[StateFolder], None] | None = None,
 ) -> Iterator[VersionsByHand]:
     """Lock a state, repair what a crash left, and let its versions be changed.
 
@@ -216,6 +220,7 @@ def versions_by_hand(
         settings: which witnesses its log has.
         holder: the command, for whoever comes while it is at work.
         now: wall time, UTC; a label.
+        begin: begins the state, where it is new; without it, one that holds no receipts is refused.
 
     Raises:
         UsageError: the state holds no receipts.
@@ -224,17 +229,18 @@ def versions_by_hand(
         StateError: a quorum of witnesses is required and was not reached.
     """
     state = StateFolder(path)
-    if not state.receipts.is_file():
+    if begin is None and not state.receipts.is_file():
         raise UsageError(
             f"{path} holds no receipts.",
             why="Versions are made by a run, and an entry of its log says which one is the head.",
             hint="Name another state with --state DIR, or make one with cryoflux run.",
         )
-    with (
-        lock_exclusively(state.lock, holder=holder),
-        closing(ReceiptLog.open(path)) as log,
-        witnesses_of(settings, path) as witnessing,
-    ):
+    with ExitStack() as held:
+        held.enter_context(lock_exclusively(state.lock, holder=holder))
+        if begin is not None:
+            begin(state)
+        log = held.enter_context(closing(ReceiptLog.open(path)))
+        witnessing = held.enter_context(witnesses_of(settings, path))
         versions = Versions(path)
         _repair(catalogue_of(state, log.entries()), versions)
         yield VersionsByHand(state, catalogue_of(state, log.entries()), versions, log, witnessing, now)

@@ -73,6 +73,8 @@ class CataloguedVersion:
     """when that was, as the entry says it"""
     attempt: int | None = None
     """number of the attempt that made it"""
+    round_number: int | None = None
+    """number of the round that made it"""
     task_id: str = ""
     arm: str = ""
     unit: str = ""
@@ -235,7 +237,10 @@ class VersionFold:
         if record.outcome is RoundOutcome.ACCEPTED:
             made = self._made(entry, record.task, (record.base, record.result), record.finished_at)
             level = record.look.level / NANO if record.look is not None else None
-            self._put_head(replace(made, origin="round", made_from=round_words(record), certified=level))
+            number = self.memory.rounds
+            words = round_words(record, number)
+            composed = replace(made, origin="round", round_number=number, made_from=words, certified=level)
+            self._put_head(composed)
 
     def _recall(self, entry: Entry, said: Recall) -> None:
         of, task = self._of(said.task), self.memory.tasks.get(said.task)
@@ -244,7 +249,7 @@ class VersionFold:
             if one.composed is not None and names_update(one.composed.terms, said.capsule, lists):
                 of.versions[one.digest] = replace(one, worse=True)
         made = self._made(entry, said.task, (said.base, said.result), said.recalled_at)
-        self._put_head(replace(made, origin="recall", made_from=round_words(said)))
+        self._put_head(replace(made, origin="recall", made_from=round_words(said, self.memory.rounds)))
 
     def _move(self, entry: Entry, move: HeadMove) -> None:
         of = self._of(move.task)

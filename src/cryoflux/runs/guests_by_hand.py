@@ -37,7 +37,7 @@ from cryoflux.receipts.network_statement import (
 )
 from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.runs.by_hand import VersionsByHand
-from cryoflux.runs.node_by_hand import data_of, known_of, node_of
+from cryoflux.runs.node_by_hand import node_of
 
 LEAST_GUESTS = 200
 """examples; half of fewer show nothing of the size that updates have"""
@@ -82,20 +82,19 @@ class Retired:
     examples: Path
 
 
-def enter(opened: VersionsByHand, task: str, wishes: GuestWishes) -> Entered:
+def enter(opened: VersionsByHand, task: str, wishes: GuestWishes, data: PreparedData) -> Entered:
     """Enter a guest holdout: its examples stay here, its root goes into the log.
 
     Args:
         opened: the state, locked.
         task: whose offers it judges.
         wishes: what it is to be.
+        data: that the task trains on and is judged by.
 
     Raises:
         DataError: the file cannot be read, or too few of its rows can judge.
         StorageError: the disk is full, read-only, or refuses.
     """
-    known = known_of(opened, task)
-    data = data_of(opened, known, task)
     lines, copies, strange = _guests(data, wishes, _used_before(NetworkFolder.of(opened.state.path)))
     network = NetworkFolder.of(opened.state.path)
     lines, searched = _set_aside(network, lines)

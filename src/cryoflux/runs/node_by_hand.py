@@ -7,11 +7,12 @@ a crash in between leaves files that nothing names, and never an entry without t
 from __future__ import annotations
 
 __all__ = [
+    "Ground",
     "NodeWishes",
     "Recalled",
     "adopted_named",
     "composed_draft",
-    "data_of",
+    "ground_of",
     "join",
     "known_of",
     "node_of",
@@ -41,7 +42,7 @@ from cryoflux.receipts.statement import Base, Sha256Digest, Subject
 from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.compose import compose
 from cryoflux.registry.composition import Composition
-from cryoflux.registry.cuts import tokens_of
+from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.made import list_of, lists_on_the_way
 from cryoflux.registry.parent_lists import adapter_place, keep_lists, parent_lists, updates_of
 from cryoflux.registry.shards import TensorFolder
@@ -50,6 +51,7 @@ from cryoflux.runs.by_hand import VersionsByHand
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import HEAD, StateFolder
 from cryoflux.task_state import TaskState
+from cryoflux.tasks.interface import Metric, Task, Workplace
 from cryoflux.witness.cosigned import log_key_of
 
 
@@ -60,6 +62,19 @@ class NodeWishes:
     name: str
     urls: Sequence[str] = ()
     task: str = "lora_delta"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a node stands on: by its attempts, or by what its state was begun with where it has made none."""
+
+    data: PreparedData
+    metric: Metric
+    genesis: str
+    """digest of the version that its lists begin at"""
+    profile: str
+    """the arithmetic of its losses"""
+    cut: Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +89,28 @@ class Recalled:
     """whether the head is the one from before the update was adopted, byte for byte"""
 
 
-def join(opened: VersionsByHand, wishes: NodeWishes) -> bool:
+def join(opened: VersionsByHand, wishes: NodeWishes, ground: Ground) -> bool:
     """Say in the log who the node is; whether that was new.
 
     Args:
         opened: the state, locked.
         wishes: who it is.
+        ground: what it stands on.
 
     Raises:
-        UsageError: the state has no such task.
+        StateTamperedError: its first version is not what was signed.
         StorageError: the disk is full, read-only, or refuses.
     """
-    known, node = known_of(opened, wishes.task), node_of(opened, wishes.task)
-    data = data_of(opened, known, wishes.task)
-    origin = stored_origins(opened.state)[wishes.task]
-    genesis = opened.versions.open(known.composition.genesis)
+    node, genesis = node_of(opened, wishes.task), opened.versions.open(ground.genesis)
     said: dict[str, Any] = {
         "name": wishes.name,
         "log_key": str(log_key_of(opened.state.path)),
         "task": wishes.task,
-        "metric": known.metric,
+        "metric": ground.metric,
         "genesis": Base(digest=genesis.digest, files=genesis.files),
-        "labels": sha256_hex("\n".join(data.labels).encode()),
-        "profile": next((profile for _, profile, _ in known.losses), PROFILE),
-        "max_tokens": tokens_of(origin.cut),
+        "labels": sha256_hex("\n".join(ground.data.labels).encode()),
+        "profile": ground.profile,
+        "max_tokens": tokens_of(ground.cut),
         "urls": list(wishes.urls),
     }
     if node.node is not None and all(getattr(node.node, key) == value for key, value in said.items()):
@@ -285,7 +298,34 @@ def node_of(opened: VersionsByHand, task: str) -> NodeState:
     return opened.memory.nodes.get(task) or NodeState()
 
 
-def data_of(opened: VersionsByHand, known: TaskState, task: str) -> PreparedData:
-    """The data set that a task is at work with."""
-    origin = stored_origins(opened.state)[task]
-    return open_prepared(opened.state.data(known.latest.digest), origin.data_name, origin.rules)
+def ground_of(opened: VersionsByHand, task: Task) -> Ground:
+    """What a node stands on for a task that its state was begun with.
+
+    Args:
+        opened: the state, locked.
+        task: opened for its first version where no attempt says yet in which arithmetic losses are computed.
+
+    Raises:
+        UsageError: the state was not begun with the task.
+        StateTamperedError: what it was begun with is damaged.
+    """
+    known = opened.memory.tasks.get(task.name)
+    origin = stored_origins(opened.state).get(task.name)
+    if origin is None:
+        raise UsageError(
+            f"{opened.state.path} was not begun with the task {task.name}.",
+            why="A node offers and adopts over the version that its state begins with.",
+            hint=f"Begin it: cryoflux node init --train FILE --task {task.name}{opened.state.flag()}.",
+        )
+    digest = known.latest.digest if known is not None else origin.data_digest
+    data = open_prepared(opened.state.data(digest), origin.data_name, origin.rules)
+    genesis = known.composition.genesis if known is not None else origin.version
+    said = node_of(opened, task.name).node
+    profile = said.profile if said is not None else ""
+    if known is not None:
+        profile = next((profile for _, profile, _ in known.losses), PROFILE)
+    elif not profile:
+        place = Workplace(opened.state, opened.versions, data, pool_seed=0)
+        task.open(place, opened.versions.open(origin.version))
+        profile = task.profile("holdout")
+    return Ground(data, known.metric if known is not None else task.metric, genesis, profile, origin.cut)

@@ -29,6 +29,7 @@ from cryoflux.network.peers import Peers, read_peers
 from cryoflux.network.round_parts import ChosenOffers, OfferHere
 from cryoflux.network.strangers import with_strangers
 from cryoflux.network.telling import told_by
+from cryoflux.network_state import NodeState
 from cryoflux.quantities import MICRO
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.reading import each_entry
@@ -36,6 +37,7 @@ from cryoflux.registry.adapters import read_adapter
 from cryoflux.registry.parent_lists import parent_lists, updates_of
 from cryoflux.runs.adopting import Adopting, due_offers
 from cryoflux.state import StateFolder
+from cryoflux.task_state import TaskState
 from cryoflux.witness.cosigned import log_key_of
 
 
@@ -84,13 +86,7 @@ def waiting_offers(path: Path, task: str, reserve_uj: int) -> bool:
     if state.receipts.is_file():
         for entry in each_entry(path):
             memory.take(entry)
-    node, known = memory.nodes.get(task), memory.tasks.get(task)
-    if node is None or known is None:
-        raise UsageError(
-            f"{path} is no node's state for {task}.",
-            why="A round composes what others offer with a head that attempts have made.",
-            hint=f"Say who the node is: cryoflux node init --name NAME --guest FILE{state.flag()}.",
-        )
+    node, known = _at_work(memory, state, task)
     if node.open or memory.open or state.session.exists():
         return True  # what a dead run left is closed first
     if node.guest is None:
@@ -103,6 +99,28 @@ def waiting_offers(path: Path, task: str, reserve_uj: int) -> bool:
     if due and all(offer.by_lottery for offer in due):
         return memory.charged.strangers_fit(reserve_uj, 1, 1)
     return bool(due)
+
+
+def _at_work(memory: LogState, state: StateFolder, task: str) -> tuple[NodeState, TaskState]:
+    """What a log has come to as a node's, and by its attempts.
+
+    Raises:
+        UsageError: it is no node's, or has made no attempt.
+    """
+    path, node, known = state.path, memory.nodes.get(task), memory.tasks.get(task)
+    if node is None:
+        raise UsageError(
+            f"{path} is no node's state for {task}.",
+            why="A round composes what others offer with a head, and judges it on examples of its node.",
+            hint=f"Say who the node is: cryoflux node init --name NAME --guest FILE{state.flag()}.",
+        )
+    if known is None:
+        raise UsageError(
+            f"The log of {path} has no attempt of {task} yet.",
+            why="A round composes what others offer with a head, and the first attempt begins with it.",
+            hint=f"Make one: cryoflux run --attempts 1 --budget 500J{state.flag()}.",
+        )
+    return node, known
 
 
 def offers_in(network: NetworkFolder, peers: Peers) -> list[OfferHere]:
@@ -167,7 +185,9 @@ class PulledOffers:
         self._context, self._opened, self._network, self._peers = context, opened, network, peers
 
     def offers(self) -> list[OfferHere]:
-        """All that is offered by now, in the order of commitments."""
+        """All that is offered by now, in the order of commitments; nothing before the first attempt."""
+        if self._opened.known() is None:
+            return []  # there is no head that a round could name
         return offers_in(self._network, self._peers)
 
     def mark(self) -> tuple[int, ...]:

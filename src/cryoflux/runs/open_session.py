@@ -260,6 +260,8 @@ def _record(
     heads = [opened.base.files for opened in context.tasks.values()]
     # Where no task is open, as of a command that measures, the log says what their heads are.
     heads = heads or [known.head.files for known in context.memory.tasks.values()]
+    nodes = (node.node for node in context.memory.nodes.values())
+    heads = heads or [node.genesis.files for node in nodes if node is not None]
     subject = [Subject(name=HEAD, digest=Sha256Digest(sha256=files)) for files in heads[:_MOST_SUBJECTS]]
     context.append(lambda *_: SessionStatement(subject=subject, predicate=session))
     _forget(context.state.session)

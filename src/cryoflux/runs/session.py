@@ -47,6 +47,7 @@ from cryoflux.runs.inputs import (
 from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.open_session import OpenSession, Started, end_failed
 from cryoflux.runs.opening import opening_of
+from cryoflux.runs.own_seed import with_own_seed
 from cryoflux.runs.recovery import read_log, recover
 from cryoflux.runs.spending import RunLimits, spend
 from cryoflux.runs.summary import Summary
@@ -98,6 +99,7 @@ def run(
         origins = _origins(state, tasks := checked.tasks, beginnings)
         log = opened.enter_context(closing(ReceiptLog.open(state.path)))
         memory, named = read_log(log)
+        settings = with_own_seed(sourced, memory, log.origin)
         check_origin(state, origins, memory)
         witnessing = opened.enter_context(_witnesses(settings, state, checked.policy, observer))
         opened.enter_context(_threads(settings, agent, tasks, observer))

@@ -1,4 +1,4 @@
-"""Finding a version by what a person types: first digits, ``#3``, ``head``, ``champion``, aliases, ``~1``."""
+"""Finding a version by what a person types: ``1f``, ``#3``, ``#r2``, ``head``, ``champion``, ``~1``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cryoflux.runs.catalogue import Catalogue, CataloguedVersion, default_task
 
 _BACK = re.compile(r"(.+?)~([0-9]{1,6})?")
 _NUMBER = re.compile(r"#([0-9]{1,9})")
+_ROUND = re.compile(r"#r([0-9]{1,9})")
 
 
 def task_of(catalogue: Catalogue, task: str | None) -> str:
@@ -35,8 +36,9 @@ def find_version(catalogue: Catalogue, name: str, task: str | None = None) -> Ca
 
     Args:
         catalogue: of the state.
-        name: first digits of a digest, ``#3`` for the attempt that made it, ``head``, ``champion``, an alias,
-            or any of these followed by ``~`` and how many versions to go back.
+        name: first digits of a digest, ``#3`` for the attempt and ``#r2`` for the round that made it,
+            ``head``, ``champion``, an alias, or any of these followed by ``~`` and how many versions to go
+            back.
         task: that ``head`` and ``champion`` are about; the first of ours, or the only one, where it is none.
 
     Raises:
@@ -68,6 +70,8 @@ def _one(catalogue: Catalogue, name: str, task: str | None) -> CataloguedVersion
         found = [one for one in every if one.digest == catalogue.aliases[name]]
     elif number := _NUMBER.fullmatch(name):
         found = [one for one in every if one.attempt == int(number[1])]
+    elif number := _ROUND.fullmatch(name):
+        found = [one for one in every if one.round_number == int(number[1])]
     else:
         found = [one for one in every if name and one.digest.startswith(name)]
     named = [one for one in found if task is None or one.task == task]
@@ -89,10 +93,12 @@ def _not_one(catalogue: Catalogue, name: str, found: int, of: int) -> UsageError
         )
     if (number := _NUMBER.fullmatch(name)) is not None:
         why = _no_version(catalogue, int(number[1]))
+    elif _ROUND.fullmatch(name):
+        why = f"This log has {catalogue.memory.rounds} rounds, from #r1; one that was kept made a version."
     else:
         why = (
-            "A version is called by the first digits of its digest, the attempt that made it, head, champion "
-            "or an alias."
+            "A version is called by the first digits of its digest, the attempt or round that made it, head, "
+            "champion or an alias."
         )
     hint = f"Give one that is listed by: {_listing(catalogue)}."
     return UsageError(f"{name!r} names none of the {of} versions.", why=why, hint=hint)

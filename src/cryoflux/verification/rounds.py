@@ -32,6 +32,7 @@ from cryoflux.receipts.network_statement import (
     UpdateOffer,
 )
 from cryoflux.receipts.offering import offer_complaints
+from cryoflux.receipts.statement import Intent
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.made import list_of
 from cryoflux.registry.mixture import StepKind, after
@@ -42,6 +43,8 @@ from cryoflux.verification.walk import Fold, Seen, Tally
 
 ROUNDS = NumberedStep(17, "what others offered")
 _TRIED = (MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN)
+_BEFORE_ATTEMPTS = (Node, GuestHoldout, GuestOpening)
+"""what a newcomer may say: of the others each names a head, which the first attempt begins with"""
 
 
 class _Told(Tally):
@@ -81,8 +84,12 @@ class Rounds(Fold):
         }
 
     def take(self, seen: Seen, memory: LogState) -> None:
-        """Look at the next entry, if it is a node's."""
-        if seen.entry is None or (statement := seen.entry.network) is None:
+        """Look at the next entry, if it is a node's, or begins what a node has named."""
+        if seen.entry is None:
+            return
+        if self._past and seen.entry.intent is not None:
+            self.findings.fail(seen, _begun(seen.entry.intent, memory))
+        if (statement := seen.entry.network) is None:
             return
         self.findings.fail(seen, self._complaints(seen.entry, statement, memory))
 
@@ -91,7 +98,7 @@ class Rounds(Fold):
         # What a part of a log comes to of a task is not what the log has come to of it.
         known = memory.tasks.get(said.task) if self._past else None
         node = memory.nodes.get(said.task) or NodeState()
-        if known is None and self._past:
+        if known is None and self._past and not isinstance(said, _BEFORE_ATTEMPTS):
             yield f"is about the task {said.task}, of which the log has no attempt yet"
             return
         if isinstance(said, GuestHoldout) and said.root in memory.guests_handed_on():
@@ -103,8 +110,10 @@ class Rounds(Fold):
         yield from self._of[type(said)](said, known, node)
 
     def _node(self, said: Node, known: TaskState | None, node: NodeState) -> Iterator[str]:
+        if self._past and said.supersedes != node.node_leaf:
+            yield "does not name what the node said of itself before"
         if known is not None:
-            yield from _of_its_log(said, known, node)
+            yield from _of_its_log(said, known)
         if self._material.key is not None and said.log_key.partition("+")[0] != origin_of(self._material.key):
             yield "names the key of another log"
 
@@ -235,9 +244,19 @@ def _subjects(
     return [said.result.files]
 
 
-def _of_its_log(said: Node, known: TaskState, node: NodeState) -> Iterator[str]:
-    if said.supersedes != node.node_leaf:
-        yield "does not name what the node said of itself before"
+def _begun(said: Intent, memory: LogState) -> Iterator[str]:
+    """What is wrong with the first attempt of a task of which a node has said what it begins with."""
+    task = said.task.name
+    node = memory.nodes[task].node if task in memory.nodes else None
+    if node is None or task in memory.tasks:
+        return
+    if said.base.digest != node.genesis.digest:
+        yield "begins at another version than the genesis that its node has named"
+    if said.metric != node.metric:
+        yield "measures something else than its node has named"
+
+
+def _of_its_log(said: Node, known: TaskState) -> Iterator[str]:
     if said.genesis.digest != known.composition.genesis:
         yield "names another genesis than the one that the list of its head begins at"
     if said.metric != known.metric:

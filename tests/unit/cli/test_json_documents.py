@@ -93,7 +93,7 @@ def test_what_is_read_of_a_node(state: Path, said: Said) -> None:
     assert report["results"]["spent"]["rounds"] == rounds["energy"]
     (versions,) = said("models", "list", "--all")
     composed = next(one for one in versions["versions"] if one["origin"] == "round")
-    assert composed["made_from"].startswith("composed of offers: round_")
+    assert composed["made_from"].startswith("composed of offers by round #r")
     assert composed["certified_delta"] == 0.05
     (diff,) = said("models", "diff", composed["parent"], "head")
     assert diff["rounds_between"][0]["digest"] == composed["digest"]

@@ -14,6 +14,7 @@ from cryoflux.errors import StorageError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.freshness import Freshness
 from cryoflux.network.hints import Hints
+from cryoflux.network.introducing import Introductions
 from cryoflux.network.serving import create_app
 from cryoflux.serving.fairness import Allowances
 from cryoflux.serving.routing import NotServedError, Request
@@ -25,7 +26,8 @@ def app_over(tmp_path: Path, publish: Any = lambda: None, **limits: Any) -> Any:
     (folder.public / "log/checkpoint").write_bytes(b"a head\n")
     watched = tmp_path / "watched"
     watched.touch()
-    return create_app(folder, Freshness(publish, [watched]), Hints(folder, set), **limits)
+    own = Introductions(folder, "cryoflux.dev/0123456789abcdef")
+    return create_app(folder, Freshness(publish, [watched]), Hints(folder, set), own, **limits)
 
 
 async def ask(app: Any, path: str = "/log/checkpoint", client: str = "192.0.2.1") -> tuple[int, bytes, dict]:

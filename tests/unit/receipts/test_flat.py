@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ from cryoflux.errors import UsageError
 from cryoflux.receipts.charged import PhaseFigure
 from cryoflux.receipts.flat import flat_receipt, flat_view
 from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.numbering import number_rounds
 from cryoflux.receipts.reading import find_entry, read_entries
 from cryoflux.receipts.rotation import enrol_root
 from cryoflux.receipts.statement import ReceiptStatement, Screen
-from plain_log import COUNT, KEY, PlainLog, evaluation, figure, model, training
+from node_log import NodeLog
+from plain_log import COUNT, KEY, PlainLog, StoredLog, evaluation, figure, model, training
 
 WHITEPAPER = {
     *("task_id", "task_name", "joules_spent", "base_loss", "new_loss", "delta", "accepted"),
@@ -180,3 +183,27 @@ def test_what_was_not_read_screened_or_saved_is_not_made_up(log: PlainLog) -> No
     assert [view["examples_read"] for view in views] == [COUNT, None]
     assert "training_saved_joules_modelled" not in views[0]
     assert "screen_delta" not in views[1]
+
+
+def test_rounds_have_numbers_of_their_own_by_their_records(tmp_path: Path) -> None:
+    with closing(StoredLog(tmp_path / "s")) as stored:
+        node = NodeLog(stored)
+        node.train()
+        node.introduce()
+        node.enter()
+        for _ in range(2):
+            node.record(node.announce([node.candidate()]))
+        node.announce([node.candidate()])
+    entries = read_entries(tmp_path / "s")
+    numbers = number_rounds(entries)
+    said = [(entry.kind, number) for entry, number in zip(entries, numbers, strict=True) if number]
+    pairs = [(kind, number) for number in (1, 2) for kind in ("round-intent", "round")]
+    assert said == [*pairs, ("round-intent", 3)]
+    assert [find_entry(entries, f"#r{n}").kind for n in (1, 2, 3)] == ["round", "round", "round-intent"]
+    assert find_entry(entries, "#r1") is next(entry for entry in entries if entry.round is not None)
+    views = [flat_view(entry, round_number=n) for entry, n in zip(entries, numbers, strict=True)]
+    assert [view["round_number"] for view in views if "round_number" in view] == [1, 1, 2, 2, 3]
+    assert number_rounds(entries[:3]) == numbers[:3], "whoever reads a part sees the same"
+    for text in ("#r0", "#r4", "#r", "#r01"):
+        with pytest.raises(UsageError, match="There is no round"):
+            find_entry(entries, text)

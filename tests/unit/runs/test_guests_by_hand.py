@@ -17,7 +17,9 @@ from cryoflux.network.guest import open_guest
 from cryoflux.receipts.reading import read_entries
 from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.runs.guests_by_hand import LEAST_GUESTS, Entered, GuestWishes, enter
+from cryoflux.runs.node_by_hand import ground_of
 from cryoflux.state import StateFolder
+from cryoflux.tasks.registry import find_task
 from running import QUICK, cryoflux
 
 pytestmark = pytest.mark.process
@@ -45,9 +47,10 @@ def state(begun: Path, tmp_path: Path) -> Path:
 
 def entered(state: Path, rows: list[tuple[str, str]]) -> Entered:
     file = tiny.write_csv(state.parent / "guests.csv", rows)
-    settings = load_settings({"state": str(state)}, environ={}, folder=state.parent).settings
-    with versions_by_hand(state, settings, "a test") as opened:
-        return enter(opened, TASK, GuestWishes(file))
+    sourced = load_settings({"state": str(state)}, environ={}, folder=state.parent)
+    with versions_by_hand(state, sourced.settings, "a test") as opened:
+        data = ground_of(opened, find_task(TASK).from_settings(sourced)).data
+        return enter(opened, TASK, GuestWishes(file), data)
 
 
 def texts(state: Path) -> set[str]:

@@ -1,0 +1,113 @@
+"""Introducing a node to another one: who hears it is asked for its name, and told who one is and where."""
+
+from __future__ import annotations
+
+__all__ = ["introduce"]
+
+import time
+from pathlib import Path
+
+import httpx2
+
+from cryoflux.errors import CryoFluxError, UsageError
+from cryoflux.files import read_regular
+from cryoflux.log_state import LogState
+from cryoflux.network.deadline import DeadlineTransport
+from cryoflux.network.introducing import IntroductionReply, introduction_of
+from cryoflux.network.node_file import hint_of
+from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_note
+from cryoflux.receipts.log import CHECKPOINT
+from cryoflux.receipts.reading import each_entry
+from cryoflux.signing.keys import KEYS_FOLDER, RECEIPT_KEY, load_key
+from cryoflux.state import StateFolder
+from cryoflux.witness.cosigned import log_key_of
+
+_WHOLE_S = 10.0
+_WRONG = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, CryoFluxError)
+
+
+def introduce(state: Path, to_url: str, own_url: str = "") -> tuple[str, int]:
+    """Introduce the node of a state to another one.
+
+    Args:
+        state: the state directory.
+        to_url: of the public tree of the node that hears it.
+        own_url: of the node's own tree; the first of those that its log says, where it is empty.
+
+    Returns:
+        the origin of the log of the other one, and until when the introduction stands, Unix seconds.
+
+    Raises:
+        UsageError: the node has no address, no quorum of witnesses has seen its log, its first receipt key is
+            not here, or the other one does not answer or does not take it.
+    """
+    folder, key = StateFolder(state), log_key_of(state)
+    url = own_url or _stated_url(state)
+    if hint_of(str(key), url) is None:
+        raise UsageError(
+            f"{url[:100]!r} is no address that a node can be introduced by."
+            if url
+            else "The node has no address.",
+            why="Others look there for its log and what it offers: http or https, a host, and a plain path.",
+            hint=f"Say it: cryoflux node introduce {to_url} --url http://HOST:PORT{folder.flag()}.",
+        )
+    if not folder.witnessed.is_file():
+        raise UsageError(
+            "No quorum of witnesses has seen this log yet.",
+            why="A node that takes introductions takes only logs that its own witnesses have seen.",
+            hint=f"Have it seen: cryoflux witness submit --policy FILE{folder.flag()}.",
+        )
+    signer = load_key(state / KEYS_FOLDER, RECEIPT_KEY, create=False)
+    head = read_regular(folder.witnessed, MAX_NOTE_BYTES)
+    there = to_url.rstrip("/")
+    sending = DeadlineTransport()
+    with httpx2.Client(trust_env=False, transport=sending, follow_redirects=False) as client:
+        try:
+            with sending.within(_WHOLE_S):
+                newest = client.get(f"{there}/log/{CHECKPOINT}").raise_for_status().content
+            to = parse_note(newest[: MAX_NOTE_BYTES + 1]).checkpoint.origin
+            said = introduction_of(key, url, to, head, signer, int(time.time()))
+            with sending.within(_WHOLE_S):
+                reply = client.post(
+                    f"{there}/v1/introduction",
+                    content=said.model_dump_json().encode(),
+                    headers={"content-type": "application/json"},
+                )
+        except _WRONG as error:
+            raise UsageError(
+                f"{there} is no node that answers: {error}.",
+                why="It is asked for the newest head of its log first.",
+                hint="Check the address, with its port, or try again later.",
+            ) from error
+    return to, _until(reply, there)
+
+
+def _until(reply: httpx2.Response, there: str) -> int:
+    """Until when it stands.
+
+    Raises:
+        UsageError: it was not taken.
+    """
+    if reply.status_code == httpx2.codes.ACCEPTED:
+        try:
+            return IntroductionReply.model_validate_json(reply.content).until
+        except ValueError:
+            return int(time.time())
+    try:
+        what = str(reply.json()["error"]["what"])[:300]
+    except (ValueError, KeyError, TypeError):
+        what = f"it answered {reply.status_code}"
+    raise UsageError(
+        f"{there} did not take the introduction: {what}",
+        why="What it takes, its owner says in its file of peers.",
+        hint="Try another node, or send its owner your key: cryoflux witness key.",
+    )
+
+
+def _stated_url(state: Path) -> str:
+    """The first address that the log says of its node; empty where it says none."""
+    memory = LogState()
+    for entry in each_entry(state):
+        memory.take(entry)
+    urls = [url for node in memory.nodes.values() if node.node is not None for url in node.node.urls]
+    return urls[0] if urls else ""

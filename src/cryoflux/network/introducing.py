@@ -1,0 +1,258 @@
+"""Nodes that introduce themselves: a signed word of who one is and where, which stands for a week.
+
+Nobody is believed for it. Who introduces itself shows that it holds the key that its log is named after, and
+that a quorum of this node's witnesses has seen that log: so nobody can put others' names here, or keys that
+no witness knows. It then stands among what this node names to others, where a lottery may draw it
+(`cryoflux.network.strangers`). Nothing is asked of the address that it gives: whoever draws it decides how
+near that may be. At most sixteen stand here, each for a day at least, whoever else comes.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "INTRODUCED_FOR_S",
+    "Introduced",
+    "IntroductionBody",
+    "IntroductionReply",
+    "Introductions",
+    "introduced_here",
+    "introduction_of",
+]
+
+import asyncio
+import base64
+import threading
+import time
+from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct, structs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cryoflux.errors import CryoFluxError
+from cryoflux.files import read_regular, write_atomic
+from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.node_file import hint_of
+from cryoflux.network.peers import Peers, read_peers
+from cryoflux.network.reaching import Reach, reach_of
+from cryoflux.receipts.checkpoint import VerifierKey, named_after, parse_note, parse_verifier_key, verify_log
+from cryoflux.serving.fairness import Allowances, client_of, too_often
+from cryoflux.serving.routing import NotServedError, Reply, Request
+from cryoflux.signing.ed25519 import verify_signature
+from cryoflux.signing.keys import raw_key_id, raw_public_key
+from cryoflux.witness.commitment import quorum_time
+
+_DOMAIN = "cryoflux.dev/introduction/v1"
+"""first line of what is signed; no checkpoint and no envelope begins so"""
+_DAY_S = 86_400
+INTRODUCED_FOR_S = 7 * _DAY_S
+"""by the time that was signed"""
+_STANDS_S = _DAY_S
+"""at least, whoever else comes"""
+_CLOCKS_APART_S = 3600
+_MOST = 16
+_MOST_FILE_BYTES = 64 * 1024
+_REFUSED = 422
+
+
+class Introduced(Struct, frozen=True):
+    """A node that has introduced itself here."""
+
+    key: str
+    """of its log, as a C2SP verifier key"""
+    url: str
+    signed_s: int
+    """by its clock, Unix seconds"""
+    taken_s: int
+    """by ours, the first time"""
+
+    @property
+    def origin(self) -> str:
+        """Of its log."""
+        return self.key.partition("+")[0]
+
+
+class IntroductionBody(BaseModel):
+    """`POST /v1/introduction`."""
+
+    model_config = ConfigDict(extra="forbid")
+    log_key: Annotated[str, Field(min_length=1, max_length=200)]
+    """of the node's log, as a C2SP verifier key"""
+    url: Annotated[str, Field(min_length=1, max_length=200)]
+    """of its public tree"""
+    to: Annotated[str, Field(min_length=1, max_length=200)]
+    """origin of the log of the node that it is introduced to"""
+    signed_at: Annotated[int, Field(ge=0, le=2**53, strict=True)]
+    """Unix seconds"""
+    receipt_key: Annotated[str, Field(min_length=44, max_length=44)]
+    """that the log is named after, 32 bytes in base64"""
+    signature: Annotated[str, Field(min_length=88, max_length=88)]
+    """Ed25519 by that key over the five lines, 64 bytes in base64"""
+    head: Annotated[str, Field(min_length=1, max_length=6000)]
+    """of its log, with the cosignatures of witnesses"""
+
+    @property
+    def text(self) -> bytes:
+        """The bytes that are signed."""
+        lines = (_DOMAIN, self.to, self.log_key, self.url, str(self.signed_at))
+        return "".join(f"{line}\n" for line in lines).encode()
+
+
+class IntroductionReply(BaseModel):
+    """What an introduction is answered with."""
+
+    until: int
+    """Unix seconds until which it stands, unless others need the place after a day"""
+
+
+def introduction_of(
+    key: VerifierKey, url: str, to: str, head: bytes, signer: Ed25519PrivateKey, now_s: int
+) -> IntroductionBody:
+    """What a node says to introduce itself.
+
+    Args:
+        key: of its log.
+        url: of its public tree.
+        to: origin of the log of the node that hears it.
+        head: of its log, with cosignatures.
+        signer: the receipt key that its log is named after.
+        now_s: Unix seconds.
+    """
+    receipt_key = base64.b64encode(raw_public_key(signer.public_key())).decode()
+    unsigned = IntroductionBody(
+        log_key=str(key),
+        url=url,
+        to=to,
+        signed_at=now_s,
+        receipt_key=receipt_key,
+        signature="A" * 88,
+        head=head.decode(),
+    )
+    signature = base64.b64encode(signer.sign(unsigned.text)).decode()
+    return unsigned.model_copy(update={"signature": signature})
+
+
+def introduced_here(folder: NetworkFolder, now_s: float) -> list[Introduced]:
+    """Who has introduced itself, and stands; nobody where what is kept is damaged.
+
+    Args:
+        folder: of the node's network.
+        now_s: Unix seconds.
+    """
+    try:
+        found = msgspec.json.decode(read_regular(folder.introduced, _MOST_FILE_BYTES), type=list[Introduced])
+    except (OSError, msgspec.DecodeError):
+        return []
+    return [one for one in found[:_MOST] if _is_sound(one) and now_s - one.signed_s < INTRODUCED_FOR_S]
+
+
+def _is_sound(one: Introduced) -> bool:
+    return hint_of(one.key, one.url) is not None
+
+
+class Introductions:
+    """Takes introductions, where the file of peers says so.
+
+    Args:
+        folder: of the node's network.
+        origin: of the node's own log.
+        allowances: how often a client may try.
+        now_s: tells the time, Unix seconds.
+    """
+
+    def __init__(
+        self,
+        folder: NetworkFolder,
+        origin: str,
+        allowances: Allowances | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder, self._origin, self._now_s = folder, origin, now_s
+        self._allowances = allowances or Allowances(2, 0.2)
+        self._turn = threading.Lock()
+
+    async def take(self, request: Request) -> Reply:
+        """Keep an introduction.
+
+        Raises:
+            NotServedError: none are taken here, the client tries too often, this is none or does not hold, or
+                all places are taken.
+        """
+        peers = await asyncio.to_thread(read_peers, self._folder.known_peers)
+        if peers.introductions is None:
+            raise NotServedError(403, "This node takes no introductions: its owner names whom it knows.")
+        if wait_s := self._allowances.take(client_of(request.client)):
+            raise too_often(wait_s)
+        try:
+            said = IntroductionBody.model_validate_json(request.body)
+        except ValidationError as error:
+            raise NotServedError(_REFUSED, "This is no introduction.") from error
+        until = await asyncio.to_thread(self._keep, said, peers)
+        return Reply(IntroductionReply(until=until).model_dump_json().encode(), 202)
+
+    def _keep(self, said: IntroductionBody, peers: Peers) -> int:
+        now_s = int(self._now_s())
+        key = _held_to(said, peers, self._origin, now_s)
+        with self._turn:
+            standing = introduced_here(self._folder, now_s)
+            kept = _with(standing, Introduced(str(key), said.url.rstrip("/"), said.signed_at, now_s))
+            if kept != standing:
+                write_atomic(self._folder.introduced, msgspec.json.encode(kept), mode=0o600)
+        return said.signed_at + INTRODUCED_FOR_S
+
+
+def _held_to(said: IntroductionBody, peers: Peers, origin: str, now_s: int) -> VerifierKey:
+    """The key of a log whose owner has signed an introduction that holds here.
+
+    Raises:
+        NotServedError: it does not.
+    """
+    hint = hint_of(said.log_key, said.url)
+    if hint is None or parse_verifier_key(said.log_key).name == origin:
+        raise NotServedError(_REFUSED, "This is no key and address of a node.")
+    key, url = hint
+    if said.to != origin or abs(now_s - said.signed_at) > _CLOCKS_APART_S:
+        raise NotServedError(_REFUSED, "It is for another node, or was signed at another time than now.")
+    if reach_of(urlsplit(url).hostname or "") > (peers.introductions or Reach.PUBLIC):
+        raise NotServedError(_REFUSED, "The address is of a private network: nobody out there can use it.")
+    try:
+        raw, signature = base64.b64decode(said.receipt_key), base64.b64decode(said.signature)
+    except ValueError as error:
+        raise NotServedError(_REFUSED, "Its key or signature is no base64.") from error
+    if named_after(raw_key_id(raw)) != key.name or not verify_signature(raw, said.text, signature):
+        raise NotServedError(_REFUSED, "It is not signed by the key that its log is named after.")
+    _seen_by_quorum(said, key, peers)
+    return key
+
+
+def _seen_by_quorum(said: IntroductionBody, key: VerifierKey, peers: Peers) -> None:
+    try:
+        note = parse_note(said.head.encode())
+        verify_log(note, key)
+        reached, time_s = quorum_time(note, peers.policy)
+    except CryoFluxError as error:
+        raise NotServedError(_REFUSED, "Its head is not one of its log.") from error
+    if not reached or time_s is None:
+        raise NotServedError(_REFUSED, "No quorum of the witnesses that this node trusts has seen its log.")
+
+
+def _with(standing: list[Introduced], new: Introduced) -> list[Introduced]:
+    """Those that stand, and a new one; a word that was said again changes nothing.
+
+    Raises:
+        NotServedError: each place is taken by one that has not stood for a day.
+    """
+    known = next((one for one in standing if one.origin == new.origin), None)
+    if known is not None:
+        again = structs.replace(new, taken_s=known.taken_s) if new.signed_s > known.signed_s else known
+        return [again if one is known else one for one in standing]
+    if len(standing) < _MOST:
+        return [*standing, new]
+    oldest = min(standing, key=lambda one: one.taken_s)
+    if (wait_s := oldest.taken_s + _STANDS_S - new.taken_s) > 0:
+        retry = ((b"retry-after", b"%d" % wait_s),)
+        raise NotServedError(429, f"{_MOST} nodes stand here, each for a day at least.", retry)
+    return [*(one for one in standing if one is not oldest), new]

@@ -1,0 +1,302 @@
+"""Nodes introduce themselves: what a server takes of them, what of it readers follow, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from cryoflux.errors import UsageError
+from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.introducing import Introduced, Introductions, introduced_here, introduction_of
+from cryoflux.network.node_file import hints_in, introduced_in
+from cryoflux.network.peers import parse_peers
+from cryoflux.network.reaching import Reach
+from cryoflux.network.strangers import Lottery
+from cryoflux.receipts.checkpoint import (
+    Checkpoint,
+    KeyType,
+    VerifierKey,
+    cosign,
+    origin_of,
+    parse_note,
+    sign_checkpoint,
+    verifier_key,
+    with_signatures,
+)
+from cryoflux.serving.fairness import Allowances
+from cryoflux.serving.routing import NotServedError, Request
+from cryoflux.witness.cosigned import keep_cosigned, log_key_of
+from node_process import NodeProcess, serving_node
+from offered import WITNESSES, OfferedState, offered_state
+from running import cryoflux
+
+JSON = "application/json"
+URL = "http://newcomer.example:9000"
+
+
+class Newcomer:
+    """A log that its witnesses have seen, and nobody names."""
+
+    def __init__(self, number: int = 1) -> None:
+        secret = number.to_bytes(4, "big") * 8
+        self.receipt = Ed25519PrivateKey.from_private_bytes(secret)
+        self.log = Ed25519PrivateKey.from_private_bytes(secret[::-1][:31] + b"\x01")
+        self.origin = origin_of(self.receipt.public_key())
+        self.key: VerifierKey = verifier_key(self.origin, self.log.public_key(), KeyType.LOG)
+
+    def head(self, by: str = "ab") -> bytes:
+        note = parse_note(sign_checkpoint(Checkpoint(self.origin, 3, bytes(32)), self.log))
+        time_s = int(time.time())
+        lines = [cosign(note.checkpoint, f"w.example/{one}", WITNESSES[one], time_s) for one in by]
+        return with_signatures(note.content, lines)
+
+    def says(self, to: str, url: str = URL, *, by: str = "ab", ago_s: int = 0) -> dict[str, Any]:
+        now_s = int(time.time()) - ago_s
+        said = introduction_of(self.key, url, to, self.head(by), self.receipt, now_s)
+        return said.model_dump()
+
+
+def told(made: OfferedState, word: str) -> None:
+    folder = NetworkFolder.of(made.path)
+    folder.path.mkdir(exist_ok=True)
+    lines = [line for line in made.policy_text.splitlines() if not line.startswith("log")]
+    folder.known_peers.write_text("\n".join([*lines, "strangers 1%", word, ""]), encoding="utf-8")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[OfferedState]:
+    state, _ = offered_state(tmp_path / "north")
+    told(state, "introductions public")
+    keep_cosigned(state.state.log, state.heads[-1].content)
+    yield state
+    state.log.close()
+
+
+@pytest.fixture
+def node(made: OfferedState) -> Iterator[NodeProcess]:
+    with serving_node(made.path) as running:
+        yield running
+
+
+def post(node: NodeProcess, said: dict[str, Any]) -> int:
+    """The answer's status; a client that is told to wait does."""
+    while True:
+        found = node.ask("POST", "v1/introduction", json.dumps(said).encode(), content_type=JSON)
+        if found.status_code != 429 or "stand here" in found.text:
+            return int(found.status_code)
+        time.sleep(float(found.headers["retry-after"]))
+
+
+def standing(made: OfferedState) -> list[Introduced]:
+    return introduced_here(NetworkFolder.of(made.path), time.time())
+
+
+def shown(node: NodeProcess) -> bytes:
+    return bytes(node.get("node.json").content)
+
+
+def test_a_newcomer_that_introduces_itself_is_named_to_others_and_vouched_for_by_nobody(
+    made: OfferedState, node: NodeProcess
+) -> None:
+    newcomer = Newcomer()
+    assert post(node, newcomer.says(made.log_key.name)) == 202
+    assert introduced_in(shown(node)) == [(newcomer.key, URL)]
+    assert hints_in(shown(node)) == []
+
+
+def test_who_is_drawn_for_having_introduced_itself_is_looked_for_on_the_internet_alone(
+    made: OfferedState,
+) -> None:
+    folder, newcomer = NetworkFolder.of(made.path), Newcomer()
+    now_s = int(time.time())
+    folder.introduced.write_text(
+        json.dumps([{"key": str(newcomer.key), "url": URL, "signed_s": now_s, "taken_s": now_s}])
+    )
+    for word, reach in (("public", Reach.PUBLIC), ("anywhere", Reach.HERE)):
+        told(made, f"introductions {word}")
+        lottery = Lottery(folder.path, parse_peers(folder.known_peers.read_bytes()), now_s)
+        lottery.hold()
+        (drawn,) = lottery.nodes
+        assert drawn.by_lottery
+        assert lottery.reach(drawn) is reach
+        folder.strangers.unlink()
+
+
+FALSE: dict[str, dict[str, Any]] = {
+    "another address": {"url": "http://elsewhere.example"},
+    "another time": {"signed_at": int(time.time()) + 1},
+    "another key of the log": {"log_key": str(Newcomer(2).key)},
+    "another receipt key": {"receipt_key": Newcomer(2).says("x")["receipt_key"]},
+    "no signature": {"signature": "A" * 88},
+    "signed by nobody's letters": {"signature": "é" * 88},
+    "the head of another log": {"head": Newcomer(2).head().decode()},
+    "no head": {"head": "nothing"},
+    "an address of this machine": {"url": "http://127.0.0.1:22"},
+    "an address with a query": {"url": "http://newcomer.example/?a=b"},
+    "a field more": {"more": 1},
+    "a number for a name": {"to": 1},
+}
+
+
+@pytest.mark.parametrize("name", list(FALSE))
+def test_what_is_not_signed_for_this_node_by_the_owner_of_the_log_is_refused(
+    name: str, made: OfferedState, node: NodeProcess
+) -> None:
+    said = {**Newcomer().says(made.log_key.name), **FALSE[name]}
+    assert post(node, said) == 422
+    assert standing(made) == []
+
+
+def test_nobody_takes_the_name_of_another_log_by_a_key_of_his_own(
+    made: OfferedState, node: NodeProcess
+) -> None:
+    """What witnesses said of the victim's log is public, so it shows nothing of who brings it."""
+    victim, thief = Newcomer(1), Newcomer(2)
+    key = verifier_key(victim.origin, thief.log.public_key(), KeyType.LOG)
+    note = parse_note(victim.head())
+    own = parse_note(sign_checkpoint(note.checkpoint, thief.log)).signatures
+    head = with_signatures(note.content, own)
+    to = made.log_key.name
+    said = introduction_of(key, URL, to, head, thief.receipt, int(time.time())).model_dump()
+    assert post(node, said) == 422
+    assert standing(made) == []
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.7", "http://192.168.1.1/admin", "http://localhost:8080"])
+def test_an_address_in_a_private_network_is_refused_from_whoever_signs_it(
+    url: str, made: OfferedState, node: NodeProcess
+) -> None:
+    assert post(node, Newcomer().says(made.log_key.name, url)) == 422
+    assert standing(made) == []
+
+
+def test_only_logs_that_a_quorum_of_ones_own_witnesses_has_seen_are_taken(
+    made: OfferedState, node: NodeProcess
+) -> None:
+    assert post(node, Newcomer().says(made.log_key.name, by="a")) == 422
+    assert post(node, Newcomer().says(made.log_key.name, by="bc")) == 202
+
+
+def test_what_was_said_to_another_node_or_long_ago_is_said_in_vain(
+    made: OfferedState, node: NodeProcess
+) -> None:
+    newcomer = Newcomer()
+    assert post(node, newcomer.says(Newcomer(9).origin)) == 422
+    assert post(node, newcomer.says(made.log_key.name, ago_s=7200)) == 422
+    assert standing(made) == []
+
+
+def test_a_word_that_is_said_again_changes_nothing_and_a_newer_one_the_address(
+    made: OfferedState, node: NodeProcess
+) -> None:
+    newcomer, to = Newcomer(), made.log_key.name
+    older, newer = newcomer.says(to, ago_s=60), newcomer.says(to, "http://moved.example")
+    for said in (older, newer, older):
+        assert post(node, said) == 202
+    (one,) = standing(made)
+    assert (one.url, one.signed_s) == ("http://moved.example", newer["signed_at"])
+
+
+def test_an_introduction_ends_after_a_week_by_the_time_that_was_signed(made: OfferedState) -> None:
+    folder, now_s, newcomer = NetworkFolder.of(made.path), int(time.time()), Newcomer()
+    row = {"key": str(newcomer.key), "url": URL, "signed_s": now_s - 7 * 86_400 + 60, "taken_s": now_s}
+    folder.introduced.write_text(json.dumps([row]))
+    assert len(introduced_here(folder, now_s)) == 1
+    assert introduced_here(folder, now_s + 120) == []
+    folder.introduced.write_text("[{}]")
+    assert introduced_here(folder, now_s) == [], "what is damaged is nobody"
+
+
+def test_a_thousand_keys_take_sixteen_places_and_none_of_one_that_has_just_come(made: OfferedState) -> None:
+    clock, refused = {"s": time.time()}, set[int]()
+    folder, to = NetworkFolder.of(made.path), made.log_key.name
+    server = Introductions(folder, to, Allowances(1e9, 1), now_s=lambda: clock["s"])
+
+    def taken(newcomer: Newcomer) -> bool:
+        body = json.dumps(newcomer.says(to)).encode()
+        try:
+            return asyncio.run(server.take(Request(body, {}, "", {}, "192.0.2.1"))).status == 202
+        except NotServedError as error:
+            refused.add(error.status)
+            return False
+
+    honest = Newcomer(5000)
+    assert taken(honest)
+    assert sum(taken(Newcomer(n)) for n in range(1000)) == 15
+    assert honest.origin in {one.origin for one in standing(made)}
+    assert folder.introduced.stat().st_size < 16 * 400
+    clock["s"] += 1800  # within what clocks may be apart
+    late = Newcomer(6000)
+    assert not taken(late)
+    rows = json.loads(folder.introduced.read_bytes())
+    rows[3]["taken_s"] -= 86_400
+    folder.introduced.write_text(json.dumps(rows))
+    assert taken(late), "after a day the oldest gives way"
+    names = [one.origin for one in standing(made)]
+    assert late.origin in names
+    assert len(names) == 16
+    lottery = Lottery(folder.path, parse_peers(folder.known_peers.read_bytes()), int(clock["s"]))
+    lottery.hold()
+    assert lottery.draw.heard == 16
+    assert len(lottery.nodes) == 8
+    assert refused == {429}
+
+
+def test_a_body_that_is_too_large_is_not_read(node: NodeProcess, made: OfferedState) -> None:
+    said = {**Newcomer().says(made.log_key.name), "head": "x" * 9000}
+    found = node.ask("POST", "v1/introduction", json.dumps(said).encode(), content_type=JSON)
+    assert found.status_code == 413
+    assert standing(made) == []
+
+
+def test_a_node_that_does_not_say_so_takes_none_and_shows_none(made: OfferedState) -> None:
+    newcomer = Newcomer()
+    with serving_node(made.path) as node:
+        assert post(node, newcomer.says(made.log_key.name)) == 202
+        told(made, "")
+        assert introduced_in(shown(node)) == []
+        assert post(node, newcomer.says(made.log_key.name)) == 403
+
+
+def test_a_file_that_takes_introductions_needs_a_quorum() -> None:
+    with pytest.raises(UsageError, match="needs no witness"):
+        parse_peers(b"quorum none\nintroductions public\n")
+    with pytest.raises(UsageError, match="'public' or 'anywhere'"):
+        parse_peers(b"quorum none\nintroductions nowhere\n")
+
+
+def test_the_command_introduces_a_node_by_what_its_log_says(made: OfferedState, tmp_path: Path) -> None:
+    told(made, "introductions anywhere")
+    south, _ = offered_state(tmp_path / "south")
+    with serving_node(made.path) as node:
+        lost = cryoflux("node", "introduce", node.url, "--url", URL, "--state", south.path)
+        assert lost.code == 2
+        assert "No quorum of witnesses has seen this log yet" in lost.stderr
+        keep_cosigned(south.state.log, south.heads[-1].content)
+        (south.state.log / "witnessed").write_bytes(south.heads[-1].content)
+        nowhere = cryoflux("node", "introduce", node.url, "--state", south.path)
+        assert nowhere.code == 2
+        assert "--url http://HOST:PORT" in nowhere.stderr
+        done = cryoflux("node", "introduce", node.url, "--url", "http://127.0.0.1:9", "--state", south.path)
+        assert done.code == 0, done.stderr
+        assert f"introduced to {made.log_key.name}" in done.stdout
+        assert hints_in(shown(node)) == [(log_key_of(south.path), "http://127.0.0.1:9")]
+        listed = cryoflux("node", "peers", "--state", made.path).stdout
+        assert "introductions: anywhere; 1 node stands" in listed
+        told(made, "introductions public")
+        refused = cryoflux(
+            "node", "introduce", node.url, "--url", "http://127.0.0.1:9", "--state", south.path
+        )
+        assert refused.code == 2
+        assert "private network" in refused.stderr
+    gone = cryoflux("node", "introduce", node.url, "--url", URL, "--state", south.path)
+    assert gone.code == 2
+    assert "is no node that answers" in gone.stderr
+    south.log.close()
