@@ -57,9 +57,9 @@ def follow_peers(folder: NetworkFolder, pull: PullOnce, show: ShowPull, every_s:
         nonlocal again
         peers, found = pull(only, stop.is_set)
         found = _with_known(found if only is None else _of(found, only), outcomes)
+        public.bring_up(peers)  # first: by what is shown its log may grow, and peers are told of that
         show(found, again=again)
         again = True
-        public.bring_up(peers)
         return peers
 
     keep_up(folder, pull_once, every_s, stop)
