@@ -113,6 +113,16 @@ def test_an_async_run_goes_on_without_a_quorum_and_says_so(
     assert cryoflux("verify", state).code == 0
     assert quorum.verify(state).code == 1
 
+    # What is changed by hand says the same of the head that it leaves behind.
+    kept = next(one["attempt"] for one in receipts(state) if one.get("accepted"))
+    trust = {"CRYOFLUX_TRUST": str(quorum.policy), "CRYOFLUX_WITNESS_TIMEOUT": PATIENCE}
+    offered = cryoflux("capsule", "offer", f"#{kept}", "--state", state, **trust)
+    aliased = cryoflux("models", "alias", "good", f"#{kept}", "--state", state, **trust)
+    for one in (offered, aliased):
+        assert one.code == 0, one.stderr
+        assert "witness  ✗ NOT WITNESSED, cosigned only by a; needed: 2 of 3 (a, b, c)" in one.stderr
+        assert "witness  b cannot be reached (ConnectError)" in one.stderr
+
 
 def test_an_update_that_a_required_quorum_has_not_seen_takes_no_effect_until_it_has(
     quorum: Quorum, tmp_path: Path, inputs: list[str]

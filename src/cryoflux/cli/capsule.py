@@ -11,6 +11,7 @@ import typer
 
 from cryoflux.cli.capsule_policy import PolicyOption, drawn_by_lottery, named_policy, policy_of
 from cryoflux.cli.capsule_recall import recall
+from cryoflux.cli.changing import tell_unwitnessed
 from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
@@ -57,6 +58,7 @@ def offer(
     settings, folder = settings_of(state)
     made = offer_update(folder, settings, update, _said(terms))
     said = made.offer
+    tell_unwitnessed(made.witnessed)
     if as_json:
         emit_json(
             "capsule.offer/1",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.changing import changing
 from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 
@@ -37,13 +38,12 @@ def recall(
     """Take an adopted update out of the head, which is then the one that never adopted it."""
     from cryoflux.cli.capsule_words import descendant_lines, descendants_document
     from cryoflux.digests import file_digest
-    from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.node_by_hand import adopted_named
     from cryoflux.runs.node_by_hand import recall as take_out
 
     settings, folder = settings_of(state)
     shown = file_digest(evidence) if evidence is not None else ""
-    with versions_by_hand(folder, settings, "cryoflux capsule recall") as opened:
+    with changing(folder, settings, "cryoflux capsule recall") as opened:
         capsule = adopted_named(opened, sha, task)
         found, also = take_out(opened, capsule, task, reason, shown), list[str]()
         for one in _descendants(opened, capsule).found if with_descendants else ():

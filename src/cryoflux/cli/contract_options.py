@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.changing import changing
 from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import emit_json, stdout
 from cryoflux.cli.contract_words import NO_MONEY
@@ -77,10 +78,8 @@ LogOption = Annotated[
 @contextmanager
 def signing(state: str | None) -> Iterator[VersionsByHand]:
     """A state to write into."""
-    from cryoflux.runs.by_hand import versions_by_hand
-
     settings, path = settings_of(state)
-    with versions_by_hand(path, settings, "cryoflux contract") as hand:
+    with changing(path, settings, "cryoflux contract") as hand:
         yield hand
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.changing import changing
 from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.errors import UsageError
@@ -136,12 +137,11 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Make a kept version the head, by a signed entry; runs go on from there."""
-    from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.version_names import find_version
 
     why = _said(reason)
     settings, folder = settings_of(state)
-    with versions_by_hand(folder, settings, "cryoflux models promote") as opened:
+    with changing(folder, settings, "cryoflux models promote") as opened:
         to = find_version(opened.catalogue, version, task)
         command = _command(["promote", version], folder, task, reason)
         _move(opened, to, ("promoted", why), command, yes=yes, as_json=as_json)
@@ -158,12 +158,11 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Take the head back to a version before it, by a signed entry; runs go on from there."""
-    from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.version_names import find_version, task_of
 
     why = _said(reason)
     settings, folder = settings_of(state)
-    with versions_by_hand(folder, settings, "cryoflux models rollback") as opened:
+    with changing(folder, settings, "cryoflux models rollback") as opened:
         to = find_version(opened.catalogue, version or "head~1", task)
         of = opened.catalogue.tasks[task_of(opened.catalogue, to.task or task)]
         if to.digest != of.head and to not in of.line(of.head):
@@ -189,7 +188,6 @@ def alias(
 ) -> None:
     """Give a version a name of your own: state/aliases/NAME leads to it, and it is never pruned."""
     from cryoflux.registry.aliases import check_alias, remove_alias
-    from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.version_names import find_version
 
     if bool(version) == remove:
@@ -200,7 +198,7 @@ def alias(
         )
     settings, folder = settings_of(state)
     check_alias(name)
-    with versions_by_hand(folder, settings, "cryoflux models alias") as opened:
+    with changing(folder, settings, "cryoflux models alias") as opened:
         if remove:
             digest = remove_alias(opened.state, name)
         else:
@@ -232,12 +230,11 @@ def prune(
     an index that stays.
     """
     from cryoflux.report.version_words import byte_text
-    from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.pruning import plan_prune
 
     settings, folder = settings_of(state)
     most = settings.models.keep if keep is None else keep
-    with versions_by_hand(folder, settings, "cryoflux models prune") as opened:
+    with changing(folder, settings, "cryoflux models prune") as opened:
         plan = plan_prune(opened.catalogue, most)
         count, size = len(plan.going), byte_text(plan.size)
         written: list[int] = []
@@ -295,7 +292,6 @@ def rebuild(
     as_json: JsonOption = False,
 ) -> None:
     """Make a version again from its genesis and the kept updates: the same digest, or nothing."""
-    from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.catalogue import read_catalogue
     from cryoflux.runs.rebuilding import rebuild_into, rebuild_version
     from cryoflux.runs.version_names import find_version
@@ -306,7 +302,7 @@ def rebuild(
         catalogue = read_catalogue(StateFolder(folder))
         made = rebuild_into(catalogue, find_version(catalogue, version, task), into)
     else:
-        with versions_by_hand(folder, settings, "cryoflux models rebuild") as opened:
+        with changing(folder, settings, "cryoflux models rebuild") as opened:
             wanted = find_version(opened.catalogue, version, task)
             made = rebuild_version(opened.catalogue, opened.versions, wanted)
     _tell_rebuilt(made, into is None, as_json=as_json)

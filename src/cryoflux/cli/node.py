@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cryoflux.cli.changing import changing
 from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
@@ -100,11 +101,10 @@ def retire_guest(
     as_json: JsonOption = False,
 ) -> None:
     """Open a guest holdout: from here on anybody can make each of its verdicts again."""
-    from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.guests_by_hand import retire
 
     settings, folder = settings_of(state)
-    with versions_by_hand(folder, settings, "cryoflux node retire") as opened:
+    with changing(folder, settings, "cryoflux node retire") as opened:
         found = retire(opened, task, root)
     if as_json:
         emit_json(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.changing import changing
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.data_options import AuditOption, HoldoutOption, setting_option
 from cryoflux.cli.node_pull import begin_peers
@@ -122,7 +123,6 @@ def init_node(
 
 def _join(sourced: Sourced, wishes: _Wishes) -> _Joined:
     from cryoflux.energy.platforms import check_platform
-    from cryoflux.runs.by_hand import versions_by_hand
     from cryoflux.runs.first_version import first_version
 
     if len(wishes.urls or []) > _MOST_URLS:
@@ -131,7 +131,7 @@ def _join(sourced: Sourced, wishes: _Wishes) -> _Joined:
     first = first_version(sourced, "cryoflux node init", _said)
     if first.beginning is not None and not settings.agent.agent:
         check_platform(settings.energy, sys.platform)
-    with versions_by_hand(folder, settings, "cryoflux node init", begin=first.write) as opened:
+    with changing(folder, settings, "cryoflux node init", begin=first.write) as opened:
         return _stated(opened, sourced, first, wishes)
 
 

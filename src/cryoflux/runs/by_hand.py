@@ -40,6 +40,7 @@ from cryoflux.state import StateFolder
 from cryoflux.task_tallies import MadeBy
 
 if TYPE_CHECKING:
+    from cryoflux.witness.client import Collected
     from cryoflux.witness.witnessing import Witnessing
 
 
@@ -53,6 +54,8 @@ class VersionsByHand:
     _log: ReceiptLog
     _witnessing: Witnessing | None
     _now: Callable[[], datetime]
+    witnessed: Collected | None = None
+    """what witnesses made of the head that is left behind, once all is done; none where there are none"""
 
     def move(self, to: CataloguedVersion, code: str, why: str) -> Entry:
         """Make a kept version the head of its task.
@@ -243,9 +246,10 @@ def versions_by_hand(
         witnessing = held.enter_context(witnesses_of(settings, path))
         versions = Versions(path)
         _repair(catalogue_of(state, log.entries()), versions)
-        yield VersionsByHand(state, catalogue_of(state, log.entries()), versions, log, witnessing, now)
+        opened = VersionsByHand(state, catalogue_of(state, log.entries()), versions, log, witnessing, now)
+        yield opened
         if witnessing is not None:
-            witnessing.finish()
+            opened.witnessed = witnessing.finish()
 
 
 def refuse_open(memory: LogState, state: StateFolder) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryoflux.config import Settings
 from cryoflux.errors import UsageError
@@ -22,6 +23,9 @@ from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.runs.by_hand import versions_by_hand
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 
+if TYPE_CHECKING:
+    from cryoflux.witness.client import Collected
+
 
 @dataclass(frozen=True, slots=True)
 class MadeOffer:
@@ -31,6 +35,8 @@ class MadeOffer:
     entry: Entry
     node: Node | None
     """who the log says that its node is; none where it does not say yet"""
+    witnessed: Collected | None
+    """what witnesses made of the new head; none where there are none"""
 
 
 def offer_update(
@@ -86,7 +92,8 @@ def offer_update(
         said = entry.statement.predicate
         assert isinstance(said, UpdateOffer)  # noqa: S101 - it was just built
         known = opened.memory.nodes.get(task)
-        return MadeOffer(said, entry, known.node if known is not None else None)
+        node = known.node if known is not None else None
+    return MadeOffer(said, entry, node, opened.witnessed)
 
 
 def _subjects(adapter: str, config: str) -> list[Subject]:
