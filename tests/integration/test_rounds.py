@@ -576,6 +576,11 @@ def test_beside_attempts_offers_are_read_again_only_where_the_share_has_grown_or
         assert reads == [1, 2, 2]
         assert made is not None
         assert len(made.record.members) == 2
+        again = [tried(10**13 + number) for number in range(6)]
+        assert again[3:] == [None] * 3
+        idle = len(reads)
+        assert [tried(10**14 + number) for number in range(4)] == [None] * 4
+        assert len(reads) == idle, "for this head nothing of it is due any more"
 
 
 def test_a_stranger_is_a_candidate_as_far_as_the_joules_pay_and_who_gives_it_more_is_refuted(

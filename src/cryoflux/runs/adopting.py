@@ -95,6 +95,8 @@ class Adopting:
         self._context, self._opened, self._offers, self._mark = context, opened, offers, mark
         self._admit, self._guards, self._choose, self._share_ppm = admit, guards, choose, share_ppm
         self._awaited: _Awaited | None = None
+        self._idle: tuple[Hashable, str] | None = None
+        """what was pulled, and the head for which nothing of it was due"""
         self._before = before
 
     @property
@@ -126,9 +128,10 @@ class Adopting:
         mark = self._mark()  # before they are read: what comes meanwhile is read the next time
         if beside_attempts and share_uj < self._least_uj(node.guest, mark):
             return None  # no round reserves less: nothing has to be read to know that
-        offers = self._offers()
-        due = due_offers(node, offers, self._opened.task.head.digest, self._context.log.origin)
-        if not due or (beside_attempts and not self._worth_more(left_uj)):
+        if beside_attempts and not self._worth_more(left_uj):
+            return None
+        offers, due = self._due(node, mark)
+        if not due:
             return None
         place = NodePlace.of(self._context, self._opened, self._guards)
         seed = secrets.randbelow(2**53)  # nobody can offer by it who does not know it
@@ -149,6 +152,17 @@ class Adopting:
             self._awaited = _Awaited(made.wanted_uj, node.guest.said.root, mark)
             return None
         return made
+
+    def _due(self, node: NodeState, mark: Hashable) -> tuple[Sequence[OfferHere], list[OfferHere]]:
+        """All that is offered, and what of it is due; it is read only where something may be."""
+        head = self._opened.task.head.digest
+        if self._idle == (mark, head):
+            return (), []
+        offers = self._offers()
+        due = due_offers(node, offers, head, self._context.log.origin)
+        # Before the first attempt of a log nothing is told of what is offered.
+        self._idle = (mark, head) if offers and not due else None
+        return offers, due
 
     def _least_uj(self, guest: GuestTally, mark: Hashable) -> int:
         """What the next round reserves at least, µJ, by what is known without reading what is offered."""
