@@ -128,9 +128,8 @@ class Adopting:
         mark = self._mark()  # before they are read: what comes meanwhile is read the next time
         if beside_attempts and share_uj < self._least_uj(node.guest, mark):
             return None  # no round reserves less: nothing has to be read to know that
-        if beside_attempts and not self._worth_more(left_uj):
-            return None
-        offers, due = self._due(node, mark)
+        is_worth_it = not beside_attempts or self._worth_more(left_uj)
+        offers, due = self._due(node, mark) if is_worth_it else ((), [])
         if not due:
             return None
         place = NodePlace.of(self._context, self._opened, self._guards)
