@@ -68,7 +68,7 @@ def envelopes(form: str) -> dict[str, bytes]:
 
 
 FIRST, SECOND = envelopes("v1: "), envelopes("v2: ")
-WHOLE = [envelope for name, envelope in SECOND.items() if name.startswith("v2: entry ")]
+GOING_BEFORE = [envelope for name, envelope in SECOND.items() if name.startswith("v2: entry ")]
 
 
 def log_around(name: str, envelope: bytes) -> list[bytes]:
@@ -77,7 +77,7 @@ def log_around(name: str, envelope: bytes) -> list[bytes]:
         place = payload_of(envelope)["predicate"]["sequence"]
     except (ValueError, KeyError, TypeError):
         place = 1
-    before = [FIRST["v1: an intent"]] if name.startswith("v1: ") else WHOLE
+    before = [FIRST["v1: an intent"]] if name.startswith("v1: ") else GOING_BEFORE
     return [*before[:place], envelope]
 
 
@@ -366,7 +366,10 @@ FURTHER_TEXT: dict[str, bytes] = {
 """lines behind the root that the log signs"""
 
 
-WHOLE = {"a witness behind it", "another signature", "four bytes", "a zero byte in a name", "a tab", "one"}
+SEEN_WHOLE = {
+    *("a witness behind it", "another signature", "four bytes"),
+    *("a zero byte in a name", "a tab", "one"),
+}
 """what is shown to the whole script too; the others to those of its parts that read keys and checkpoints"""
 
 
@@ -396,7 +399,7 @@ def _verdicts_on_a_note(bundle: Path, note: bytes, tools: Path, name: str) -> tu
         holds = (found.origin, found.size, found.root) == (head.origin, head.size, head.root)
     except VerificationError:
         holds = False
-    return _run_parts(bundle, tools, parts, whole=name in WHOLE), holds
+    return _run_parts(bundle, tools, parts, whole=name in SEEN_WHOLE), holds
 
 
 @pytest.mark.parametrize("change", NOTE_CHANGES)
