@@ -245,3 +245,27 @@ def test_the_command_says_it_and_ends_with_one(
     assert (len(document["reproduced"]), len(document["refuted"]), document["holds"]) == (1, 1, False)
     assert exit_code_of(monkeypatch, "node", "audit", "nobody", "--state", mirrored.mine) == 2
     assert "There is no peer 'nobody'" in capsys.readouterr().err
+
+
+def test_an_update_of_a_log_that_the_reader_does_not_name_is_had_of_the_verifier_that_shows_it(
+    mirrored: Mirrored,
+) -> None:
+    peer = mirrored.peer
+    shown = peer.update(2)
+    peer.round(shown, weight="1/8")
+    peer.round(mirrored.adapter)
+    peer.open()
+    mirrored.pull()
+    (mirrored.tree / "capsules").mkdir()
+    shutil.move(mirrored.mine / "network" / "incoming" / shown, mirrored.tree / "capsules" / shown)
+    mirrored.audited()
+    (unmade,) = mirrored.record.unmade.values()
+    assert unmade.lacks == f"capsules/{shown}"
+    for tries in (1, 2):
+        mirrored.pull_again(NOW_S + tries)
+    assert [one.tries for one in mirrored.record.unmade.values()] == [0], unmade
+    peer.log.abort(peer.log.announce())
+    mirrored.pull_again(NOW_S + DAY_S)
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED
+    assert not mirrored.audited().refuted
+    assert (mirrored.record.unmade, mirrored.reproduced()) == ({}, [True])

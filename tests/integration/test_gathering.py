@@ -190,11 +190,28 @@ def test_what_an_audit_lacked_is_asked_for_in_each_pull_until_it_is_here(
     for tries in (1, 2):
         gathered(network, north, odd=without("adapter_model", "lists/"))
         assert [one.tries for one in record.unmade.values()] == [tries] * 3
-    assert "no log that is here has made" in record.unmade["2"].why
+    assert "404" in record.unmade["2"].why
     gathered(network, north)
     assert [one.tries for one in record.unmade.values()] == [0, 0, 3]
     assert (place / "adapter_model.safetensors").is_file()
     assert (NetworkFolder(network).lists / kept).is_file()
+
+
+def test_what_a_pull_had_no_bytes_left_for_was_not_asked_for_in_vain(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    gathered(network, north)
+    of_its_log = gathered(network, north)[0]["north"].received
+    (place,) = NetworkFolder(network).incoming.iterdir()
+    record = PeerRecord.of(network, north.vkey)
+    record.keep_unmade({"1": Unmade(f"capsules/{place.name}")})
+    shutil.rmtree(place)
+    gathered(network, north, odd=without("adapter_model", "adapter_config"))
+    assert record.unmade["1"].tries == 1
+    found, _ = gathered(network, north, most_bytes=of_its_log + 1)
+    assert found["north"].outcome is PullOutcome.SAME
+    assert record.unmade["1"].tries == 1
+    gathered(network, north)
+    assert record.unmade["1"].tries == 0
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ class ModelSources:
     """file of an opened guest holdout, by its root"""
     configs: Mapping[str, str] = field(default_factory=dict)
     """adapter → digest of its settings, where a log signs them"""
+    shown: Callable[[str], Path] | None = None
+    """folder of an update that no log here has made, as whoever judged it shows it"""
 
     @classmethod
     def of(cls, state: Path) -> ModelSources:
@@ -93,6 +95,8 @@ class ModelSources:
             OpenQuestion: it is not here, or is another one.
         """
         folder = adapter_place(self.state)(adapter)
+        if self.shown is not None and adapter not in self.configs and not (folder / ADAPTER).is_file():
+            folder = self.shown(adapter)
         named = {ADAPTER: adapter, ADAPTER_CONFIG: self.configs.get(adapter) or configs.get(adapter)}
         for name, digest in named.items():
             if not (folder / name).is_file():
