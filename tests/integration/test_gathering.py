@@ -21,7 +21,7 @@ from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathered import PeerGathered
 from cryoflux.network.gathering import gather
 from cryoflux.network.head_times import seen_before
-from cryoflux.network.offers_found import OfferFound, found_offers
+from cryoflux.network.offers_found import OfferFound, found_offers, pulled_mark
 from cryoflux.network.peer_record import PeerRecord, Unmade, first_claims
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.publishing import Publisher
@@ -195,6 +195,29 @@ def test_what_an_audit_lacked_is_asked_for_in_each_pull_until_it_is_here(
     assert [one.tries for one in record.unmade.values()] == [0, 0, 3]
     assert (place / "adapter_model.safetensors").is_file()
     assert (NetworkFolder(network).lists / kept).is_file()
+
+
+def test_an_adapter_that_comes_after_its_document_changes_the_mark_of_what_was_pulled(
+    tmp_path: Path, north: TreeNode
+) -> None:
+    """A run may look in between: what it finds not to be due by one mark it does not read again by that."""
+    folder, seen = NetworkFolder(tmp_path / "mine"), list[tuple[bool, tuple[int, ...]]]()
+
+    def odd(asked: BaseHTTPRequestHandler) -> bool:
+        if asked.path.endswith(("adapter_model.safetensors", "adapter_config.json")):
+            (offer,) = found_offers(folder.path, peers)
+            seen.append((offer.fetched, pulled_mark(folder, peers)))
+        return False
+
+    with serving_tree(north.tree, odd) as url:
+        peers = peers_of({north: url})
+        gather(folder.path, peers)
+    (offer,) = found_offers(folder.path, peers)
+    marks = [*(mark for _, mark in seen), pulled_mark(folder, peers)]
+    assert [fetched for fetched, _ in seen] == [False, False]
+    assert offer.fetched
+    assert len(set(marks)) == len(marks) == 3
+    assert pulled_mark(folder, peers) == marks[-1]
 
 
 def test_what_a_pull_had_no_bytes_left_for_was_not_asked_for_in_vain(tmp_path: Path, north: TreeNode) -> None:
