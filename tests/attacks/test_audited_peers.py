@@ -245,3 +245,50 @@ def test_the_command_says_it_and_ends_with_one(
     assert (len(document["reproduced"]), len(document["refuted"]), document["holds"]) == (1, 1, False)
     assert exit_code_of(monkeypatch, "node", "audit", "nobody", "--state", mirrored.mine) == 2
     assert "There is no peer 'nobody'" in capsys.readouterr().err
+
+
+def with_an_update_of_an_unknown_log(mirrored: Mirrored) -> str:
+    """Below the head, and shown by the verifier alone."""
+    peer = mirrored.peer
+    shown = peer.update(2)
+    peer.round(shown, weight="1/8")
+    peer.round(mirrored.adapter)
+    peer.open()
+    mirrored.pull()
+    (mirrored.tree / "capsules").mkdir()
+    shutil.move(mirrored.mine / "network" / "incoming" / shown, mirrored.tree / "capsules" / shown)
+    mirrored.audited()
+    return shown
+
+
+def test_settings_that_no_log_here_has_signed_refute_nobody(mirrored: Mirrored) -> None:
+    """Whoever is on the way to the verifier could have changed them."""
+    shown = with_an_update_of_an_unknown_log(mirrored)
+    config = mirrored.tree / "capsules" / shown / ADAPTER_CONFIG
+    config.write_text(config.read_text().replace('"lora_alpha": 8', '"lora_alpha": 16'))
+    mirrored.pull_again(NOW_S + 1)
+    found = mirrored.audited()
+    assert not found.refuted, details(found, Status.FAIL)
+    assert any("that no log here has signed" in detail for detail in details(found, Status.UNKNOWN))
+    assert mirrored.reproduced() == [True]
+    config.write_text("no settings")
+    shutil.rmtree(mirrored.record.shown(shown))
+    mirrored.audited()
+    mirrored.pull_again(NOW_S + 2)
+    assert not mirrored.audited().refuted
+
+
+def test_an_update_of_a_log_that_the_reader_does_not_name_is_had_of_the_verifier_that_shows_it(
+    mirrored: Mirrored,
+) -> None:
+    peer, shown = mirrored.peer, with_an_update_of_an_unknown_log(mirrored)
+    (unmade,) = mirrored.record.unmade.values()
+    assert unmade.lacks == f"capsules/{shown}"
+    for tries in (1, 2):
+        mirrored.pull_again(NOW_S + tries)
+    assert [one.tries for one in mirrored.record.unmade.values()] == [0], unmade
+    peer.log.abort(peer.log.announce())
+    mirrored.pull_again(NOW_S + DAY_S)
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED
+    assert not mirrored.audited().refuted
+    assert (mirrored.record.unmade, mirrored.reproduced()) == ({}, [True])

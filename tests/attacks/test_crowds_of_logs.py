@@ -318,6 +318,34 @@ def test_what_a_stranger_leaves_goes_with_its_place(
     assert len(list(NetworkFolder(network).incoming.iterdir())) == 1
 
 
+@pytest.mark.parametrize(("composed", "goes"), [(0, {1}), (1, set())], ids=["alone", "with its parent"])
+def test_what_a_round_composed_of_a_stranger_stays_so_that_its_look_can_be_made_again(
+    tmp_path: Path, north: TreeNode, newcomer: TreeNode, composed: int, goes: set[int]
+) -> None:
+    newcomer.offer()
+    newcomer.publish({WITNESS: T + 60})
+    mine = TreeNode(tmp_path / "mine", aborted=3)
+    mine.node.train()
+    mine.node.introduce()
+    mine.node.enter()
+    folder = NetworkFolder.of(mine.state)
+    with serving_tree(north.tree) as url, serving_tree(newcomer.tree) as other:
+        north.publish(peers=[newcomer.hint(other)])
+        reader = Reader(folder.path, north, url)
+        reader.pull()
+        found = found_offers(folder.path, with_strangers(folder.path, reader.peers))
+        of_newcomer = [one for one in found if one.origin == newcomer.origin]
+        mine.node.record(mine.node.announce([candidate(of_newcomer[composed])]), gain=-1_000_000)
+        north.publish()
+        (folder.path / PEERS / sha(north) / "node.json").unlink()
+        for _ in range(2):
+            reader.pull()
+    here = {path.name for path in folder.incoming.iterdir()}
+    assert sha(newcomer) not in reader.mirrors
+    assert {one.capsule for one in found} - here == {of_newcomer[at].capsule for at in goes}
+    mine.close()
+
+
 def test_what_a_verifier_confirmed_is_of_no_stranger_and_stays_until_the_word_goes(
     tmp_path: Path, newcomer: TreeNode
 ) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryoflux.errors import UsageError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.introducing import Introduced, Introductions, introduced_here, introduction_of
+from cryoflux.network.lottery import Lottery
 from cryoflux.network.node_file import hints_in, introduced_in
 from cryoflux.network.peers import parse_peers
 from cryoflux.network.reaching import Reach
-from cryoflux.network.strangers import Lottery
 from cryoflux.receipts.checkpoint import (
     Checkpoint,
     KeyType,
@@ -35,7 +38,7 @@ from cryoflux.serving.routing import NotServedError, Request
 from cryoflux.witness.cosigned import keep_cosigned, log_key_of
 from node_process import NodeProcess, serving_node
 from offered import WITNESSES, OfferedState, offered_state
-from running import cryoflux
+from running import Outcome, cryoflux
 
 JSON = "application/json"
 URL = "http://newcomer.example:9000"
@@ -249,6 +252,21 @@ def test_a_thousand_keys_take_sixteen_places_and_none_of_one_that_has_just_come(
     assert refused == {429}
 
 
+def test_who_asks_too_often_has_no_file_of_peers_read(made: OfferedState) -> None:
+    """It may have thousands of keys, and a node without introductions reads none for whoever asks."""
+    folder = NetworkFolder.of(made.path)
+    server = Introductions(folder, made.log_key.name, Allowances(1, 1e-6))
+
+    def status() -> int:
+        with pytest.raises(NotServedError) as refused:
+            asyncio.run(server.take(Request(b"{}", {}, "", {}, "192.0.2.1")))
+        return refused.value.status
+
+    assert status() == 422
+    folder.known_peers.write_bytes(b"what nobody understands\n")
+    assert status() == 429
+
+
 def test_a_body_that_is_too_large_is_not_read(node: NodeProcess, made: OfferedState) -> None:
     said = {**Newcomer().says(made.log_key.name), "head": "x" * 9000}
     found = node.ask("POST", "v1/introduction", json.dumps(said).encode(), content_type=JSON)
@@ -300,3 +318,82 @@ def test_the_command_introduces_a_node_by_what_its_log_says(made: OfferedState, 
     assert gone.code == 2
     assert "is no node that answers" in gone.stderr
     south.log.close()
+
+
+class Answers(BaseHTTPRequestHandler):
+    """A node that answers an introduction as it likes."""
+
+    checkpoint: ClassVar[bytes]
+    status: ClassVar[int]
+    answer: ClassVar[bytes]
+    endless: ClassVar[str] = ""
+    sent: ClassVar[int] = 0
+
+    def do_GET(self) -> None:
+        self.say("GET", 200, self.checkpoint)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.say("POST", self.status, self.answer)
+
+    def say(self, method: str, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(content)
+        with suppress(OSError):
+            while method == self.endless and self.sent < 2**28:
+                type(self).sent += self.wfile.write(b" " * 2**16)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def introduced(made: OfferedState) -> Callable[..., Outcome]:
+    """What the command does where such a node answers."""
+    (made.state.log / "witnessed").write_bytes(made.heads[-1].content)
+
+    def introduce(**said: object) -> Outcome:
+        kind = type("OneAnswers", (Answers,), {"checkpoint": made.heads[-1].content, **said})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            found = cryoflux("node", "introduce", url, "--url", URL, "--state", made.path)
+        finally:
+            server.shutdown()
+            server.server_close()
+        assert "Traceback" not in found.stderr
+        assert kind.sent < 2**26, "no more is read than an answer has"
+        return found
+
+    return introduce
+
+
+@pytest.mark.parametrize("until", [10**30, -(10**30), 10**15])
+def test_a_time_that_no_calendar_has_ends_no_command(introduced: Callable[..., Outcome], until: int) -> None:
+    found = introduced(status=202, answer=json.dumps({"until": until}).encode())
+    assert found.code == 0, found.stderr
+    assert "introduced to" in found.stdout
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"[" * 60_000,
+        b'{"error": {"what": "\\ud800\\u001b[31m"}}',
+        b'{"error": ["what"]}',
+        b"\xff",
+        b"x" * 100_000,
+    ],
+    ids=["nested", "orders to a terminal", "a list", "no text", "long"],
+)
+def test_a_refusal_in_any_form_is_a_refusal(introduced: Callable[..., Outcome], answer: bytes) -> None:
+    found = introduced(status=422, answer=answer)
+    assert found.code == 2
+    assert "\x1b" not in found.stderr
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_answer_without_end_is_left(introduced: Callable[..., Outcome], method: str) -> None:
+    assert introduced(status=202, answer=b"{}", endless=method).code == 2

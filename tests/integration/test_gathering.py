@@ -21,7 +21,7 @@ from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.gathered import PeerGathered
 from cryoflux.network.gathering import gather
 from cryoflux.network.head_times import seen_before
-from cryoflux.network.offers_found import OfferFound, found_offers
+from cryoflux.network.offers_found import OfferFound, found_offers, pulled_mark
 from cryoflux.network.peer_record import PeerRecord, Unmade, first_claims
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.publishing import Publisher
@@ -190,11 +190,51 @@ def test_what_an_audit_lacked_is_asked_for_in_each_pull_until_it_is_here(
     for tries in (1, 2):
         gathered(network, north, odd=without("adapter_model", "lists/"))
         assert [one.tries for one in record.unmade.values()] == [tries] * 3
-    assert "no log that is here has made" in record.unmade["2"].why
+    assert "404" in record.unmade["2"].why
     gathered(network, north)
     assert [one.tries for one in record.unmade.values()] == [0, 0, 3]
     assert (place / "adapter_model.safetensors").is_file()
     assert (NetworkFolder(network).lists / kept).is_file()
+
+
+def test_an_adapter_that_comes_after_its_document_changes_the_mark_of_what_was_pulled(
+    tmp_path: Path, north: TreeNode
+) -> None:
+    """A run may look in between: what it finds not to be due by one mark it does not read again by that."""
+    folder, seen = NetworkFolder(tmp_path / "mine"), list[tuple[bool, tuple[int, ...]]]()
+
+    def odd(asked: BaseHTTPRequestHandler) -> bool:
+        if asked.path.endswith(("adapter_model.safetensors", "adapter_config.json")):
+            (offer,) = found_offers(folder.path, peers)
+            seen.append((offer.fetched, pulled_mark(folder, peers)))
+        return False
+
+    with serving_tree(north.tree, odd) as url:
+        peers = peers_of({north: url})
+        gather(folder.path, peers)
+    (offer,) = found_offers(folder.path, peers)
+    marks = [*(mark for _, mark in seen), pulled_mark(folder, peers)]
+    assert [fetched for fetched, _ in seen] == [False, False]
+    assert offer.fetched
+    assert len(set(marks)) == len(marks) == 3
+    assert pulled_mark(folder, peers) == marks[-1]
+
+
+def test_what_a_pull_had_no_bytes_left_for_was_not_asked_for_in_vain(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    gathered(network, north)
+    of_its_log = gathered(network, north)[0]["north"].received
+    (place,) = NetworkFolder(network).incoming.iterdir()
+    record = PeerRecord.of(network, north.vkey)
+    record.keep_unmade({"1": Unmade(f"capsules/{place.name}")})
+    shutil.rmtree(place)
+    gathered(network, north, odd=without("adapter_model", "adapter_config"))
+    assert record.unmade["1"].tries == 1
+    found, _ = gathered(network, north, most_bytes=of_its_log + 1)
+    assert found["north"].outcome is PullOutcome.SAME
+    assert record.unmade["1"].tries == 1
+    gathered(network, north)
+    assert record.unmade["1"].tries == 0
 
 
 @pytest.mark.parametrize(

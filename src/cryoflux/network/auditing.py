@@ -141,7 +141,8 @@ def _material(record: PeerRecord, node: PeerNode) -> Material:
 def _for_peer(again: Again, state: Path, record: PeerRecord, configs: dict[str, str]) -> Again:
     """The same for a log whose state is elsewhere: its versions are made of what lies here."""
     openings = record.folder / "openings"
-    return replace(again, sources=ModelSources(StateFolder(state), lambda root: openings / root, configs))
+    sources = ModelSources(StateFolder(state), lambda root: openings / root, configs, record.shown)
+    return replace(again, sources=sources)
 
 
 class _Looks:

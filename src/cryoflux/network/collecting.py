@@ -263,23 +263,33 @@ class Collector:
         if claim is not None and claim.config == config and not _is_here(self.folder, adapter):
             self._adapter(adapter, config, MOST_ADAPTER_BYTES)
 
-    def collect_claimed(self, adapter: str) -> None:
-        """Get an update that some log has committed to, as the first one says it.
+    def collect_claimed(self, adapter: str, shown: Path) -> None:
+        """Get an update that a verdict of the peer rests on: as the first log says it that committed to it.
+
+        Where no log that is here did, the peer's own word of its settings is enough for its own verdict, and
+        for nothing else: so that is kept apart.
 
         Args:
             adapter: digest of it.
+            shown: folder for what the peer alone says.
 
         Raises:
             PeerUnreachableError: nobody has a part of it.
             VerificationError: what came is not what was signed.
-            ModelError: no log that is here has made it.
             StorageError: the disk is full, read-only, or refuses.
         """
         if _is_here(self.folder, adapter):
             return
-        if (claim := self.claims.get(adapter)) is None:
-            raise _too_much(f"rests on {adapter[:16]}…, which no log that is here has made")
-        self._adapter(adapter, claim.config, MOST_ADAPTER_BYTES)
+        if (claim := self.claims.get(adapter)) is not None:
+            self._adapter(adapter, claim.config, MOST_ADAPTER_BYTES)
+            return
+        if not _is_filled(shown / ADAPTER_CONFIG):
+            source, *_ = self.sources
+            url = f"{source.url}/capsules/{adapter}/{ADAPTER_CONFIG}"
+            write_atomic(shown / ADAPTER_CONFIG, source.fetcher.fetch(url, MOST_CONFIG_BYTES).content)
+        if not _holds(shown / ADAPTER, adapter, MOST_ADAPTER_BYTES):
+            content = _fetched(self.sources, f"capsules/{adapter}/{ADAPTER}", MOST_ADAPTER_BYTES, adapter)
+            write_atomic(shown / ADAPTER, content)
 
     def collect_list(self, digest: str) -> None:
         """Get a list, and what hangs below it.

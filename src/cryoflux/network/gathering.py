@@ -253,6 +253,7 @@ class _Gathering:
             meant = self._only is None or node.origin in self._only  # a hint of one makes us ask nobody else
             if meant and found.outcome is not PullOutcome.UNREACHABLE:
                 files = PeerFiles(self._folder, node, record, self._peers.nodes, self._rations, claims)
+                files.lacked(facts)
                 missing = files.offered(due)
                 files.opened(facts, self._now_s)
             fetched = sum(not lacking(self._folder, one.update) for one in due)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["introduce"]
 
+import json
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.files import read_regular
 from cryoflux.log_state import LogState
 from cryoflux.network.deadline import DeadlineTransport
+from cryoflux.network.fetching import Fetcher
 from cryoflux.network.introducing import IntroductionReply, introduction_of
 from cryoflux.network.node_file import hint_of
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_note
@@ -23,6 +25,7 @@ from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import log_key_of
 
 _WHOLE_S = 10.0
+_MOST_ANSWER_BYTES = 64 * 1024
 _WRONG = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, CryoFluxError)
 
 
@@ -60,43 +63,53 @@ def introduce(state: Path, to_url: str, own_url: str = "") -> tuple[str, int]:
     signer = load_key(state / KEYS_FOLDER, RECEIPT_KEY, create=False)
     head = read_regular(folder.witnessed, MAX_NOTE_BYTES)
     there = to_url.rstrip("/")
-    sending = DeadlineTransport()
-    with httpx2.Client(trust_env=False, transport=sending, follow_redirects=False) as client:
-        try:
-            with sending.within(_WHOLE_S):
-                newest = client.get(f"{there}/log/{CHECKPOINT}").raise_for_status().content
-            to = parse_note(newest[: MAX_NOTE_BYTES + 1]).checkpoint.origin
-            said = introduction_of(key, url, to, head, signer, int(time.time()))
-            with sending.within(_WHOLE_S):
-                reply = client.post(
-                    f"{there}/v1/introduction",
-                    content=said.model_dump_json().encode(),
-                    headers={"content-type": "application/json"},
-                )
-        except _WRONG as error:
-            raise UsageError(
-                f"{there} is no node that answers: {error}.",
-                why="It is asked for the newest head of its log first.",
-                hint="Check the address, with its port, or try again later.",
-            ) from error
-    return to, _until(reply, there)
+    try:
+        with Fetcher(whole_s=_WHOLE_S) as fetcher:
+            newest = fetcher.fetch(f"{there}/log/{CHECKPOINT}", MAX_NOTE_BYTES).content
+        to = parse_note(newest).checkpoint.origin
+        said = introduction_of(key, url, to, head, signer, int(time.time()))
+        status, answer = _answer(f"{there}/v1/introduction", said.model_dump_json().encode())
+    except _WRONG as error:
+        raise UsageError(
+            f"{there} is no node that answers: {str(error).rstrip('.')}.",
+            why="It is asked for the newest head of its log first.",
+            hint="Check the address, with its port, or try again later.",
+        ) from error
+    return to, _until(status, answer, there)
 
 
-def _until(reply: httpx2.Response, there: str) -> int:
+def _answer(url: str, body: bytes) -> tuple[int, bytes]:
+    """The status of an answer, and as many bytes of it as one may have."""
+    sending, content = DeadlineTransport(), bytearray()
+    headers = {"content-type": "application/json", "accept-encoding": "identity"}
+    with (
+        httpx2.Client(trust_env=False, transport=sending, follow_redirects=False) as client,
+        sending.within(_WHOLE_S),
+        client.stream("POST", url, content=body, headers=headers) as reply,
+    ):
+        for part in reply.iter_raw():
+            content += part
+            if len(content) > _MOST_ANSWER_BYTES:
+                raise ValueError(f"its answer has more than {_MOST_ANSWER_BYTES:,} bytes")
+        return reply.status_code, bytes(content)
+
+
+def _until(status: int, answer: bytes, there: str) -> int:
     """Until when it stands.
 
     Raises:
         UsageError: it was not taken.
     """
-    if reply.status_code == httpx2.codes.ACCEPTED:
+    if status == httpx2.codes.ACCEPTED:
         try:
-            return IntroductionReply.model_validate_json(reply.content).until
+            return IntroductionReply.model_validate_json(answer).until
         except ValueError:
             return int(time.time())
     try:
-        what = str(reply.json()["error"]["what"])[:300]
-    except (ValueError, KeyError, TypeError):
-        what = f"it answered {reply.status_code}"
+        said = str(json.loads(answer)["error"]["what"])[:300]
+        what = said.encode("utf-8", "backslashreplace").decode()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        what = f"it answered {status}"
     raise UsageError(
         f"{there} did not take the introduction: {what}",
         why="What it takes, its owner says in its file of peers.",

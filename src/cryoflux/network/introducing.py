@@ -56,6 +56,8 @@ _CLOCKS_APART_S = 3600
 _MOST = 16
 _MOST_FILE_BYTES = 64 * 1024
 _REFUSED = 422
+_END_OF_CALENDARS_S = 253_402_300_800
+"""the year 10000: no later time can be written"""
 
 
 class Introduced(Struct, frozen=True):
@@ -104,7 +106,7 @@ class IntroductionBody(BaseModel):
 class IntroductionReply(BaseModel):
     """What an introduction is answered with."""
 
-    until: int
+    until: Annotated[int, Field(ge=0, lt=_END_OF_CALENDARS_S)]
     """Unix seconds until which it stands, unless others need the place after a day"""
 
 
@@ -181,11 +183,11 @@ class Introductions:
             NotServedError: none are taken here, the client tries too often, this is none or does not hold, or
                 all places are taken.
         """
+        if wait_s := self._allowances.take(client_of(request.client)):
+            raise too_often(wait_s)  # before the file of peers is read, which may be long
         peers = await asyncio.to_thread(read_peers, self._folder.known_peers)
         if peers.introductions is None:
             raise NotServedError(403, "This node takes no introductions: its owner names whom it knows.")
-        if wait_s := self._allowances.take(client_of(request.client)):
-            raise too_often(wait_s)
         try:
             said = IntroductionBody.model_validate_json(request.body)
         except ValidationError as error:

@@ -8,7 +8,8 @@ good.
 
 Once an hour at most, by the next pull, eight are drawn: one ticket a log, by a seed that is drawn then, here,
 and kept. Those are pulled and may be candidates of rounds until the next draw. An hour later all that is here
-of them goes, but for what was adopted. So an hour costs at most eight times 16 MiB, whatever the keys.
+of them goes, but for what was adopted, and what a round composed: without that nobody could make its look
+again. So an hour costs at most eight times 16 MiB, whatever the keys.
 
 A stranger of which a verifier of the reader confirmed something is none any more: it is pulled like a peer.
 """
@@ -29,12 +30,14 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import structs
 
-from cryoflux.errors import CryoFluxError, StorageError, VerificationError
+from cryoflux.errors import CryoFluxError, ModelError, StorageError, VerificationError
 from cryoflux.files import write_atomic
 from cryoflux.network.books import Confirmation, books_of
 from cryoflux.network.choosing import drawn_strangers
+from cryoflux.network.collecting import NeededLists
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.introducing import introduced_here
+from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.node_file import hints_in, introduced_in
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers
@@ -42,6 +45,7 @@ from cryoflux.network.reaching import Reach, reach_of
 from cryoflux.network.strangers import DrawnStranger, LotteryRecord, kept_strangers, nodes_of_strangers
 from cryoflux.network.telling import own_record, tell
 from cryoflux.receipts.checkpoint import VerifierKey, parse_verifier_key
+from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import log_key_of
 
@@ -53,6 +57,7 @@ _EACH_S = 3600
 _OF_A_PEER = 64
 """strangers with a ticket that one peer names"""
 _MOST_CONFIRMED = 64
+_COMPOSED = frozenset({MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN})
 
 
 class Came(Protocol):
@@ -278,13 +283,39 @@ class Lottery:
         if not going:
             return
         needed = set[str]().union(*(_adapters(PeerRecord.of(path, key)) for key in kept))
-        state = StateFolder(path.parent)
+        state, composed = StateFolder(path.parent), self._composed()
+        for key in going:
+            record = PeerRecord.of(path, key)
+            needed |= self._rested_on(record, composed)
         for key in going:
             record = PeerRecord.of(path, key)
             for adapter in _adapters(record) - needed:
                 if not state.capsule(adapter).exists():  # what was adopted is served to others from there
                     shutil.rmtree(self._folder.capsule(adapter), ignore_errors=True)
             shutil.rmtree(record.folder, ignore_errors=True)
+
+    def _composed(self) -> set[str]:
+        """Updates that rounds of the node have composed; nothing where it has no log that can be read."""
+        state = self._folder.path.parent
+        if not StateFolder(state).receipts.is_file():
+            return set()
+        try:
+            rounds = own_record(state).facts.rounds
+        except StorageError:
+            raise
+        except CryoFluxError:
+            return set()
+        return {capsule for one in rounds for capsule, verdict in one.members.items() if verdict in _COMPOSED}
+
+    def _rested_on(self, record: PeerRecord, composed: set[str]) -> set[str]:
+        """Of what a log offers, what was composed, and what that was trained on."""
+        found = set[str]()
+        for offer in _facts(record).offers:
+            if offer.update.adapter in composed:
+                found.add(offer.update.adapter)
+                with suppress(ModelError):  # then it was not composed either
+                    found.update(NeededLists(self._folder, offer.update.parent).adapters())
+        return found
 
 
 def _after(known: DrawnStranger, found: Came) -> DrawnStranger:
@@ -300,10 +331,15 @@ def _after(known: DrawnStranger, found: Came) -> DrawnStranger:
 
 def _adapters(record: PeerRecord) -> set[str]:
     """The adapters that a log has made or offers."""
+    facts = _facts(record)
+    return {*facts.made, *(one.update.adapter for one in facts.offers)}
+
+
+def _facts(record: PeerRecord) -> LogFacts:
+    """What a log has come to; nothing where what is here of it is damaged."""
     try:
-        facts = record.facts
+        return record.facts
     except StorageError:
         raise
     except (VerificationError, OSError):
-        return set()
-    return {*facts.made, *(one.update.adapter for one in facts.offers)}
+        return LogFacts()

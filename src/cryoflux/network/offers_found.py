@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["OfferFound", "found_offers", "witnessed_offers"]
+__all__ = ["OfferFound", "found_offers", "pulled_mark", "witnessed_offers"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,3 +106,26 @@ def witnessed_offers(node: PeerNode, facts: LogFacts, times: HeadTimes) -> list[
     every = [(one, times.seen(one.receipt_index)) for one in facts.offers]
     seen = [(one, found) for one, found in every if found is not None]
     return seen[-_MOST_OF_STRANGER:] if node.by_lottery else seen
+
+
+def pulled_mark(folder: NetworkFolder, peers: Peers) -> tuple[int, ...]:
+    """Of what was pulled by now: another one where something of it has taken its place here since.
+
+    None of it is read. Whatever a pull brings is put into the folder of its peer, among the lists, or into
+    the folder of an update: its document comes first, and its adapter perhaps much later.
+
+    Args:
+        folder: of the node's network.
+        peers: whom it knows.
+    """
+    of_peers = (PeerRecord.of(folder.path, node.key).folder for node in peers.nodes)
+    updates = sorted(folder.incoming.iterdir()) if folder.incoming.is_dir() else ()
+    return tuple(map(_changed_ns, (folder.incoming, folder.lists, *of_peers, *updates)))
+
+
+def _changed_ns(folder: Path) -> int:
+    """When something last took its place in a folder, ns; 0 where there is none."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0

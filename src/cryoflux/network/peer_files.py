@@ -3,7 +3,7 @@
 What did not come is asked for again, each in its way. An offer is asked for at every pull, for a round may
 wait for it. What lies behind an opening only an audit waits for: it is asked for again ever later, so that
 who opens a guest holdout and shows nothing of it costs next to nothing. What an audit has not found here is
-asked for in each pull, and how often that was in vain is remembered: books go by it.
+asked for in each pull, first of all, and how often that was in vain is remembered: books go by it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cryoflux.files import read_regular, write_atomic
 from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource
 from cryoflux.network.fetching import PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
-from cryoflux.network.log_facts import LogFacts, OfferFact
+from cryoflux.network.log_facts import LogFacts, OfferFact, OpeningFact
 from cryoflux.network.peer_record import MOST_EXAMPLES_BYTES, Missing, PeerRecord, Unmade
 from cryoflux.network.peers import PeerNode
 from cryoflux.verification.open_question import LISTS, OPENINGS
@@ -101,39 +101,54 @@ class PeerFiles:
         Raises:
             StorageError: the disk is full, read-only, or refuses.
         """
-        unshown, lacked = _Unshown(self._record.folder / _UNSHOWN, now_s), self._record.unmade
+        unshown = _Unshown(self._record.folder / _UNSHOWN, now_s)
+        lacked = {root for root, one in self._record.unmade.items() if one.lacks.startswith(f"{OPENINGS}/")}
         for one in facts.openings:
-            if not self._record.examples(one.root):
-                examples = partial(self._examples, one.root, one.examples)
-                self._ask(unshown, one.root, examples, at_once=one.root in lacked)
+            if one.root not in lacked and not self._record.examples(one.root):
+                self._ask(unshown, one.root, partial(self._examples, one))
         newest = max((one.index for one in facts.rounds), default=0) if facts.openings else 0
         made = {} if self._node.by_lottery else facts.made
         for adapter, (config, index) in made.items():
             if index < newest:
                 self._ask(unshown, adapter, partial(self._collector.collect_made, adapter, config))
         unshown.keep()
-        if not self._node.by_lottery:
-            self._lacking()
 
-    def _lacking(self) -> None:
-        """Ask again for what audits have not found here."""
-        before = self._record.unmade
-        after = {root: self._asked_again(root, one) for root, one in before.items()}
+    def lacked(self, facts: LogFacts) -> None:
+        """Ask again for what audits have not found here, before anything else.
+
+        What the pull had no bytes or time left for was not asked for in vain; and whoever hides it cannot use
+        those up before.
+
+        Args:
+            facts: of its log.
+
+        Raises:
+            StorageError: the disk is full, read-only, or refuses.
+        """
+        before = {} if self._node.by_lottery else self._record.unmade
+        openings = {one.root: one for one in facts.openings}
+        after = {root: self._asked_again(one, openings.get(root)) for root, one in before.items()}
         if after != before:
             self._record.keep_unmade(after)
 
-    def _asked_again(self, root: str, one: Unmade) -> Unmade:
+    def _asked_again(self, one: Unmade, opening: OpeningFact | None) -> Unmade:
         """What is remembered of something that an audit lacked, once it was asked for again."""
         kind, _, name = one.lacks.partition("/")
         if kind == OPENINGS:
-            why = "" if self._record.examples(root) else "its examples are not shown"
+            if opening is None:  # what is here of its log is read anew
+                return one
+            why = "its examples are not shown" if _why_not(partial(self._examples, opening)) else ""
+        elif kind == LISTS:
+            why = _why_not(partial(self._collector.collect_list, name))
         else:
-            collect = self._collector.collect_list if kind == LISTS else self._collector.collect_claimed
-            why = _why_not(collect, name)
+            shown = self._record.shown(name)
+            why = _why_not(partial(self._collector.collect_claimed, name, shown))
+        if why and self._ration.is_spent:
+            return one
         return structs.replace(one, tries=one.tries + 1 if why else 0, why=why)
 
-    def _ask(self, unshown: _Unshown, name: str, fetch: Callable[[], None], *, at_once: bool = False) -> None:
-        if not (at_once or unshown.is_due(name)):
+    def _ask(self, unshown: _Unshown, name: str, fetch: Callable[[], None]) -> None:
+        if not unshown.is_due(name):
             return
         try:
             fetch()
@@ -143,12 +158,14 @@ class PeerFiles:
         else:
             unshown.came(name)
 
-    def _examples(self, root: str, digest: str) -> None:
-        url = f"{self._node.url}/openings/{root}/{EXAMPLES}"
+    def _examples(self, opening: OpeningFact) -> None:
+        if self._record.examples(opening.root):
+            return
+        url = f"{self._node.url}/openings/{opening.root}/{EXAMPLES}"
         content = self._ration.fetch(url, MOST_EXAMPLES_BYTES).content
-        if sha256_hex(content) != digest:
+        if sha256_hex(content) != opening.examples:
             raise VerificationError(f"{url} is not what was opened.", why="What came has another digest.")
-        self._record.keep_examples(root, content)
+        self._record.keep_examples(opening.root, content)
 
 
 class _Try(Struct, frozen=True):
@@ -203,10 +220,10 @@ def _kept(path: Path) -> dict[str, _Try]:
         return {}
 
 
-def _why_not(collect: Callable[[str], None], name: str) -> str:
+def _why_not(collect: Callable[[], None]) -> str:
     """Why something is not here yet; empty where it is."""
     try:
-        collect(name)
+        collect()
     except (PeerUnreachableError, VerificationError, ModelError) as error:
         return error.what
     return ""

@@ -10,6 +10,7 @@ peers/<origin>/
   arrived      how many entries were here, and since when
   missing      capsules of it that could not be had, how often that was tried, and why
   unshown      what of its openings could not be had, how often that was tried, and when (`peer_files`)
+  shown/       updates that its opened verdicts rest on, and that no log here has made, as it shows them
   remeasured   of guest holdouts that it opened, whether their losses were found to be those of the models
   unmade       of guest holdouts that it opened, what an audit lacked to tell, and how often it was asked for
 ```
@@ -173,6 +174,14 @@ class PeerRecord:
     def keep_examples(self, root: str, content: bytes) -> None:
         """Remember them."""
         write_atomic(self.folder / "openings" / root, content)
+
+    def shown(self, adapter: str) -> Path:
+        """The folder of an update that its verdicts rest on, and that no log here has made: as it shows it.
+
+        Args:
+            adapter: digest of it.
+        """
+        return self.folder / "shown" / adapter
 
     def keep_seen(self, notes: tuple[Note, ...]) -> None:
         """Remember heads that a witness publishes, beside those that are here."""

@@ -12,9 +12,10 @@ from __future__ import annotations
 __all__ = ["Commitments", "Needed", "OwnOffer", "RevealRule"]
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from cryoflux.errors import VerificationError
+from cryoflux.errors import ModelError, VerificationError
 from cryoflux.log_state import LogState
 from cryoflux.receipts.checkpoint import Note
 from cryoflux.receipts.entry import Entry, Kind
@@ -22,6 +23,7 @@ from cryoflux.receipts.network_statement import GuestOpening, UpdateOffer
 from cryoflux.receipts.statement import ReceiptStatement
 from cryoflux.registry.composition import Term, beginnings, list_digest
 from cryoflux.registry.made import lists_on_the_way
+from cryoflux.registry.mixture import after
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.witness.commitment import quorum_time
 from cryoflux.witness.policy import Policy
@@ -84,6 +86,10 @@ class Commitments:
     """adapter → the first offer of it"""
     openings: dict[str, tuple[GuestOpening, Entry]] = field(default_factory=dict)
     """root of a guest holdout → what opens it, and the entry that says so"""
+    looks: dict[str, list[tuple[Term, ...]]] = field(default_factory=dict)
+    """root of a guest holdout → the lists of which its looks compared what they make"""
+    below: dict[str, tuple[Term, ...]] = field(default_factory=dict)
+    """digest of a list → it, of those that heads had and that lists of looks hang on"""
     named: set[str] = field(default_factory=set)
     """digests of what entries are about that are no attempts"""
     node_entry: Entry | None = None
@@ -91,7 +97,9 @@ class Commitments:
 
     def take(self, entry: Entry) -> None:
         """Go on by one entry."""
+        self._take_look(entry)
         self.state.take(entry)
+        self._take_head(entry)
         statement = entry.statement
         if isinstance(statement, ReceiptStatement):
             by_name = {one.name: one.digest.sha256 for one in statement.subject}
@@ -100,6 +108,31 @@ class Commitments:
         elif entry.intent is None:
             self.named.update(one.digest.sha256 for one in statement.subject)
         self._take_network(entry)
+
+    def _take_look(self, entry: Entry) -> None:
+        """Remember what a look compared, by the head from before its record."""
+        said = entry.round
+        if said is None or said.look is None or said.task not in self.state.tasks:
+            return
+        opened = self.state.nodes[said.task].open.get(said.intent) if said.task in self.state.nodes else None
+        if opened is None:
+            return
+        head, looks = self.state.tasks[said.task], self.looks.setdefault(opened.intent.guest.root, [])
+        looks.append(head.composition.terms)
+        for step in said.steps:
+            self.below |= beginnings(step.update.parent)
+        with suppress(ModelError):  # then there was nothing to look at
+            looks.append(after(head.composition, said.steps, folds=self.below).terms)
+
+    def _take_head(self, entry: Entry) -> None:
+        """Remember what a head is composed of; a recall may have made other lists on its way."""
+        moved = entry.round or entry.recall
+        task = entry.receipt.task.name if entry.receipt is not None else moved.task if moved else ""
+        if (known := self.state.tasks.get(task)) is None:
+            return
+        self.below[known.composition.digest] = known.composition.terms
+        if entry.recall is not None:
+            self.below |= lists_on_the_way(known.made, known.head.digest)
 
     def _take_network(self, entry: Entry) -> None:
         said = entry.network.predicate if entry.network is not None else None
@@ -116,7 +149,10 @@ class Commitments:
         return [found for adapter, found in self.offers.items() if adapter in self.made]
 
     def needed(self, offers: Iterable[OwnOffer], others: _Lists) -> Needed:
-        """What has to be had to compose the node's heads, and the versions that offers were trained on.
+        """What has to be had to compose the node's heads, what offers were trained on, and opened looks.
+
+        What a look was made of is shown with what opens it, also where no head has it: whoever made it may
+        show it no more, and then nobody could make the verdict again.
 
         Args:
             offers: of the log.
@@ -124,12 +160,13 @@ class Commitments:
         """
         heads = [self.state.tasks[task] for task in self.state.nodes if task in self.state.tasks]
         parents = [found.offer.update.parent for found in offers]
-        known = dict(others)
+        looked = [terms for root in self.openings for terms in self.looks.get(root, ())]
+        known = {**others, **self.below}
         for head in heads:
             known |= lists_on_the_way(head.made, head.head.digest)
         for terms in parents:
             known |= beginnings(terms)
-        return _closure([*(head.composition.terms for head in heads), *parents], known)
+        return _closure([*(head.composition.terms for head in heads), *parents, *looked], known)
 
 
 def _closure(wanted: Sequence[tuple[Term, ...]], known: _Lists) -> Needed:

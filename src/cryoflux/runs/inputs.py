@@ -147,9 +147,23 @@ def check_folder(state: StateFolder) -> None:
 def check_origin(state: StateFolder, origins: Mapping[str, Origin], memory: LogState) -> None:
     """Make sure that the log began each task with the data set and version that the origin names.
 
+    Where a node has said its genesis and no attempt was made, that is held to it: else the first one would
+    spoil the log.
+
     Raises:
         StateTamperedError: it did not.
     """
+    begun: dict[str, str] = {
+        task: node.node.genesis.digest
+        for task, node in memory.nodes.items()
+        if node.node is not None and task not in memory.tasks and task in origins
+    }
+    if any(origins[task].version != genesis for task, genesis in begun.items()):
+        raise StateTamperedError(
+            f"{state.origin} names another model than the genesis that its node has named.",
+            why="The first attempt begins with that, and a log in which it does not fails its verification.",
+            hint="Restore it from a backup, or start afresh with --state DIR.",
+        )
     for task, known in memory.tasks.items():
         said = (known.data.digest, known.first.digest)
         origin = origins.get(task)

@@ -23,7 +23,7 @@ from cryoflux.network.head_times import seen_before
 from cryoflux.network.looking import MOST_GUARDS
 from cryoflux.network.node_place import no_guest, overdue
 from cryoflux.network.norms import norm_bounds, update_norms
-from cryoflux.network.offers_found import found_offers
+from cryoflux.network.offers_found import found_offers, pulled_mark
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers, read_peers
 from cryoflux.network.round_parts import ChosenOffers, OfferHere
@@ -191,13 +191,8 @@ class PulledOffers:
         return offers_in(self._network, self._peers)
 
     def mark(self) -> tuple[int, ...]:
-        """Of what was pulled by now: when something of it last took its place here, ns.
-
-        Whatever a pull brings is put into the folder of its peer, or beside the updates that were fetched.
-        """
-        of_peers = (PeerRecord.of(self._network.path, node.key).folder for node in self._peers.nodes)
-        folders = (self._network.incoming, *of_peers)
-        return tuple(folder.stat().st_mtime_ns if folder.is_dir() else 0 for folder in folders)
+        """Of what was pulled by now: another one where something of it has taken its place here since."""
+        return pulled_mark(self._network, self._peers)
 
     def choose(self, most: int, due: list[OfferHere], seed: int) -> ChosenOffers:
         """The offers of a round: those of named nodes, and the first one of each stranger, as they are drawn.

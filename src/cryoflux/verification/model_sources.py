@@ -74,6 +74,9 @@ class ModelSources:
     """file of an opened guest holdout, by its root"""
     configs: Mapping[str, str] = field(default_factory=dict)
     """adapter → digest of its settings, where a log signs them"""
+    shown: Callable[[str], Path] | None = None
+    """folder of an update that no log here has made, as whoever judged it shows it: that its settings are
+    those that were signed is nobody's word, so nothing is refuted by them"""
 
     @classmethod
     def of(cls, state: Path) -> ModelSources:
@@ -92,7 +95,7 @@ class ModelSources:
         Raises:
             OpenQuestion: it is not here, or is another one.
         """
-        folder = adapter_place(self.state)(adapter)
+        folder = self._place(adapter)
         named = {ADAPTER: adapter, ADAPTER_CONFIG: self.configs.get(adapter) or configs.get(adapter)}
         for name, digest in named.items():
             if not (folder / name).is_file():
@@ -107,6 +110,22 @@ class ModelSources:
                     "delete it, and cryoflux node pull fetches what peers offer"
                 )
         return folder
+
+    def _place(self, adapter: str) -> Path:
+        folder = adapter_place(self.state)(adapter)
+        here = adapter in self.configs or (folder / ADAPTER).is_file()
+        return folder if here or self.shown is None else self.shown(adapter)
+
+    def is_unsigned(self, adapter: str, configs: Mapping[str, str]) -> bool:
+        """Whether the settings of an update here are nobody's signed word.
+
+        Args:
+            adapter: digest of it.
+            configs: adapter → digest of its settings, as the log signs them.
+        """
+        if self.shown is None or adapter in configs:
+            return False
+        return self._place(adapter) == self.shown(adapter)
 
     def list_of(self, known: Mapping[str, tuple[Term, ...]]) -> ListOf:
         """A list by its digest, of those that a log has and those that are kept."""
@@ -164,16 +183,42 @@ def composed_in(
         configs: adapter → digest of its settings, as the log signs them.
 
     Raises:
-        OpenQuestion: something of it is not here.
+        OpenQuestion: something of it is not here; or another version comes of it, by settings that are
+            nobody's signed word.
         VerificationError: what comes of it is another version than the one recorded.
     """
+    unsigned: list[str] = []
+
+    def update(adapter: str) -> Path:
+        if sources.is_unsigned(adapter, configs):
+            unsigned.append(adapter)
+        return sources.update(adapter, configs)
+
+    try:
+        return _composed(folder, listed, sources, recomputer, update)
+    except VerificationError as error:
+        if not unsigned:
+            raise
+        raise OpenQuestion(
+            f"{error.what.rstrip('.')}, by settings of its update {unsigned[0][:16]}… that no log here has "
+            "signed"
+        ) from error
+
+
+def _composed(
+    folder: Path,
+    listed: ListedVersion,
+    sources: ModelSources,
+    recomputer: Recomputer,
+    update: Callable[[str], Path],
+) -> Path:
     folder.mkdir()
     genesis, composed, model = sources.genesis(listed, folder / "genesis"), listed.composed, folder / "sum"
     if not composed.terms:
         model = genesis
     else:
         list_of = sources.list_of(listed.lists())
-        models = Models(genesis, genesis, lambda adapter: sources.update(adapter, configs), list_of)
+        models = Models(genesis, genesis, update, list_of)
         try:
             recomputer.compose(composed, models, model)
         except ModelError as error:

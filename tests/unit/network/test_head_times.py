@@ -74,6 +74,15 @@ def test_what_a_quorum_had_seen_first_needs_no_two_clocks(
     assert seen_before(*reversed(seen), POLICY) is is_after
 
 
+@pytest.mark.parametrize(("same_second", "told"), [("", True), ("b", False)])
+def test_a_witness_that_dates_both_to_one_second_tells_nothing(same_second: str, told: bool) -> None:
+    """Nobody lies: the copy was cosigned within the second in which its original became known."""
+    original = SeenBy(100, {"a": 100, "b": 100})
+    copy = SeenBy(101, {"b": 100 if "b" in same_second else 101, "c": 101})
+    assert seen_before(original, copy, POLICY) is told
+    assert not seen_before(copy, original, POLICY)
+
+
 def test_where_one_witness_may_decide_clocks_must_not_say_the_opposite() -> None:
     """Of 2 of 3 one that lies beside one that is absent would say alone who was first; not so of 3 of 4."""
     one, other = {"a": 10, "b": 10}, {"b": 11, "c": 11}

@@ -231,6 +231,31 @@ def test_what_was_adopted_of_others_is_served_on(node: PublicNode) -> None:
     assert digest_of("capsule 2") not in adapters(node)
 
 
+def test_what_an_opened_look_was_made_of_is_served_though_no_head_has_it(node: PublicNode) -> None:
+    """Whoever made it may show it no more: then nobody could make the verdict again."""
+    node.trained()
+    node.node.introduce()
+    node.node.enter()
+    refused, recalled = node.node.candidate(), node.node.candidate()
+    for number in (1, 2, 3):
+        node.keep(node.folder.capsule(digest_of(f"capsule {number}")), f"capsule {number}")
+        content = json.dumps({"config": {"sha256": digest_of("config")}})
+        (node.folder.capsule(digest_of(f"capsule {number}")) / "capsule.json").write_text(content)
+    node.node.record(node.node.announce([refused]), gain=-1_000_000)
+    node.node.record(node.node.announce([recalled, node.node.candidate()]))
+    node.node.recall(recalled.capsule)
+    node.cosign()
+    node.publish()
+    assert not {refused.capsule, recalled.capsule} & adapters(node)
+    node.opened()
+    node.node.log.conclude(node.node.log.announce())
+    node.cosign()
+    for publisher in (node.publisher, Publisher(node.path, capsule_json)):
+        assert publisher.publish(rule()).problems == ()
+        assert {refused.capsule, recalled.capsule} <= adapters(node)
+    assert digest_of("capsule 3") not in adapters(node), "it was in no look"
+
+
 def test_other_bytes_than_those_that_are_named_are_not_shown(node: PublicNode) -> None:
     receipt, adapter = node.trained()
     node.offered(receipt)

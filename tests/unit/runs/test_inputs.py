@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from cryoflux.registry.versions import FIRST_TASK, Versions
 from cryoflux.runs import inputs
 from cryoflux.runs.inputs import begin, check_folder, check_origin, stored_origins, too_small
 from cryoflux.state import StateFolder
+from node_log import TASK, NodeLog
+from plain_log import StoredLog
 from small_context import BETTER, OtherTask, ToyTask
 
 OLD = {
@@ -219,3 +221,13 @@ def test_a_budget_that_is_too_small_is_told_with_what_is_held() -> None:
     assert "5.0 J" in alone.what
     assert alone.why.startswith("An attempt reserves 20.0 J")
     assert "7.0 J more, left over" in beside.why
+
+
+def test_a_node_that_made_no_attempt_begins_with_the_genesis_that_it_named(run, tmp_path) -> None:
+    log = StoredLog(tmp_path / "node")
+    said = NodeLog(log).introduce().statement.predicate
+    origin = replace(stored_origins(run.state)["toy"], version=said.genesis.digest)
+    check_origin(run.state, {TASK: origin}, log.state)
+    with pytest.raises(StateTamperedError, match="genesis that its node has named"):
+        check_origin(run.state, {TASK: replace(origin, version="f" * 64)}, log.state)
+    log.close()
