@@ -352,6 +352,9 @@ class NodeState:
         }
         self.adopted = {capsule: offered for capsule, offered in left.items() if offered}
         self.recalled.add(recall.capsule)
+        copied = [one for one, said in self.considered.items() if said.verdict is MemberVerdict.COPIED]
+        for capsule in copied:  # what is gone may have been the copy: then it may help now
+            del self.considered[capsule]
         self.certified.take(recall)
 
     def take_contract(self, said: ContractSaid) -> None:

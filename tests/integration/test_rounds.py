@@ -462,6 +462,31 @@ def test_a_copy_is_a_duplicate_though_it_was_fetched_first(nodes: RoundNodes, ro
     holds(north)
 
 
+def test_an_original_whose_copy_was_adopted_before_it_came_here_is_not_refuted(
+    nodes: RoundNodes, rogue: RoundNode
+) -> None:
+    north, original = nodes["north"], nodes["south"].offered
+    peers, copy = north.network.known_peers, next(iter(rogue.node.offers))
+    south = [line for line in peers.read_text().splitlines() if "south" in line]
+    peers.write_text(peers.read_text().replace("\n".join(south), ""))
+    shutil.rmtree(north.network.incoming)
+    north.pulls(rogue)
+    north.round()
+    assert verdicts(north, 0)[copy] is MemberVerdict.ADOPTED
+    with_copy = north.head
+    north.pulls(nodes["south"])
+    told = north.ran("node", "round", *BUDGET).stdout
+    assert verdicts(north)[original] is MemberVerdict.COPIED
+    assert {one.capsule: one.of for one in north.rounds[-1].members if one.of} == {original: copy}
+    assert f"our head has {copy[:16]}…, a copy of it that was committed later" in " ".join(told.split())
+    assert (north.head, len(north.looks)) == (with_copy, 1)
+    holds(north)
+    north.ran("capsule", "recall", copy, "--reason", "it is south's")
+    north.round()
+    assert verdicts(north)[original] is MemberVerdict.ADOPTED, "it may help now"
+    holds(north)
+
+
 def test_what_does_not_help_is_not_shown_to_the_guest_holdout(after: RoundNodes, rogue: RoundNode) -> None:
     """A copy of what was adopted, and the update with its sign turned, whose log says that it helps."""
     north, before = after["north"], after["north"].head

@@ -101,6 +101,8 @@ class RoundTold:
     nothing"""
     recalled: frozenset[str] = frozenset()
     """members that it adopted and its log recalled since"""
+    copied: Mapping[str, str] = field(default_factory=dict)
+    """member → its later copy, which the log's head had already"""
 
     def of(self, capsule: str, owner: str) -> MemberVerdict | None:
         """What became of an update as one log offers it; none where another's offer was considered."""
@@ -273,12 +275,14 @@ class _Found:
     """capsule, and the log that offered it → nodes that adopted it, and have not recalled it"""
     recallers: Mapping[tuple[str, str], set[str]]
     """the same → nodes that adopted it and recalled it since"""
+    copies: frozenset[tuple[str, str]]
+    """verifier and an update that it has called a later copy of another's: its word for that one is gone"""
     withheld: frozenset[tuple[str, str]]
     """verifier and root of a guest holdout whose verdicts cannot be made again"""
 
     @classmethod
     def of(cls, logs: Iterable[LogTold], verifiers: set[str], now_s: int) -> _Found:
-        withheld = set[tuple[str, str]]()
+        withheld, copies = set[tuple[str, str]](), set[tuple[str, str]]()
         alone: dict[str, list[tuple[str, RoundTold]]] = {}
         users: dict[tuple[str, str], set[str]] = {}
         recallers: dict[tuple[str, str], set[str]] = {}
@@ -287,13 +291,14 @@ class _Found:
             withheld |= {(log.origin, root) for root in log.withheld(now_s)}
             seen = (one for one in log.rounds if one.recorded_s < LATER)
             for one in sorted(seen, key=lambda found: (found.recorded_s, found.root)):
+                copies |= {(log.origin, copy) for copy in one.copied.values()}
                 for capsule, verdict in one.members.items():
                     if verdict is MemberVerdict.ADOPTED:
                         had = recallers if capsule in one.recalled else users
                         had.setdefault((capsule, one.origins.get(capsule, "")), set()).add(log.origin)
                     if believed and len(one.members) == 1:
                         alone.setdefault(capsule, []).append((log.origin, one))
-        return cls(alone, users, recallers, frozenset(withheld))
+        return cls(alone, users, recallers, frozenset(copies), frozenset(withheld))
 
     def standing(self, offer: CapsuleTold, owner: LogTold, quorum: int, now_s: int) -> CapsuleRecord:
         """What verifiers found of an update; the first word of each counts, unless it took it back."""
@@ -303,7 +308,8 @@ class _Found:
             in_time = one.entered_s < offer.committed_s <= one.recorded_s
             if in_time and verifier != owner.origin and verdict in _DECIDED:
                 level = one.level if verdict is MemberVerdict.ADOPTED else _REFUTED
-                level = _TAKEN_BACK if offer.capsule in one.recalled else level
+                taken_back = offer.capsule in one.recalled or (verifier, offer.capsule) in self.copies
+                level = _TAKEN_BACK if taken_back else level
                 said.setdefault(verifier, _UNREPRODUCED if (verifier, one.root) in self.withheld else level)
         words = [*said.values()]
         levels = sorted((level for level in words if level >= 0), reverse=True)

@@ -23,7 +23,7 @@ from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.ed25519 import is_sound_key
 from cryoflux.signing.keys import raw_key_id
 
-_FORM = 5
+_FORM = 6
 """of the facts: others are made anew"""
 
 
@@ -54,6 +54,8 @@ class RoundFact(Struct, frozen=True):
     members: dict[str, MemberVerdict]
     origins: dict[str, str]
     """capsule → the log that offered it, as the announcement says"""
+    copied: dict[str, str]
+    """capsule → its later copy, which the head had already"""
 
 
 class OpeningFact(Struct, frozen=True):

@@ -176,6 +176,7 @@ class _Walk:
             level=said.look.level if said.look is not None else 0,
             members={one.capsule: one.verdict for one in said.members},
             origins={one.capsule: one.origin for one in opened.intent.candidates},
+            copied={one.capsule: one.of for one in said.members if one.verdict is MemberVerdict.COPIED},
         )
         self.facts.rounds.append(fact)
 

@@ -118,6 +118,17 @@ def contested_with(other: OfferHere | None, of: str) -> str:
     return f"contested: like {name}, and witnesses do not tell which of the two was first"
 
 
+def copied_by(copy: OfferHere | None, of: str) -> str:
+    """What has copied an offer, in words.
+
+    Args:
+        copy: what is a copy of it, where that is a candidate too.
+        of: the adapter of that.
+    """
+    name = copy.name if copy is not None and copy.name else f"{of[:16]}…"
+    return f"our head has {name}, a copy of it that was committed later"
+
+
 def unreached(offer: OfferHere) -> Member:
     """A candidate that the search did not get to."""
     return refused(offer.update.adapter, MemberVerdict.UNREACHED)

@@ -24,6 +24,7 @@ from cryoflux.network.membership import (
     barred,
     bringing_back,
     contested_with,
+    copied_by,
     copy_of,
     members_of,
     unreached,
@@ -56,7 +57,7 @@ from cryoflux.receipts.network_parts import MOST_CANDIDATES, GuardResult, Member
 from cryoflux.receipts.statement import Base, Cause
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import StepKind
-from cryoflux.registry.parent_lists import keep_lists, parent_lists
+from cryoflux.registry.parent_lists import keep_lists, parent_lists, updates_of
 from cryoflux.tasks.composing import Composing
 
 
@@ -275,15 +276,22 @@ class _Round:
             return True
 
         fitting = [offer for offer in left if fits(offer)]
-        alike = find_copies(filter(fits, known), fitting, screen.direction, walls.before)
+        held = {
+            term.adapter
+            for term in updates_of(self.opened.composition.terms, parent_lists(self.context.state.path))
+        }
+        alike = find_copies(filter(fits, known), fitting, screen.direction, walls.before, held)
         whose = {offer.update.adapter: offer for offer in offers}
         for adapter, original in alike.of.items():
             why[adapter] = copy_of(whose[adapter], whose.get(original), original)
         for adapter, other in alike.contested.items():
             why[adapter] = contested_with(whose.get(other), other)
+        for adapter, other in alike.copied.items():
+            why[adapter] = copied_by(whose.get(other), other)
         mine = {offer.update.adapter for offer in left}
         broken = {adapter: member for adapter, member in broken.items() if adapter in mine}
-        return broken | {a: refused(a, MemberVerdict.DUPLICATE, of) for a, of in alike.of.items()}
+        copies = {a: refused(a, MemberVerdict.DUPLICATE, of) for a, of in alike.of.items()}
+        return broken | copies | {a: refused(a, MemberVerdict.COPIED, of) for a, of in alike.copied.items()}
 
     def search(self, offers: Sequence[OfferHere], considered: Considered) -> Screened:
         """Compose on the node's own training side what no guard set speaks against.

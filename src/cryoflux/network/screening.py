@@ -2,6 +2,8 @@
 
 Two updates are compared as `cryoflux.network.similarity` does, function included, on texts of the node's own
 training side that nobody else has. So a copy is no candidate beside its original, whatever it would be worth.
+Where the copy came here before its original it is in the head, which the original cannot help any more: that
+is said, and nothing of its worth.
 Where nobody can tell which of two was first, neither is called a copy: the search takes what helps.
 """
 
@@ -9,11 +11,11 @@ from __future__ import annotations
 
 __all__ = ["TEXTS", "CopiesFound", "CopyScreen", "WasBefore", "Whose", "by_time", "find_copies"]
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -64,6 +66,8 @@ class CopiesFound:
     """adapter of a copy → that of the earliest update that it is one of"""
     contested: dict[str, str] = field(default_factory=dict)
     """adapter of one that is no copy → that of one that it is like, where nobody can tell which was first"""
+    copied: dict[str, str] = field(default_factory=dict)
+    """adapter of one that is no copy → that of a later copy of it which the head has"""
 
 
 class CopyScreen:
@@ -117,6 +121,7 @@ def find_copies(
     offers: Iterable[Whose],
     direction: Callable[[OfferedUpdate], Direction],
     before: WasBefore = by_time,
+    held: Collection[str] = (),
 ) -> CopiesFound:
     """Which updates are copies of somebody else's, and of what.
 
@@ -128,26 +133,43 @@ def find_copies(
         offers: those that are new, by the times of their commitments.
         direction: where an update moves the model.
         before: says which of two was committed first.
+        held: adapters that the head rests on.
     """
     new = list(offers)
     every = [*known, *new]
     moves = {one.update.adapter: direction(one.update) for one in every}
     found = CopiesFound()
     for offer in new:
-        adapter = offer.update.adapter
-        contested = ""
-        for one in every:
-            if one.origin == offer.origin or _is_before(offer, one, before):
-                continue
-            if not is_copy(alikeness(moves[adapter], moves[one.update.adapter])):
-                continue
-            if _is_before(one, offer, before):
-                found.of[adapter] = one.update.adapter
-                break
-            contested = contested or one.update.adapter
-        if contested and adapter not in found.of:
-            found.contested[adapter] = contested
+        likeness, other = _likeness(offer, every, moves, before, held)
+        if likeness is not None:
+            getattr(found, likeness)[offer.update.adapter] = other
     return found
+
+
+def _likeness(
+    offer: Whose,
+    every: Iterable[Whose],
+    moves: Mapping[str, Direction],
+    before: WasBefore,
+    held: Collection[str],
+) -> tuple[Literal["of", "copied", "contested"] | None, str]:
+    """How an offer is like another's, as `CopiesFound` calls it, and the adapter of that."""
+    copied = contested = ""
+    for one in every:
+        other, is_first = one.update.adapter, _is_before(offer, one, before)
+        if one.origin == offer.origin or (is_first and other not in held):
+            continue
+        if not is_copy(alikeness(moves[offer.update.adapter], moves[other])):
+            continue
+        if is_first:
+            copied = copied or other
+        elif _is_before(one, offer, before):
+            return "of", other
+        else:
+            contested = contested or other
+    if copied:
+        return "copied", copied
+    return ("contested", contested) if contested else (None, "")
 
 
 def _is_before(one: Whose, other: Whose, before: WasBefore) -> bool:

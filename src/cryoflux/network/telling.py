@@ -134,6 +134,7 @@ def _round(one: RoundFact, times: HeadTimes, recalled: frozenset[str], counts: C
         members=one.members,
         level=one.level,
         origins=one.origins,
+        copied=one.copied,
         withdrawn=one.level > 0 and one.index not in counts,
         recalled=frozenset(
             capsule

@@ -68,6 +68,8 @@ class MemberVerdict(StrEnum):
     """it did not help on the node's own training side"""
     DUPLICATE = "duplicate"
     """a copy of one that was committed before it"""
+    COPIED = "copied"
+    """the head has a copy of it already, which somebody else committed later: nothing is said of its worth"""
     UNAVAILABLE = "unavailable"
     """its bytes, or those of its parents, could not be had"""
     MALFORMED = "malformed"

@@ -78,7 +78,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=3e4d951cef4702a879597b8ccbce6103a84bea1d1fc8873640310026ad167a1c
+schema_digest=86e8edc568b21073d08ba22693b6666edf40ecc698556eed25c95eea10ab1135
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -578,7 +578,7 @@ def members($opened):
       | need(all($taken[]; . as $one | any($p.members[]; .capsule == $one
           and (.verdict as $verdict | any($tried[]; . == $verdict))));
         "composed an update that it refused, or that was no candidate"),
-      need(all(.members[]; ((.of // "") != "") == (.verdict == "duplicate") and .of != .capsule);
+      need(all(.members[]; ((.of // "") != "") == (.verdict == "duplicate" or .verdict == "copied") and .of != .capsule);
         "calls an update a duplicate without naming of what, or names that of another verdict")
     end;
 def round($log; $known; $node):

@@ -26,6 +26,10 @@ _WORDS = {
     MemberVerdict.STALE: "stale: it cannot be added to our head",
     MemberVerdict.UNREACHED: "unreached: the joules ended before it was tried",
 }
+_LIKE = {
+    MemberVerdict.DUPLICATE: "duplicate of {}, which was committed before it",
+    MemberVerdict.COPIED: "copied: our head has {}, a copy of it that was committed later",
+}
 _SEARCHED = frozenset({MemberVerdict.NOT_CHOSEN, MemberVerdict.SCREENED, MemberVerdict.UNREACHED})
 _STEPS = {StepKind.ADD: "weight", StepKind.MIX: "mixed", StepKind.REWEIGHT: "times"}
 
@@ -76,8 +80,8 @@ def _verdict(
         return f"{_WORDS[member.verdict]}; {told}"
     if told is not None:
         return f"{member.verdict.value}: {told}"
-    if member.verdict is MemberVerdict.DUPLICATE:
-        return f"duplicate of {_called(member.of, names)}, which was committed before it"
+    if member.of:
+        return _LIKE[member.verdict].format(_called(member.of, names))
     return _WORDS[member.verdict]
 
 

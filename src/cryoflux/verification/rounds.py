@@ -43,6 +43,7 @@ from cryoflux.verification.walk import Fold, Seen, Tally
 
 ROUNDS = NumberedStep(17, "what others offered")
 _TRIED = (MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN)
+_LIKE_ANOTHER = (MemberVerdict.DUPLICATE, MemberVerdict.COPIED)
 _BEFORE_ATTEMPTS = (Node, GuestHoldout, GuestOpening)
 """what a newcomer may say: of the others each names a head, which the first attempt begins with"""
 
@@ -295,7 +296,7 @@ def _members(said: RoundResult, intent: RoundIntent) -> Iterator[str]:
     if any(verdicts.get(capsule) not in tried for capsule in taken):
         yield "composed an update that it refused, or that was no candidate"
     for one in said.members:
-        if bool(one.of) != (one.verdict is MemberVerdict.DUPLICATE) or one.of == one.capsule:
+        if bool(one.of) != (one.verdict in _LIKE_ANOTHER) or one.of == one.capsule:
             yield f"calls {one.capsule[:16]}… {one.verdict.value} without naming of what"
 
 

@@ -47,7 +47,12 @@ def networks(draw: st.DrawFn) -> list[LogTold]:
         recalled = frozenset(one for one in adopted if draw(st.booleans()))
         withdrawn = bool(recalled) or draw(st.booleans())
         recorded = draw(moment | st.just(LATER))
-        return RoundTold(root, draw(moment), recorded, members, level, origins, withdrawn, recalled)
+        copied = {
+            one: draw(st.sampled_from(every))
+            for one, verdict in members.items()
+            if verdict is MemberVerdict.COPIED
+        }
+        return RoundTold(root, draw(moment), recorded, members, level, origins, withdrawn, recalled, copied)
 
     return [
         LogTold(
@@ -80,7 +85,8 @@ WITH believed AS (
 words AS (
     SELECT o.log AS owner, o.capsule, m.log AS verifier, m.verdict, r.level,
            EXISTS (SELECT 1 FROM withheld h WHERE h.log = r.log AND h.root = r.root) AS withheld,
-           m.recalled OR EXISTS (SELECT 1 FROM withheld h WHERE h.log = r.log AND h.root = r.root) AS silent,
+           m.recalled OR EXISTS (SELECT 1 FROM withheld h WHERE h.log = r.log AND h.root = r.root)
+           OR EXISTS (SELECT 1 FROM copied c WHERE c.log = m.log AND c.copy = m.capsule) AS silent,
            ROW_NUMBER() OVER
            (PARTITION BY o.log, o.capsule, m.log ORDER BY r.recorded, r.root, r.number) AS word
     FROM offers o JOIN members m ON m.capsule = o.capsule
@@ -139,6 +145,7 @@ def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[object, ...]]:
         "CREATE TABLE offers (log, capsule, committed, upper, contested);"
         "CREATE TABLE rounds (log, number, root, entered, recorded, level, withdrawn);"
         "CREATE TABLE members (log, number, capsule, verdict, origin, recalled);"
+        "CREATE TABLE copied (log, copy);"
         "CREATE TABLE opened (log, root, reproduced);"
         "CREATE TABLE unmade (log, root, opened);"
     )
@@ -163,6 +170,8 @@ def by_sql(logs: list[LogTold], quorum: int) -> list[tuple[object, ...]]:
                 for capsule, verdict in one.members.items()
             ]
             db.executemany("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?)", members)
+            copies = [(log.origin, copy) for copy in one.copied.values() if one.recorded_s < LATER]
+            db.executemany("INSERT INTO copied VALUES (?, ?)", copies)
     return db.execute(_SQL, {"now": NOW, "quorum": quorum, "later": LATER}).fetchall()
 
 
@@ -284,6 +293,23 @@ def test_what_several_logs_may_have_been_first_to_offer_counts_for_none_of_them(
     assert [books[name].decided for name in names] == [0, 0]
     found = books["seller"].capsules[0]
     assert (found.standing, found.contested, found.counted) == (Confirmation.CONFIRMED, True, False)
+
+
+def test_who_adopted_a_copy_before_it_had_the_original_says_so_and_neither_counts() -> None:
+    offers = (CapsuleTold("c", NOW - DAY), CapsuleTold("k", NOW - DAY + 60))
+    logs = [LogTold(name, (one,)) for name, one in zip(("seller", "rogue"), offers, strict=True)]
+    taken = replace(adopted_alone("k"), origins={"k": "rogue"})
+    copied = {"members": {"c": MemberVerdict.COPIED}, "copied": {"c": "k"}, "origins": {"c": "seller"}}
+    told = replace(adopted_alone("c", recorded=NOW + 1), level=0, **copied)
+    before = books_of([*logs, LogTold("log0", rounds=(taken,))], VERIFIERS, 1, NOW)
+    assert before["rogue"].confirmed == 1
+    books = books_of([*logs, LogTold("log0", rounds=(taken, told))], VERIFIERS, 1, NOW)
+    for name in ("seller", "rogue"):
+        found = books[name].capsules[0]
+        assert (found.standing, found.confirmed_by, found.refuted_by) == (Confirmation.OPEN, 0, 0)
+        assert books[name].decided == 0
+    other = LogTold("log1", rounds=(adopted_alone("c"),))
+    assert standing([logs[0], LogTold("log0", rounds=(taken, told)), other]) is Confirmation.CONFIRMED
 
 
 def test_who_recalls_what_it_adopted_takes_its_word_back_and_refutes_nothing() -> None:

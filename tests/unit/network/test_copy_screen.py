@@ -93,6 +93,18 @@ def test_an_original_that_came_later_is_no_copy_of_its_copy() -> None:
     assert copies([offered(1, "north", 10)], [offered(2, "rogue", 99)]) == {f"{2:064x}": f"{1:064x}"}
 
 
+def test_an_original_whose_copy_is_in_the_head_is_told_to_be_copied_and_not_searched() -> None:
+    rogue, north = offered(2, "rogue", 99), offered(1, "north", 10)
+    moves, held = (lambda update: MOVES[update.adapter]), {f"{2:064x}"}
+    found = find_copies([rogue], [north, offered(3, "south")], moves, held=held)
+    assert (found.of, found.contested, found.copied) == ({}, {}, {f"{1:064x}": f"{2:064x}"})
+    assert find_copies([rogue], [offered(1, "rogue", 10)], moves, held=held).copied == {}, "his own"
+    MOVES[f"{4:064x}"] = direction(2 * A, B)
+    first = offered(4, "east", 5)
+    found = find_copies([rogue, first], [north], moves, held=held)
+    assert (found.of, found.copied) == ({f"{1:064x}": f"{4:064x}"}, {}), "a copy itself"
+
+
 def test_whoever_goes_on_from_his_own_update_has_not_copied_it() -> None:
     assert copies([], [offered(1, "north"), offered(2, "north")]) == {}
 
