@@ -146,15 +146,21 @@ def test_a_later_run_goes_on_and_one_with_other_documents_is_refused(
 
 
 def test_what_a_plan_advises_makes_an_attempt(base: Path, tmp_path: Path) -> None:
+    """Joules are modelled from CPU time, which other work may make dearer once the plan has been made."""
     train = documents(tmp_path / "train.jsonl", learnable=True)
-    asked = ["run", *QUICK, "--model", base, "--train", train, "--state", tmp_path / "state"]
-    plan = cryoflux(*asked, "--dry-run", "--reserve", "0.001J", "--budget", "100J").stdout
-    (reserve,) = re.findall(r"pays for no step: raise --reserve to (\d+) J", plan)
-    (needed,) = re.findall(r"an attempt and all besides need (\d+) J and start-up", plan)
-    granted = f"{int(needed) + START_UP}J"
-    run = cryoflux(*asked, "--reserve", f"{reserve}J", "--budget", granted, "--attempts", "1", "--json")
-    (attempt,) = run.of("attempt")
-    assert attempt["steps"] >= 1, run.stderr
+    made = []
+    for number in range(3):
+        asked = ["run", *QUICK, "--model", base, "--train", train, "--state", tmp_path / f"state {number}"]
+        plan = cryoflux(*asked, "--dry-run", "--reserve", "0.001J", "--budget", "100J").stdout
+        (reserve,) = re.findall(r"pays for no step: raise --reserve to (\d+) J", plan)
+        (needed,) = re.findall(r"an attempt and all besides need (\d+) J and start-up", plan)
+        granted = f"{int(needed) + START_UP}J"
+        made.append(
+            cryoflux(*asked, "--reserve", f"{reserve}J", "--budget", granted, "--attempts", "1", "--json")
+        )
+        if any(attempt["steps"] for attempt in made[-1].of("attempt")):
+            return
+    pytest.fail(made[-1].stderr)
 
 
 def test_nothing_is_kept_where_nothing_is_gained(base: Path, tmp_path: Path) -> None:
