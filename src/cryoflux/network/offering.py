@@ -105,13 +105,13 @@ def update_of(entries: Iterable[Entry], receipt: Entry, flag: str = "") -> Offer
 
 
 def _not_judged(receipt: Entry, flag: str) -> UsageError:
-    why = "An offer is of what was measured: others see its Δ before they spend joules on it."
+    found = ""
     if isinstance(receipt.statement, ReceiptStatement):
         said = receipt.statement.predicate
-        why += f" Its holdout has {said.holdout.count} examples. {say(said.reason)}"
+        found = f" Its holdout has {said.holdout.count} examples. {say(said.reason)}"
     return UsageError(
         f"Entry {receipt.index} is no receipt of an update that the holdout has judged.",
-        why=why,
+        why=f"An offer is of what was measured: others see its Δ before they spend joules on it.{found}",
         hint="Make another attempt, or begin a state with more data, whose holdout has more examples: "
         f"cryoflux run{flag}. Offer one that receipts list gives a Δ: cryoflux receipts list{flag}.",
     )

@@ -161,9 +161,14 @@ def adopted_named(opened: VersionsByHand, text: str, task: str) -> str:
             hint=f"See what came of each offer: cryoflux capsule list{opened.state.flag()}.",
         )
     said = ", ".join(f"{capsule[:16]}…" for capsule in list(adopted)[:4])
-    how_many = f"{len(found)} adopted updates begin" if found else "No adopted update begins"
+    if not found:
+        raise UsageError(
+            f"No adopted update begins with {text[:64]!r}.",
+            why=f"The head of {task} has adopted {said}.",
+            hint="Name one of these by its first digits.",
+        )
     raise UsageError(
-        f"{how_many} with {text[:64]!r}.",
+        f"{len(found)} adopted updates begin with {text[:64]!r}.",
         why=f"The head of {task} has adopted {said}.",
         hint="Name one of them by its first digits.",
     )
