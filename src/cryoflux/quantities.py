@@ -14,6 +14,7 @@ __all__ = [
     "Energy",
     "RangeKind",
     "Tier",
+    "counted",
     "efficiency",
     "efficiency_name",
     "format_efficiency",
@@ -49,6 +50,11 @@ NATS = "nats"
 
 MRR = "MRR"
 """The unit of an index's losses: 1 − the mean reciprocal rank of what is asked for among the first ten."""
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """``1 attempt``, ``2 attempts``; ``many`` where a plural is not made by an s."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def hit_words(unit: str) -> str:

@@ -201,6 +201,7 @@ def _document(view: CapsuleView) -> dict[str, Any]:
         "joules_spent": view.receipt.energy.microjoules / MICRO,
         "tier": view.receipt.energy.tier.value,
         "terms": view.offer.terms,
+        "was_recalled": view.taken_back,
         "recalled_below": list(view.recalled),
         "used": [
             {"entry": one.entry, "verdict": one.verdict.value, "certified_delta": one.level / NANO}
@@ -228,6 +229,7 @@ def _shown(view: CapsuleView) -> dict[str, str]:
         "judged": f"{view.receipt.outcome.value}, {_delta(view)} on {judged_on}",
         "paid": f"{format_energy(energy.microjoules)}, {energy.tier.value}",
         "adapter": f"{byte_text(offer.adapter_bytes)}, {'here' if view.here else 'not here'}",
+        **({"recalled": "by this log: its head does not hold it any more"} if view.taken_back else {}),
         "certified": _certified(view),
         **({"rests on": f"recalled here: {_named(view.recalled)}"} if view.recalled else {}),
         "terms": offer.terms or "none stated",
@@ -358,7 +360,7 @@ def list_capsules(
             byte_text(one.offer.adapter_bytes),
             one.offer.offered_at[:10],
             one.committed_at or "–",
-            "yes" if one.here else "no",
+            "recalled" if one.taken_back else "yes" if one.here else "no",
         ]
         for one in found
     ]

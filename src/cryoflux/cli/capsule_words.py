@@ -7,7 +7,7 @@ __all__ = ["descendant_lines", "descendants_document"]
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cryoflux.report.layout import counted
+from cryoflux.quantities import counted
 
 if TYPE_CHECKING:
     from cryoflux.queries.descendants import Descendant, Descendants

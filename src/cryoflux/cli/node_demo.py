@@ -1,4 +1,4 @@
-"""``cryoflux node demo``: a network on one machine, with real processes, in about five minutes.
+"""``cryoflux node demo``: a network on one machine, with real processes, in a few minutes.
 
 Two witnesses, and three nodes with a third of the embedded data each: `north`, `south`, and `rogue`, which
 offers a copy and an update that harms, and then tells another history. Every line that it shows is printed by
@@ -7,7 +7,7 @@ the command above it, which anybody can type again in the same folder.
 
 from __future__ import annotations
 
-__all__ = ["demonstrate"]
+__all__ = ["attempt_to_offer", "demonstrate"]
 
 import json
 import os
@@ -16,8 +16,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,7 @@ _SETTINGS = {
 _TRAIN = ("--budget", "240J", "--attempts", "3")
 _ROGUE = "cryoflux.network.demo.rogue"
 _PATIENCE_S = 60
+_HONEST = ("north", "south")
 _NOTHING = ("\0",)
 """begins no line"""
 
@@ -51,7 +53,7 @@ def demonstrate(
         raise UsageError(
             f"{folder} holds something already.",
             why="The demonstration begins with an empty folder.",
-            hint=f"Name another one: cryoflux node demo --dir {shlex.quote(str(folder))}-2.",
+            hint=f"Name another one: {_in_fresh_folder(folder)}.",
         )
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -59,6 +61,27 @@ def demonstrate(
         _Demo(folder.resolve(), processes).run()
     stdout.print("")
     stdout.print(f"done in {time.monotonic() - began:.0f} s; all of it lies in {folder}")
+
+
+def attempt_to_offer(entries: Sequence[Mapping[str, Any]]) -> int | None:
+    """Number of the newest attempt that was kept, or else of the newest that the holdout has judged.
+
+    Args:
+        entries: rows of ``cryoflux receipts list --json``, oldest first.
+
+    Returns:
+        none where no attempt was judged: what was never measured cannot be offered.
+    """
+    judged = [row for row in entries if row["kind"] == "receipt" and row.get("delta") is not None]
+    kept = [row for row in judged if row["outcome"] == "kept"]
+    return next((int(row["attempt"]) for row in reversed(kept or judged)), None)
+
+
+def _in_fresh_folder(folder: Path) -> str:
+    """The command that shows all of it in a folder beside this one that is not there yet."""
+    beside = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    fresh = next(one for one in beside if not one.exists())
+    return f"cryoflux node demo --dir {shlex.quote(str(fresh))}"
 
 
 class _Demo:
@@ -98,29 +121,43 @@ class _Demo:
         policy = "".join([*lines, "group both all w1 w2\n", "quorum both\n"])
         (self._folder / "policy").write_text(policy, encoding="utf-8")
         for name in counts:
-            network = self._folder / name / "network"
-            network.mkdir(parents=True)
-            (network / "peers.txt").write_text(policy, encoding="utf-8")
+            self._trusting(name)
 
     def _train(self) -> None:
         self._title("north and south begin, and train, each on its own data; witnesses see every receipt")
-        for name in ("north", "south"):
+        self._begin_and_train(_HONEST)
+        again = [name for name in _HONEST if self._to_offer(name) is None]
+        for name in again:
+            stdout.print(f"No attempt of {name} was judged: it begins anew, and draws another seed by that.")
+            shutil.rmtree(self._folder / name)
+            self._trusting(name)
+        self._begin_and_train(again)
+
+    def _begin_and_train(self, names: Sequence[str]) -> None:
+        for name in names:
             files = ("--train", f"{name}.csv", "--guest", f"{name}-guests.csv")
             self._say("node", "init", "--name", name, *files, "--state", name)
         running = []
-        for name in ("north", "south"):
+        for name in names:
             command = ("run", "--state", name, *_TRAIN)
             self._show(command)
             running.append(self._start(command))
-        for name, process in zip(("north", "south"), running, strict=True):
+        for name, process in zip(names, running, strict=True):
             out, err = process.communicate()
             self._require(process.returncode, err)
             self._tell(out, ("#", "holdout", "audit"), name)
 
     def _offer(self) -> str:
-        self._title("Both offer what their head rests on: it was witnessed, so others may have it")
-        for name in ("north", "south"):
-            self._say("capsule", "offer", self._newest_kept(name), "--state", name, keep=_NOTHING)
+        self._title("Both offer what they trained: it was witnessed, so others may have it")
+        for name in _HONEST:
+            if (number := self._to_offer(name)) is None:
+                raise StateError(
+                    f"{name} has nothing that it could offer, though it began twice.",
+                    why="Its holdout judged none of its attempts, so no Δ is known of them.",
+                    hint=f"Show it in a fresh folder, where nodes draw other seeds: "
+                    f"{_in_fresh_folder(self._folder)}.",
+                )
+            self._say("capsule", "offer", f"#{number}", "--state", name, keep=_NOTHING)
             self._serve_node(name)
         self._know("south", "north")
         self._know("north", "south")
@@ -145,7 +182,7 @@ class _Demo:
         for number in ("#1", "#2"):
             self._say("capsule", "offer", number, "--state", "rogue", keep=_NOTHING)
         self._serve_node("rogue")
-        for name in ("north", "south"):
+        for name in _HONEST:
             self._know(name, "rogue", verifier=False)
 
     def _pull_and_round(self) -> None:
@@ -158,14 +195,25 @@ class _Demo:
             self._say("node", "round", "--budget", "200J", "--state", name, keep=keep, who=name)
 
     def _two_histories(self) -> None:
+        from cryoflux.network.demo.fork import show_other_history
+
         self._title("rogue shows south another history than the one that witnesses have seen")
         for number in ("#2", "#1"):
             self._run(("capsule", "offer", number, "--state", "rogue-2"))
-        port = self._urls["rogue"].rpartition(":")[2]
+        show_other_history(
+            self._folder / "rogue/network/public", self._folder / "rogue-2", self._folder / "lie"
+        )
         self._end("rogue")
-        self._serve_node("rogue-2", port)
-        self._say("node", "pull", "--state", "south", codes=(0, 1), keep=("rogue",))
+        self._serve_files("lie", self._urls["rogue"].rpartition(":")[2])
+        pulled = self._say(
+            "node", "pull", "--state", "south", codes=(0, 1), keep=("rogue", "       evidence:")
+        )
+        said, _, evidence = pulled.partition("evidence: ")
+        self._require(0 if evidence else 1, said)
         self._say("node", "books", "--state", "south")
+        key = self._documents("witness", "key", "--state", "rogue")[0]["key"]
+        proof = shlex.split(evidence.splitlines()[0])[0]
+        self._say("witness", "check-evidence", proof, "--log", key)
 
     def _take_back(self) -> None:
         if (adopted := self._adopted("south")) is None:
@@ -184,8 +232,7 @@ class _Demo:
     def _check_as_a_stranger(self) -> None:
         self._title("A stranger, who trained nothing, checks south's adoptions by public files")
         stranger = self._folder / "stranger"
-        (stranger / "network").mkdir(parents=True)
-        shutil.copyfile(self._folder / "policy", stranger / "network/peers.txt")
+        self._trusting("stranger")
         genesis = self._genesis("south")
         shutil.copytree(self._folder / "south/models" / genesis, stranger / "models" / genesis)
         for name in ("south", "north"):
@@ -207,16 +254,14 @@ class _Demo:
         adopted = (one["capsule"] for one in found if any(u["verdict"] == "adopted" for u in one["used"]))
         return next(adopted, None)
 
-    def _newest_kept(self, name: str) -> str:
-        rows = self._documents("receipts", "list", "--state", name)
-        kept = [row for row in rows[0]["entries"] if row["kind"] == "receipt" and row["outcome"] == "kept"]
-        if not kept:
-            raise UsageError(
-                f"{name} has kept nothing that it could offer.",
-                why="Its budget was too small for this machine.",
-                hint="Try again; on a machine without a meter joules are modelled from CPU time.",
-            )
-        return f"#{kept[-1]['attempt']}"
+    def _to_offer(self, name: str) -> int | None:
+        return attempt_to_offer(self._documents("receipts", "list", "--state", name)[0]["entries"])
+
+    def _trusting(self, name: str) -> None:
+        """Let a node that has not begun go by the policy of all."""
+        network = self._folder / name / "network"
+        network.mkdir(parents=True)
+        shutil.copyfile(self._folder / "policy", network / "peers.txt")
 
     def _know(self, name: str, other: str, *, verifier: bool = True) -> None:
         key = self._documents("witness", "key", "--state", other)[0]["key"]
@@ -227,6 +272,15 @@ class _Demo:
     def _serve_node(self, name: str, port: str = "0") -> None:
         process, hello = self._serve("node", "serve", "--state", name, "--port", port)
         self._servers[name], self._urls[name] = process, hello["url"]
+
+    def _serve_files(self, folder: str, port: str) -> None:
+        """Serve a folder as any web server does: `node serve` shows no head that witnesses did not cosign."""
+        command = ("-u", "-m", "http.server", port, "--bind", "127.0.0.1", "--directory", folder)
+        stderr.print(f"$ {shlex.join(['python', *command])}")
+        process = self._start_python(command)
+        self._processes.enter_context(_ending(process))
+        if not (process.stdout is not None and process.stdout.readline()):
+            self._require(1, process.communicate()[1])
 
     def _serve(self, *command: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
         self._show(command)
@@ -255,11 +309,12 @@ class _Demo:
 
     def _say(
         self, *command: str, codes: Sequence[int] = (0,), keep: Sequence[str] = ("",), who: str = ""
-    ) -> None:
-        """Show a command, run it, and show what of it matters here."""
+    ) -> str:
+        """Show a command, run it, and show what of it matters here; all that it printed."""
         self._show(command)
         out, err, code = self._run(command, codes)
         self._tell(out + (err if code else ""), keep, who)
+        return out
 
     def _run(self, command: Sequence[str], codes: Sequence[int] = (0,)) -> tuple[str, str, int]:
         process = self._start(command)
@@ -272,8 +327,11 @@ class _Demo:
         return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
     def _start(self, command: Sequence[str], **extra: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "cryoflux", *command],
+        return self._start_python(("-m", "cryoflux", *command), **extra)
+
+    def _start_python(self, command: Sequence[str], **extra: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603 - this very program, or a module of Python
+            [sys.executable, *command],
             cwd=self._folder,
             env={**self._environment, **{name: str(value) for name, value in extra.items()}},
             stdout=subprocess.PIPE,

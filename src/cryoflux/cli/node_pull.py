@@ -18,7 +18,7 @@ from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, std
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.node_follow import follow_peers
 from cryoflux.errors import ExitCode
-from cryoflux.report.layout import counted
+from cryoflux.quantities import counted
 
 if TYPE_CHECKING:
     from cryoflux.config import Settings

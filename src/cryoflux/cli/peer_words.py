@@ -18,8 +18,7 @@ from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import Peers
 from cryoflux.network.reaching import Reach
 from cryoflux.network.strangers import DrawnStranger
-from cryoflux.quantities import utc_label
-from cryoflux.report.layout import counted
+from cryoflux.quantities import counted, utc_label
 from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.policy import Policy
 

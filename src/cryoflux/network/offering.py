@@ -33,6 +33,7 @@ from cryoflux.receipts.network_statement import UpdateOffer
 from cryoflux.receipts.reading import find_entry
 from cryoflux.receipts.statement import ReceiptStatement
 from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.sentences import say
 from cryoflux.signing.canonical import canonical_bytes
 from cryoflux.signing.keys import KEYS_FOLDER, RECEIPT_KEY, load_public_key, raw_public_key
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
@@ -65,23 +66,20 @@ def find_update(entries: Sequence[Entry], text: str) -> Entry:
     return found
 
 
-def update_of(entries: Iterable[Entry], receipt: Entry) -> OfferedUpdate:
+def update_of(entries: Iterable[Entry], receipt: Entry, flag: str = "") -> OfferedUpdate:
     """The update that a receipt made, with the list of the version that it was trained on.
 
     Args:
         entries: of its log, from the first one on.
         receipt: one of them.
+        flag: what a command needs to mean its state, as `StateFolder.flag` says.
 
     Raises:
         UsageError: no verdict was given on it, or its receipt names no list that follows from the log.
     """
     statement, memory = receipt.statement, LogState()
     if not isinstance(statement, ReceiptStatement) or statement.predicate.evaluation is None:
-        raise UsageError(
-            f"Entry {receipt.index} is no receipt of an update that the holdout has judged.",
-            why="An offer is of what was measured: others see its Δ before they spend joules on it.",
-            hint="Attempts are listed by: cryoflux receipts list.",
-        )
+        raise _not_judged(receipt, flag)
     for entry in entries:
         if entry.index == receipt.index:
             break
@@ -99,11 +97,24 @@ def update_of(entries: Iterable[Entry], receipt: Entry) -> OfferedUpdate:
             f"Entry {receipt.index} does not name what its update was trained on as a list of updates.",
             why="Others add it to theirs, over the same genesis: an update that was merged in float32, by an "
             "older version, cannot be added up the same everywhere.",
-            hint="Offer one that a newer run made: cryoflux receipts list.",
+            hint=f"Offer one that a newer run made: cryoflux receipts list{flag}.",
         )
     adapter = statement.subject[0].digest.sha256
     goes_on = composed.genesis == begun.genesis  # else what it was trained on is the genesis
     return OfferedUpdate(adapter=adapter, genesis=composed.genesis, parent=begun.terms if goes_on else ())
+
+
+def _not_judged(receipt: Entry, flag: str) -> UsageError:
+    found = ""
+    if isinstance(receipt.statement, ReceiptStatement):
+        said = receipt.statement.predicate
+        found = f" Its holdout has {said.holdout.count} examples. {say(said.reason)}"
+    return UsageError(
+        f"Entry {receipt.index} is no receipt of an update that the holdout has judged.",
+        why=f"An offer is of what was measured: others see its Δ before they spend joules on it.{found}",
+        hint="Make another attempt, or begin a state with more data, whose holdout has more examples: "
+        f"cryoflux run{flag}. Offer one that receipts list gives a Δ: cryoflux receipts list{flag}.",
+    )
 
 
 def capsule_content(

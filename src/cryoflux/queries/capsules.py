@@ -89,6 +89,8 @@ class CapsuleView:
     """on which updates it rests"""
     recalled: tuple[str, ...] = ()
     """of these, those that this state's log has recalled"""
+    taken_back: bool = False
+    """whether this state's log has recalled this one itself, and has not adopted it again"""
 
     @property
     def delta(self) -> float | None:
@@ -152,7 +154,8 @@ def _recalled(memory: LogState) -> frozenset[str]:
 
 def _with_ancestry(view: CapsuleView, list_of: ListOf, recalled: frozenset[str]) -> CapsuleView:
     ancestry = ancestry_of(view.offer.update.parent, list_of)
-    return replace(view, ancestry=ancestry, recalled=tuple(sorted(ancestry.adapters & recalled)))
+    below = tuple(sorted(ancestry.adapters & recalled))
+    return replace(view, ancestry=ancestry, recalled=below, taken_back=view.capsule in recalled)
 
 
 def find_capsule(found: Sequence[CapsuleView], text: str, state: StateFolder) -> CapsuleView:

@@ -6,8 +6,8 @@ __all__ = ["how_to_check", "what_lies_beside"]
 
 from collections.abc import Iterator
 
+from cryoflux.quantities import counted
 from cryoflux.queries.made_of import MadeOf
-from cryoflux.report.layout import counted
 from cryoflux.report.parts import ReportPart
 
 _IN_A_DOWNLOAD = "In a download of this repository. Whose keys they are has to be known in another way."

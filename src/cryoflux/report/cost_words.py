@@ -7,9 +7,9 @@ __all__ = ["cost_lines", "cost_table", "energy_row", "offered_lines"]
 from collections.abc import Iterator
 
 from cryoflux.energy.derived import Rates, derived_line
-from cryoflux.quantities import Energy, RangeKind, format_energy, format_watt_hours
+from cryoflux.quantities import Energy, RangeKind, counted, format_energy, format_watt_hours
 from cryoflux.queries.results import Results
-from cryoflux.report.layout import Cells, counted
+from cryoflux.report.layout import Cells
 from cryoflux.report.network_words import rounds_text
 from cryoflux.report.parts import ReportTable
 

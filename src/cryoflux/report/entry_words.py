@@ -4,14 +4,13 @@ from __future__ import annotations
 
 __all__ = ["entry_sentence"]
 
-from cryoflux.quantities import format_energy, format_nats
+from cryoflux.quantities import counted, format_energy, format_nats
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.per_token import per_token_text, tokens_per_example
 from cryoflux.receipts.session import Session
 from cryoflux.receipts.statement import Fork, HeadMove, Intent, Judgement, Move, Receipt
 from cryoflux.report.contract_sentences import contract_sentence
-from cryoflux.report.layout import counted
 from cryoflux.report.network_words import network_sentence
 from cryoflux.sentences import brief, say
 

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from cryoflux.log_view import LogSummary, TaskTotal
-from cryoflux.quantities import MICRO, RangeKind, format_energy, hit_words
+from cryoflux.quantities import MICRO, RangeKind, counted, format_energy, hit_words
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.judged_words import judgements_text, last_judgement_text
-from cryoflux.report.layout import counted
 from cryoflux.report.network_words import rounds_text
 from cryoflux.runs.scores import Change
 

@@ -6,9 +6,8 @@ __all__ = ["judgements_document", "judgements_text", "last_judgement_text"]
 
 from typing import Any
 
-from cryoflux.quantities import MICRO, format_energy, format_nats
+from cryoflux.quantities import MICRO, counted, format_energy, format_nats
 from cryoflux.receipts.judgement_total import JudgementTotal
-from cryoflux.report.layout import counted
 
 
 def judgements_text(total: JudgementTotal) -> str:

@@ -77,11 +77,6 @@ def unbroken(text: str) -> str:
     return text.replace(" ", _TIE)
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """``1 attempt``, ``2 attempts``; ``many`` where a plural is not made by an s."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
-
-
 def wrap(text: str, width: int, indent: int) -> list[str]:
     """The lines of a text, none longer than ``width`` unless one word of it is.
 

@@ -11,14 +11,13 @@ from typing import Any
 from cryoflux.energy.derived import Rates, derived_fields
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_view import Log, LogSummary, TaskTotal
-from cryoflux.quantities import Energy, efficiency_name, format_energy, format_nats
+from cryoflux.quantities import Energy, counted, efficiency_name, format_energy, format_nats
 from cryoflux.queries.marks import DrawnAs, drawn_as
 from cryoflux.queries.read_losses import recalls_of
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.report.attempt_words import energy_document, energy_text
 from cryoflux.report.cut_words import cut_line
 from cryoflux.report.judged_words import judgements_document, judgements_text, last_judgement_text
-from cryoflux.report.layout import counted
 from cryoflux.report.network_words import rounds_document, rounds_text
 from cryoflux.report.recall_words import recall_documents, recall_lines
 from cryoflux.runs.inputs import stored_origins

@@ -7,7 +7,7 @@ __all__ = ["network_sentence", "round_sentence", "rounds_document", "rounds_text
 from collections import Counter
 from typing import Any
 
-from cryoflux.quantities import NANO, format_energy
+from cryoflux.quantities import NANO, counted, format_energy
 from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
@@ -21,7 +21,6 @@ from cryoflux.receipts.network_statement import (
 )
 from cryoflux.receipts.round_total import RoundTotal
 from cryoflux.report.attempt_words import energy_document
-from cryoflux.report.layout import counted
 
 _ENDED = {
     RoundOutcome.ACCEPTED: "what was composed is the head from here on",

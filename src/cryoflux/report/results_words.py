@@ -23,6 +23,7 @@ from cryoflux.log_view import TaskTotal
 from cryoflux.quantities import (
     MRR,
     NANO,
+    counted,
     efficiency,
     format_nats,
     hit_words,
@@ -34,7 +35,7 @@ from cryoflux.report.attempt_words import energy_text
 from cryoflux.report.cost_words import cost_lines, cost_table, offered_lines
 from cryoflux.report.curve_words import progress_part, recalls_part
 from cryoflux.report.judged_words import judgements_text, last_judgement_text
-from cryoflux.report.layout import Cells, counted
+from cryoflux.report.layout import Cells
 from cryoflux.report.parts import ReportDocument, ReportPart, ReportTable
 from cryoflux.report.run_words import run_lines
 from cryoflux.runs.scores import Scores

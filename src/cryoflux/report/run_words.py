@@ -6,8 +6,9 @@ __all__ = ["computed_on", "run_lines"]
 
 from collections.abc import Iterator, Mapping
 
+from cryoflux.quantities import counted
 from cryoflux.queries.results import Results
-from cryoflux.report.layout import counted, visible
+from cryoflux.report.layout import visible
 from cryoflux.report.now_words import duration_words
 
 _WHERE = ("gpu", "processor", "cpu")

@@ -260,7 +260,9 @@ def _to_open(opened: VersionsByHand, node: NodeState, root: str) -> GuestTally:
     if not found:
         raise UsageError(
             "There is no guest holdout that could be opened.",
-            why="Every one that this log entered is open." if node.guests else "This log has entered none.",
+            why="Every one that this log entered was opened."
+            if node.guests
+            else "This log has entered none.",
             hint=f"Enter one: cryoflux node init --guest FILE{opened.state.flag()}.",
         )
     return next((tally for tally in found if tally is node.guest), found[0])

@@ -154,7 +154,19 @@ def adopted_named(opened: VersionsByHand, text: str, task: str) -> str:
             why="What a list of another node was folded from can only go together.",
             hint=f"Recall the list: cryoflux capsule recall {lists[0][:16]} --reason …{opened.state.flag()}.",
         )
-    said = ", ".join(f"{capsule[:16]}…" for capsule in list(adopted)[:4]) or "nothing"
+    if not adopted:
+        raise UsageError(
+            f"No update of others is adopted that begins with {text[:64]!r}.",
+            why=f"The head of {task} holds nothing that was adopted.",
+            hint=f"See what came of each offer: cryoflux capsule list{opened.state.flag()}.",
+        )
+    said = ", ".join(f"{capsule[:16]}…" for capsule in list(adopted)[:4])
+    if not found:
+        raise UsageError(
+            f"No adopted update begins with {text[:64]!r}.",
+            why=f"The head of {task} has adopted {said}.",
+            hint="Name one of these by its first digits.",
+        )
     raise UsageError(
         f"{len(found)} adopted updates begin with {text[:64]!r}.",
         why=f"The head of {task} has adopted {said}.",

@@ -67,7 +67,7 @@ def offer_update(
         receipt = find_update(entries, name)
         adapter, config = (one.digest.sha256 for one in receipt.statement.subject[:2])
         _refuse_again(opened.memory, adapter, opened.state)
-        update = update_of(entries, receipt)
+        update = update_of(entries, receipt, opened.state.flag())
         size = _admissible(opened.state, adapter, config)
         assert receipt.receipt is not None  # noqa: S101 - asked for by `find_update`
         task = receipt.receipt.task.name

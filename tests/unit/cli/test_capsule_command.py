@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from safetensors.numpy import save
 
+from cryoflux.decision.reason import Reason
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import OfferStatement
+from cryoflux.receipts.parts import Outcome
 from cryoflux.receipts.reading import read_entries
 from cryoflux.witness.cosigned import keep_cosigned
 from json_rule import complaints, keys_of, parsed
@@ -146,6 +148,33 @@ def test_an_open_attempt_is_closed_first(trained: tuple[OfferedState, Entry], ru
     assert "has no receipt yet" in run("offer", "#1", code=2)
 
 
+def test_why_what_was_not_judged_cannot_be_offered_is_said(tmp_path: Path, run: Run) -> None:
+    made = OfferedState(tmp_path / "young")
+    numbers: dict[str, int | str] = {
+        "count": 70,
+        "delta": 20_000_000,
+        "squared": "1" + "0" * 18,
+        "stake_milli": 0,
+        "least_milli": 200,
+    }
+    adapter = made.train(kept=False).statement.subject
+    made.log.conclude(
+        made.log.announce(),
+        kept=False,
+        subject=adapter,
+        outcome=Outcome.UNDECIDED,
+        evaluation=None,
+        reason=Reason(code="stake.too-little", numbers=numbers),
+    )
+    made.log.close()
+    said = " ".join(run("offer", "#2", "--state", "young", code=2).split())
+    assert "is no receipt of an update that the holdout has judged" in said
+    assert "Its holdout has 64 examples. Rejected: Δ +0.0003 nats" in said
+    assert "not shown to the holdout: too little could be staked on it" in said
+    assert "cryoflux run --state young" in said
+    assert "cryoflux receipts list --state young" in said
+
+
 def test_a_rejected_update_may_be_offered_because_it_may_help_others(tmp_path: Path, run: Run) -> None:
     made = OfferedState(tmp_path / "state")
     made.train()
@@ -222,6 +251,13 @@ def test_rounds_of_this_log_say_what_they_found(tmp_path: Path, run: Run, said: 
     assert "adopted in entry 6 here, round Δ > 0.05 nats" in out
     (used,) = said("show", candidate.capsule)["used"]
     assert used == {"entry": 6, "verdict": "adopted", "certified_delta": 0.05}
+    assert not said("show", candidate.capsule)["was_recalled"]
+    made.log.reopen()
+    made.node.recall(candidate.capsule)
+    made.log.close()
+    assert run("list").splitlines()[1].split()[-1] == "recalled"
+    assert said("show", candidate.capsule)["was_recalled"]
+    assert "recalled     by this log: its head does not hold it any more" in run("show", candidate.capsule)
 
 
 def test_a_check_says_what_it_checked_and_what_it_did_not(tmp_path: Path, run: Run, said: Said) -> None:

@@ -14,7 +14,7 @@ from cryoflux.data.stdlib_docs import build
 _NAMES = ("north", "south", "rogue")
 _GUESTS = 1000
 """texts of each part that judge what others offer, and are not trained on"""
-_YOUNG = 400
+_YOUNG = 700
 """texts that south trains on: it has just begun, so that there is something to be had from others"""
 
 
