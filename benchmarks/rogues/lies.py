@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 
+from cryoflux.network.demo.fork import show_other_history
 from cryoflux.state import ADAPTER
 from rogues.acting import Found, judge, make_round, pull, words_of_book
 from rogues.live import Live
@@ -19,8 +20,10 @@ def forked(live: Live, truth: Truth) -> Found:
     live.run(
         "capsule", "offer", "#1", "--terms", "for south alone", "--state", "rogue-2", codes=(0, 1, 2, 3, 4)
     )
-    for state in ("rogue", "rogue-2"):
-        live.serve(state)
+    live.serve("rogue")
+    # A node's own server shows what a quorum has cosigned, and nothing else.
+    show_other_history(live.folder / "rogue/network/public", live.folder / "rogue-2", live.folder / "lie")
+    live.serve_files("rogue-2", "lie")
     live.know("north", "rogue")
     live.know("south", "rogue", state="rogue-2")
     before = live.head("south")

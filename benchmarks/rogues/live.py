@@ -115,6 +115,15 @@ class Live:
         """Start the server of a node."""
         self._urls[state] = self._serve(state, "node", "serve", "--state", state, "--port", "0")["url"]
 
+    def serve_files(self, state: str, tree: str) -> None:
+        """Serve a folder as any web server does, in place of a node: what it shows nobody checks."""
+        command = ("0", "--bind", "127.0.0.1", "--directory", tree)
+        process = self.start(*command, module="http.server", extra={"PYTHONUNBUFFERED": "1"})
+        self._servers[state] = process
+        self._ending.callback(self.stop, state)
+        line = process.stdout.readline() if process.stdout is not None else ""
+        self._urls[state] = f"http://127.0.0.1:{line.split(' port ')[1].split()[0]}"
+
     def url(self, state: str) -> str:
         """Where a node's server is."""
         return self._urls[state]
