@@ -72,7 +72,7 @@ def test_attempts_that_no_session_has_are_asked_about(made: SyntheticState, *, f
     if not first:
         made.attempt(0.02)
     (said,) = asked(verify_target(made.finish()), words="what runs")
-    assert said.startswith("what runs spent beside 1 attempts is in no session")
+    assert said.startswith("what runs spent beside 1 attempt is in no session")
 
 
 def test_a_log_whose_runs_all_told_their_sessions_leaves_nothing_open(made: SyntheticState) -> None:

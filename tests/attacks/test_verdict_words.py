@@ -150,7 +150,7 @@ def test_attempts_that_have_not_ended_are_named(tmp_path: Path) -> None:
     made.announce()
     code, lines = printed(made.finish(), *key_of(made.path))
     assert code == 0
-    assert lines[-1].startswith("✓ VERIFIED 0 receipts in 1 entries, except: attempts in progress (entry 0 ")
+    assert lines[-1].startswith("✓ VERIFIED 0 receipts in 1 entry, except: attempts in progress (entry 0 ")
     assert "Signed by the key that you named." in lines[-1]
 
 
@@ -229,6 +229,6 @@ def test_an_attempt_that_the_holdout_never_saw_is_no_look_at_it(tmp_path: Path) 
     report = verify_target(made.finish())
     said = {check.number: check.detail for check in report.checks}
     assert said[6].startswith("1 evaluations add up")
-    assert said[8].endswith("one holdout, 1 verdicts in 3 attempts")
+    assert said[8].endswith("one holdout, 1 verdict in 3 attempts")
     assert (report.evaluated, report.receipts) == (1, 3)
     assert made.memory.tasks[made.task].tally(made.data.holdout.sha256).looks == 1

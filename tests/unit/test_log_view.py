@@ -167,7 +167,7 @@ def test_a_report_is_said_in_one_line(pristine: SyntheticState) -> None:
     assert str(report) == f"{pristine.path}: verified (4 receipts; {count} checks{still})"
     assert repr(report) == f"<Report {report}>"
     bad = replace(report, checks=(replace(report.checks[0], status=Status.FAIL, subject="entry 3"),))
-    assert str(bad) == f"{pristine.path}: not verified: entry 3 (4 receipts; 1 checks; the key is not pinned)"
+    assert str(bad) == f"{pristine.path}: not verified: entry 3 (4 receipts; 1 check; the key is not pinned)"
 
 
 def test_a_log_verifies_itself_and_takes_what_verify_takes(pristine: SyntheticState, tmp_path: Path) -> None:

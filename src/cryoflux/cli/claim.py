@@ -12,6 +12,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.outputs import require_output
+from cryoflux.quantities import counted
 from cryoflux.report.layout import unbroken
 from cryoflux.report.verdict_words import key_in_words, open_in_words, proven_in_words
 
@@ -118,8 +119,8 @@ def print_claim_verdict(found: ClaimReport, *, strict: bool = False) -> None:
         stdout.print(said, markup=False)
         return
     open_ = sum(check.status.value == "unknown" for check in checks)
-    rounds = f" and {found.rounds} rounds" if found.rounds else ""
-    where = f"entries {found.first} to {found.end - 1}, {report.receipts} attempts{rounds}"
+    rounds = f" and {counted(found.rounds, 'round')}" if found.rounds else ""
+    where = f"entries {found.first} to {found.end - 1}, {counted(report.receipts, 'attempt')}{rounds}"
     where += ", the whole log up to its head" if found.whole else f", a part of {found.size} entries"
     left_out = f", except: {'; '.join(report.exceptions)}" if report.exceptions else ""
     stdout.print(

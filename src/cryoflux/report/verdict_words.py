@@ -13,6 +13,7 @@ __all__ = [
 
 from typing import TYPE_CHECKING
 
+from cryoflux.quantities import counted
 from cryoflux.verification.topics import CLAIMED, Topic
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def verdict(report: Report, *, strict: bool = False) -> str:
         return f"There is nothing to verify yet: the log has no entries.{named}"
     left_out = f", except: {'; '.join(report.exceptions)}" if report.exceptions else ""
     before = f" Of {report.entries} entries, {report.remembered} by memory." if report.remembered else ""
-    among = "" if report.receipts else f" in {report.entries} entries"
+    among = "" if report.receipts else f" in {counted(report.entries, 'entry', 'entries')}"
     return (
-        f"✓ VERIFIED {report.receipts} receipts{among}{left_out}.{before} "
+        f"✓ VERIFIED {counted(report.receipts, 'receipt')}{among}{left_out}.{before} "
         f"Proven: {proven_in_words(report)}. {key_in_words(report)} "
         f"Recomputed: {recomputed_in_words(report)}. "
         f"Attested, not proven: joules, hardware, and that nothing else was tried.{still_open}"

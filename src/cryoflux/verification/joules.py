@@ -21,7 +21,7 @@ from cryoflux.energy.account.audit import Held
 from cryoflux.energy.interface import SESSION
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
-from cryoflux.quantities import format_energy
+from cryoflux.quantities import counted, format_energy
 from cryoflux.receipts.charged import NEVER_RESERVED, PHASES, SETTLED_ELSEWHERE, PhaseFigure
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
@@ -249,7 +249,8 @@ class Joules(Fold):
         measured = ", ".join(f"{count} {tier}" for tier, count in sorted(tally.tiers.items()))
         if tally.sessions:
             beside, all_in = format_energy(tally.beside_uj), format_energy(tally.total_uj + tally.beside_uj)
-            total = f"{total} in attempts and {beside} beside them in {sessions_of(tally.sessions)}, {all_in}"
+            what = "attempts and rounds" if tally.rounds else "attempts"
+            total = f"{total} in {what} and {beside} beside them in {sessions_of(tally.sessions)}, {all_in}"
         parts = [f"{total} in all, {self.metering()}", f"tiers: {measured or 'no receipts'}"]
         if tally.compared:
             some = f" for {tally.compared} of {figures}" if tally.compared < figures else ""
@@ -263,7 +264,8 @@ class Joules(Fold):
         missing = self.tally.skipped + memory.attempts - memory.accounted
         if missing and (self.tally.sessions or self._material.pinned_meters):
             detail = (
-                f"spent beside {missing} attempts is in no session: a run goes on or has died, or hides it"
+                f"spent beside {counted(missing, 'attempt')} is in no session: a run goes on or has died, "
+                "or hides it"
             )
             yield unknown("what runs", detail)
 

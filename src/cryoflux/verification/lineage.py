@@ -20,6 +20,7 @@ from msgspec import field
 from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
+from cryoflux.quantities import counted
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.statement import Base, Data, Fork, HeadMove, Intent, Move, Outcome, Receipt, Rule
 from cryoflux.task_state import TaskState, chain_start
@@ -157,13 +158,14 @@ class Lineage(Fold):
         which = "one holdout" if len(tallies) < 2 else f"{len(tallies)} holdouts"
         # An attempt that was aborted, or stopped by its screen, was announced on a holdout and never saw it.
         looks = " and ".join(str(tally.looks) for tally in tallies[:_MOST_SPELT]) or "0"
-        judged = f"{which}, {looks} verdicts in {sum(tally.uses for tally in tallies)} attempts"
+        verdicts = "verdict" if looks == "1" else "verdicts"
+        judged = f"{which}, {looks} {verdicts} in {counted(sum(tally.uses for tally in tallies), 'attempt')}"
         moved = f", moved {self.tally.moves} times besides" if self.tally.moves else ""
         moved += f", {self.tally.pruned} freed" if self.tally.pruned else ""
         moved += _monitored(memory)
         self.findings.extend(unknown(*question) for question in self.tally.looks.open())
         line = "one line" if len(memory.tasks) < 2 else f"{len(memory.tasks)} lines"
-        summary = f"{self.tally.made} model versions in {line}{moved}; {judged}"
+        summary = f"{counted(self.tally.made, 'model version')} in {line}{moved}; {judged}"
         if self.tally.fork is not None:
             summary = f"goes on from {parent_in_words(self.tally.fork)}: {summary}, there included"
         nothing = "" if memory.tasks or self.tally.fork is not None else "no entry names a version"

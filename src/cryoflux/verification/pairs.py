@@ -18,6 +18,7 @@ from msgspec import field
 
 from cryoflux.energy.interface import SESSION
 from cryoflux.log_state import LogState, OpenIntent
+from cryoflux.quantities import counted
 from cryoflux.receipts.session import Session, sessions_of
 from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt, Training
 from cryoflux.verification.result import Check, NumberedStep, failed, unknown
@@ -107,7 +108,7 @@ class Pairs(Fold):
             self.findings.add(unknown("times", ahead, Topic.TIMES))
         sessions = f", in {sessions_of(self.tally.sessions)}" if self.tally.sessions else ""
         nothing = "" if self.tally.paired or self.tally.sessions else "there is no receipt to look at"
-        summary = f"{self.tally.paired} receipts, each with its intent{sessions}"
+        summary = f"{counted(self.tally.paired, 'receipt')}, each with its intent{sessions}"
         return self.findings.conclude(PAIRS, summary, nothing=nothing)
 
 

@@ -34,6 +34,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from cryoflux.quantities import counted
 from cryoflux.verification.topics import CLAIMED, PROVABLE, Topic, topic_of_step
 
 _MOST_LINES = 20
@@ -189,8 +190,8 @@ class Report:
         again = f", {self.recomputed} of them recomputed" if self.recomputed else ""
         still = f"; {counts[Status.UNKNOWN]} open" if counts[Status.UNKNOWN] else ""
         key = "" if self.pinned else "; the key is not pinned"
-        checks = f"{len(self.checks)} checks{still}{key}"
-        return f"{self.target}: {verdict} ({self.receipts} receipts{again}; {checks})"
+        checks = f"{counted(len(self.checks), 'check')}{still}{key}"
+        return f"{self.target}: {verdict} ({counted(self.receipts, 'receipt')}{again}; {checks})"
 
     def __repr__(self) -> str:
         return f"<Report {self}>"

@@ -17,6 +17,7 @@ from cryoflux.decision.levels import LEVELS, certified_level
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.network_state import GuestLook, NodeState
+from cryoflux.quantities import counted
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.log_key import other_subjects
@@ -208,7 +209,7 @@ class Rounds(Fold):
         """The lines of the step."""
         tally = self.tally
         parts = [
-            f"{_counted(tally.rounds, 'round')}, {_counted(tally.adopted, 'update')} adopted",
+            f"{counted(tally.rounds, 'round')}, {counted(tally.adopted, 'update')} adopted",
             f"{tally.offers} offered",
         ]
         if tally.recalled:
@@ -216,15 +217,11 @@ class Rounds(Fold):
         if tally.opened:
             parts.append(f"guest holdouts opened: {tally.opened}")
         if tally.sealed > 0:
-            sealed = f"{_counted(tally.sealed, 'look')} sealed"
+            sealed = f"{counted(tally.sealed, 'look')} sealed"
             parts.append(f"{sealed}: until it is opened, the bit of a look is the node's word")
         if not memory.nodes:
             return []  # the log is no node's: a line that says so would stand in every other report
         return self.findings.conclude(ROUNDS, "; ".join(parts))
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _subjects(

@@ -233,7 +233,7 @@ def test_verify_of_an_empty_log_says_that_there_is_nothing_yet(
     made.announce()
     assert run(monkeypatch, "verify", made.finish()) == 0
     verdict = capsys.readouterr().out.splitlines()[-1]
-    assert verdict.startswith("✓ VERIFIED 0 receipts in 1 entries, except: ")
+    assert verdict.startswith("✓ VERIFIED 0 receipts in 1 entry, except: ")
 
 
 def test_verify_without_its_database_is_a_negative_verdict(
