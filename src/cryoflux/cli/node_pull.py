@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["begin_peers", "peers_app", "pull_peers"]
+__all__ = ["begin_peers", "first_peers", "peers_app", "pull_peers"]
 
 import shlex
 from collections.abc import Callable, Collection
@@ -235,7 +235,7 @@ def add_peer(
     from cryoflux.config import load_settings
     from cryoflux.network.peers import with_node
 
-    begin = _policy(load_settings({"state": state}).settings)
+    begin = first_peers(load_settings({"state": state}).settings)
     _replace(
         state,
         "added",
@@ -262,11 +262,11 @@ def begin_peers(settings: Settings, state: Path) -> Path | None:
     if path.is_file() or not settings.witness.trust:
         return None
     with one_at_a_time(path.with_name("peers.lock")):
-        write_atomic(path, _policy(settings))
+        write_atomic(path, first_peers(settings))
     return path
 
 
-def _policy(settings: Settings) -> bytes:
+def first_peers(settings: Settings) -> bytes:
     """What a file of peers begins with: the policy that the settings trust; that of nobody without one.
 
     Where that needs a quorum, a line lets strangers in: whoever does not want that takes it out.
