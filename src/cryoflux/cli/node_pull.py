@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoflux.cli.chosen import state_of
+from cryoflux.cli.chosen import reader_state, state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.node_follow import follow_peers
@@ -62,7 +62,7 @@ def pull_peers(
     from cryoflux.network.gathering import gather
     from cryoflux.network.peers import Peers, read_peers
 
-    folder = NetworkFolder.of(state_of(state))
+    folder = NetworkFolder.of(reader_state(state))
     quiet = as_json or follow or not stderr.is_terminal
 
     def pull(only: Collection[str] | None, stop: Callable[[], bool]) -> tuple[Peers, Gathered]:
@@ -208,7 +208,7 @@ def show_peers(
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.peers import read_peers
 
-    folder = NetworkFolder.of(state_of(state))
+    folder = NetworkFolder.of(reader_state(state))
     peers = read_peers(folder.known_peers)
     if as_json:
         emit_json("node.peers/1", peers_document(folder, peers))
@@ -292,6 +292,7 @@ def remove_peer(
     """Remove a node from those that are pulled; what was mirrored of it stays."""
     from cryoflux.network.peers import without_node
 
+    reader_state(state)
     _replace(state, "removed", name, lambda path: without_node(path, name), as_json)
 
 
