@@ -304,6 +304,7 @@ def _replace(
     from cryoflux.network.peers import read_peers
 
     path = NetworkFolder.of(state_of(state)).known_peers
+    change(path)  # what cannot be used is refused before a folder is made for the lock
     with one_at_a_time(path.with_name("peers.lock")):
         write_atomic(path, change(path))
     if as_json:

@@ -40,6 +40,14 @@ def test_who_only_reads_needs_no_log(words: tuple[str, ...], monkeypatch: pytest
     assert exit_code_of(monkeypatch, "node", *words, "--state", "mine") == 0
 
 
+def test_a_peer_that_cannot_be_added_makes_no_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(monkeypatch, "node", "peers", "add", "north", "no-key", URL, "--state", "mine") == 2
+    assert "VKEY is no key of a log" in capsys.readouterr().err
+    assert not Path("mine").exists()
+
+
 def test_who_only_reads_serves_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
