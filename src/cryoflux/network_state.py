@@ -375,6 +375,16 @@ class NodeState:
         return frozenset(tally.terms.guest_root for tally in self.contracts.values())
 
     @property
+    def unused(self) -> dict[str, GuestTally]:
+        """Root → a guest holdout that judged nothing, and that no contract is judged by yet."""
+        pledged = self.pledged
+        return {
+            root: tally
+            for root, tally in self.guests.items()
+            if root not in pledged and not tally.looks and not tally.retired
+        }
+
+    @property
     def guest(self) -> GuestTally | None:
         """The guest holdout that the next round looks at: the first that neither retired nor is pledged."""
         pledged = self.pledged

@@ -314,9 +314,15 @@ def test_the_command_introduces_a_node_by_what_its_log_says(made: OfferedState, 
         )
         assert refused.code == 2
         assert "private network" in refused.stderr
+        assert f"cryoflux witness key --state {south.path}" in " ".join(refused.stderr.split())
     gone = cryoflux("node", "introduce", node.url, "--url", URL, "--state", south.path)
     assert gone.code == 2
     assert "is no node that answers" in gone.stderr
+    assert "nothing listens there" in gone.stderr
+    assert "Errno" not in gone.stderr
+    bare = cryoflux("node", "introduce", "north.example:8790", "--url", URL, "--state", south.path)
+    assert bare.code == 2
+    assert "'north.example:8790' is no http address" in bare.stderr
     south.log.close()
 
 
@@ -327,6 +333,7 @@ class Answers(BaseHTTPRequestHandler):
     status: ClassVar[int]
     answer: ClassVar[bytes]
     endless: ClassVar[str] = ""
+    wait: ClassVar[str] = ""
     sent: ClassVar[int] = 0
 
     def do_GET(self) -> None:
@@ -338,6 +345,8 @@ class Answers(BaseHTTPRequestHandler):
 
     def say(self, method: str, status: int, content: bytes) -> None:
         self.send_response(status)
+        if self.wait:
+            self.send_header("retry-after", self.wait)
         self.end_headers()
         self.wfile.write(content)
         with suppress(OSError):
@@ -392,6 +401,22 @@ def test_a_refusal_in_any_form_is_a_refusal(introduced: Callable[..., Outcome], 
     found = introduced(status=422, answer=answer)
     assert found.code == 2
     assert "\x1b" not in found.stderr
+
+
+TOO_OFTEN = b'{"error": {"what": "You ask too often."}}'
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [("12", "in 12 s"), ("40000", "in 12 h"), ("", "later"), ("9" * 30, "later"), ("-1", "later")],
+)
+def test_who_asks_too_often_is_told_how_long_to_wait(
+    introduced: Callable[..., Outcome], wait: str, words: str
+) -> None:
+    found = introduced(status=429, answer=TOO_OFTEN, wait=wait)
+    assert found.code == 2
+    assert "does not take an introduction now: You ask too often." in found.stderr
+    assert f"Type the same again {words}." in found.stderr
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -14,6 +14,7 @@ import pytest
 
 from contract_world import GAIN, Party, World, policy_text
 from cryoflux.network.contracts.document import read_contract
+from cryoflux.quantities import utc_label
 from cryoflux.receipts.contract_parts import AgreedTerms
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import log_key_of
@@ -173,7 +174,7 @@ def test_two_results_that_differ_show_the_first_evidence_that_does(deal: Deal, s
     assert code == 1
     assert "window 1: fulfilled, signed as entry" in out
     said_of = f"signed breached, and that {terms.clauses[0]} is breached. "
-    assert f"{said_of}First evidence that differs: opening" in out
+    assert f"{said_of}First evidence that differs: here the buyer has opened the guest holdout (entry " in out
 
 
 def test_mirrors_of_a_state_are_read_without_being_named(deal: Deal, said: Said) -> None:
@@ -200,7 +201,7 @@ def test_a_log_that_signed_another_history_is_convicted_by_its_copies(deal: Deal
         other.announce()
     logs = [word for path in (deal.seller.path, apart, deal.buyer.path) for word in ("--log", path)]
     code, out, _ = said("evaluate", terms.digest, *logs, "--state", deal.buyer.path)
-    assert (code, "two-histories" in out, "void" in out) == (0, True, True)
+    assert (code, "the seller told two histories" in out, "void" in out) == (0, True, True)
 
 
 # What is refused
@@ -245,9 +246,98 @@ def test_a_contract_is_accepted_by_the_other_party_once_and_in_time(deal: Deal, 
     ):
         sent.write_bytes(changed.content)
         code = 1 if "examples" in words else 2
-        refused(said("accept", sent, "--state", deal.buyer.path), words, code)
+        found = said("accept", sent, "--state", deal.buyer.path)
+        refused(found, words, code)
+        if words == "cannot judge":  # what was entered first is pledged by now
+            assert "cryoflux node init --guest FILE" in found[2]
     sent.write_bytes(terms.content + b" ")
     refused(said("accept", sent, "--state", deal.buyer.path), "The contract", 1)
+
+
+def test_what_is_no_contract_is_refused_by_its_name(deal: Deal, said: Said) -> None:
+    for name, words in ((deal.folder / "nosuch.json", "cannot be read"), (deal.policy, "is no contract")):
+        found = said("accept", name, "--state", deal.buyer.path)
+        refused(found, words)
+        assert name.name in found[2]
+        assert "The other party sends it" in found[2]
+
+
+def test_terms_say_whose_guest_holdout_it_is(deal: Deal, said: Said) -> None:
+    found = said(*deal.new("--guest", "abc"))
+    refused(found, "'abc' is no root of a guest holdout")
+    assert "regex" not in found[2]
+    refused(said(*deal.new("--examples", 0)), "The buyer's guest holdout is not named")
+
+
+def buying(deal: Deal, *more: object) -> list[object]:
+    words = deal.new(*more)
+    at = words.index("--buyer")
+    words[at : at + 2] = ["--seller", deal.world.seller.origin]
+    words[words.index(deal.seller.path)] = deal.buyer.path
+    at = words.index("--guest")
+    del words[at : at + 4]
+    return words
+
+
+def test_a_buyer_names_the_guest_holdout_that_is_unused(deal: Deal, said: Said) -> None:
+    """The first one is pledged by a first contract, so a second contract goes by the second one."""
+    first = deal.guest
+    assert said(*buying(deal))[0] == 0
+    deal.again()
+    deal.let_go()
+    found = said(*buying(deal))
+    refused(found, "The log has no guest holdout that is unused.")
+    assert "cryoflux node init --guest FILE" in found[2]
+    deal.again()
+    deal.world.buyer.node.enter(bytes(32))
+    (second,) = deal.buyer.state.nodes[TASK].guests.keys() - {first}
+    deal.let_go()
+    found = said(*buying(deal, "--guest", first[:12], "--amount", "two cakes"))
+    refused(found, "cannot judge this contract")
+    assert f"--guest {second} --examples 512" in found[2]
+    refused(said(*buying(deal, "--guest", "feed")), "0 guest holdouts of this log begin with 'feed'")
+    assert said(*buying(deal))[0] == 0
+    files = (deal.folder / "buyer/network/contracts").iterdir()
+    assert {read_contract(file).guest_root for file in files} == {first, second}
+
+
+def test_a_log_that_is_no_nodes_yet_proposes_nothing(deal: Deal, said: Said, tmp_path: Path) -> None:
+    with closing(StoredLog(tmp_path / "plain")) as plain:
+        World(seller=Party(plain)).seller.node.train()
+        own = log_key_of(plain.path)
+    words = deal.new()
+    words[words.index(deal.seller.path)] = tmp_path / "plain"
+    deal.policy.write_text(policy_text(own, log_key_of(deal.buyer.path)))
+    found = said(*words)
+    refused(found, "does not say yet who its node is")
+    assert f"cryoflux node init --name NAME --state {tmp_path / 'plain'}" in " ".join(found[2].split())
+
+
+def test_a_window_is_told_in_words_with_its_zone(deal: Deal, said: Said) -> None:
+    code, _, _ = said(*deal.new())
+    assert code == 0
+    logs = ["--log", deal.seller.path, "--log", deal.buyer.path]
+    name = deal.terms.digest
+    out = " ".join(said("evaluate", name, *logs, "--state", deal.seller.path)[1].split())
+    assert " UTC: pending" in out
+    assert "not accepted yet by the buyer" in out
+    sent = deal.folder / "seller/network/contracts" / name
+    assert said("accept", sent, "--state", deal.buyer.path)[0] == 0
+    deal.again(deal.first - 60)
+    deal.let_go()
+    out = " ".join(said("evaluate", name, *logs, "--state", deal.seller.path)[1].split())
+    assert f"the window is open until {utc_label(deal.first + HOUR)}" in out
+    deal.again(deal.first + HOUR + 5)
+    deal.let_go()
+    out = " ".join(said("evaluate", name, *logs, "--state", deal.seller.path)[1].split())
+    assert "nothing was offered in the window" in out
+
+
+def test_a_check_asks_for_what_it_goes_by(said: Said) -> None:
+    clause = ("--clause", "eta >= 0.2 nats/kJ", "--delta", 0.36)
+    refused(said("check"), "Neither a contract nor a clause is named")
+    refused(said("check", *clause, "--spread", 0.82), "--joules 700J")
+    refused(said("check", *clause, "--joules", "705J"), "--spread 0.8")
 
 
 def test_a_result_is_a_partys_word(deal: Deal, said: Said, tmp_path: Path) -> None:

@@ -76,15 +76,53 @@ def test_a_new_state_begins_with_who_it_is_and_nothing_was_tried(files: Path, tm
         assert served is not None
 
 
-def test_what_it_is_trained_on_judges_nothing(files: Path, tmp_path: Path) -> None:
+def test_what_it_is_trained_on_judges_nothing(files: Path, trained: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     found = begun(files, state, "--guest", files / "train.csv")
     assert found.code == 2
     assert "0 examples that could judge" in found.stderr
-    assert kinds(state) == ["node", "session"], "what was begun is there, and what it cost"
+    assert not state.exists(), "nothing was begun, so it has cost nothing"
+    assert begun(files, state).code == 0
+    for there in (state, trained):
+        before = kinds(there)
+        assert begun(files, there, "--guest", files / "train.csv", "--url", "http://here:1").code == 2
+        assert kinds(there) == before, "nor is anything said in a log that is there"
     assert begun(files, state, "--guest", files / "guests.csv").code == 0, "with the right file it goes on"
     assert kinds(state)[2:] == ["guest-holdout", "session"]
     assert cryoflux("verify", state).code == 0
+
+
+SLIPS = {
+    "a file that is not there": (("--guest", "nosuch.csv"), "nosuch.csv"),
+    "a capital letter": (("--name", "North"), "cryoflux node init --name north"),
+    "a space": (("--name", "q q"), "cryoflux node init --name q-q"),
+    "no letter at all": (("--name", "…"), "cryoflux node init --name north"),
+    "no name": (("--name", ""), "The node has no name yet."),
+    "an address with a space": (("--url", "http://a b"), "is no address of a node"),
+    "no address": (("--url", "here:8790"), "is no address of a node"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS.values(), ids=list(SLIPS))
+def test_a_slip_of_the_pen_begins_no_state(
+    slip: tuple[tuple[str, str], str], files: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    words, said = slip
+    found = begun(files, state, *words)
+    assert found.code == 2
+    assert said in found.stderr
+    assert "regex" not in found.stderr
+    assert not state.exists()
+
+
+def test_witnesses_that_cannot_be_read_begin_no_state(files: Path, tmp_path: Path) -> None:
+    state, train = tmp_path / "state", ("--model", files / "model", "--train", files / "train.csv")
+    nobody = str(tmp_path / "nobody.policy")
+    found = cryoflux("node", "init", "--name", "new", *train, "--state", state, CRYOFLUX_TRUST=nobody)
+    assert found.code == 2
+    assert "nobody.policy cannot be read" in found.stderr
+    assert not state.exists()
 
 
 def test_a_state_that_is_none_is_begun_by_nobody_who_does_not_say_with_what(tmp_path: Path) -> None:

@@ -283,7 +283,7 @@ def test_it_ends_cleanly_and_at_once(made: OfferedState) -> None:
 def test_a_state_without_a_log_is_refused(tmp_path: Path) -> None:
     outcome = cryoflux("node", "serve", "--port", "0", "--state", tmp_path / "none")
     assert outcome.code == 2
-    assert "holds no" in outcome.stderr
+    assert "There is no state at" in outcome.stderr
     assert not (tmp_path / "none").exists()
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["settings_of", "state_of"]
+__all__ = ["reader_state", "settings_of", "state_of", "there"]
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cryoflux.errors import UsageError
+from cryoflux.state import StateFolder
 
 if TYPE_CHECKING:
     from cryoflux.config import Settings
@@ -33,3 +36,46 @@ def state_of(state: str | None) -> Path:
         state: as of `settings_of`.
     """
     return settings_of(state)[1]
+
+
+def there(path: Path) -> Path:
+    """A state that holds a log: a mistyped one is neither made nor taken for an empty one.
+
+    Raises:
+        UsageError: there is none.
+    """
+    state = StateFolder(path)
+    if not state.receipts.is_file():
+        raise _no_state(state, "A node is a state with a log, and no log is there.")
+    return path
+
+
+def reader_state(state: str | None) -> Path:
+    """A state with a log, or a folder in which somebody keeps peers only to read what they say.
+
+    Args:
+        state: as of `settings_of`.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    from cryoflux.network.folder import NetworkFolder
+
+    path = state_of(state)
+    found = StateFolder(path)
+    if not found.receipts.is_file() and not NetworkFolder.of(path).path.is_dir():
+        raise _no_state(
+            found,
+            "Neither a log is there, nor a file of peers of somebody who only reads: "
+            f"cryoflux node peers add NAME VKEY URL{found.flag()} begins one.",
+        )
+    return path
+
+
+def _no_state(state: StateFolder, why: str) -> UsageError:
+    return UsageError(
+        f"There is no state at {state.path}.",
+        why=why,
+        hint="Name one that is there with --state DIR, or begin one: "
+        f"cryoflux node init --name NAME --train FILE{state.flag()}",
+    )

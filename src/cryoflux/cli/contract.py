@@ -91,7 +91,7 @@ def check_contract(
         refuse_terms(agreed)
         clauses, planned = agreed.clauses, planned_terms(agreed)
     else:
-        counted, clauses = joules_of(joules, joules_estimate, "counter"), tuple(clause or SOME_CLAUSES)
+        counted, clauses = joules_of(joules, joules_estimate, "counter"), _clauses(clause)
         ppm = round(alpha * PPM), round(power * PPM)
         nano = round(delta * NANO), round(spread * NANO)
         planned = asked_of(clauses, examples or 512, windows, ppm, nano, counted)
@@ -108,6 +108,16 @@ def check_contract(
         print_check(found)
     if not found.planned.enough:
         raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))
+
+
+def _clauses(named: list[str] | None) -> tuple[str, ...]:
+    if not named:
+        raise UsageError(
+            "Neither a contract nor a clause is named.",
+            why="Whether a guest holdout is large enough depends on what is asked for.",
+            hint=f'Name its file, or a clause, as in --clause "{SOME_CLAUSES[0]}" --delta 0.3 --spread 0.8.',
+        )
+    return tuple(named)
 
 
 @app.command("accept")
@@ -227,7 +237,7 @@ def sign_result(
             stdout.print(line, markup=False)
         if not written:
             stdout.print("nothing new to sign: no window has ended since, or come to something else")
-        print_differences(apart)
+        print_differences(apart, terms)
         stdout.print(NO_MONEY, markup=False)
     if apart:
         raise typer.Exit(int(ExitCode.NEGATIVE_VERDICT))

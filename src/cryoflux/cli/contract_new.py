@@ -92,7 +92,7 @@ def new_contract(
             count=examples,
             start_list=terms_list,
         )
-        terms = terms_for(asked, hand.memory)
+        terms = terms_for(asked, hand.memory, hand.origin, hand.state)
         entry, path = propose_terms(hand, terms), hand.state.path
     say_signed("proposed", terms, entry, path, as_json=as_json)
 

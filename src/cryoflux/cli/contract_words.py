@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cryoflux.cli.console import stdout
+from cryoflux.cli.contract_evidence import in_words
 from cryoflux.quantities import MICRO, format_energy, utc_label
 
 if TYPE_CHECKING:
@@ -155,34 +156,24 @@ def print_verdict(terms: AgreedTerms, verdict: ContractVerdict) -> None:
     for one in verdict.windows:
         mark = _MARKS.get(one.standing.value, "?")
         until = utc_label(terms.windows.end_s(one.window))[:16].replace("T", " ")
-        stdout.print(f"{mark} window {one.window + 1} until {until}: {one.standing.value}", markup=False)
+        stdout.print(f"{mark} window {one.window + 1} until {until} UTC: {one.standing.value}", markup=False)
         for each in one.clauses:
             line = f"    {each.clause}: {each.standing.value} ({_KNOWN[each.known.value]})"
             stdout.print(line, markup=False)
-        stdout.print(f"    {'; '.join(map(in_words, one.evidence))}", markup=False)
+        stdout.print(f"    {'; '.join(in_words(each, terms) for each in one.evidence)}", markup=False)
     for log in verdict.logs:
         stdout.print(f"read: {log.size} entries of {log.origin}, root {log.root[:16]}…", markup=False)
     stdout.print(NO_MONEY, markup=False)
 
 
-def in_words(one: ContractEvidence) -> str:
-    """One piece of evidence in a line."""
-    said = [one.code]
-    if one.value:
-        said.append(one.value if len(one.value) < 40 else f"{one.value[:16]}…")
-    if one.leaf:
-        said.append(f"in {one.leaf[:8]}…")
-    return " ".join(said)
-
-
-def print_differences(found: Sequence[ResultsApart]) -> None:
+def print_differences(found: Sequence[ResultsApart], terms: AgreedTerms) -> None:
     """Where the other party signed for something else."""
     for one in found:
-        mine = in_words(one.mine) if one.mine is not None else "nothing"
-        theirs = in_words(one.theirs) if one.theirs is not None else "nothing"
+        mine = in_words(one.mine, terms) if one.mine is not None else "nothing"
+        theirs = in_words(one.theirs, terms) if one.theirs is not None else "nothing"
         stdout.print(
             f"✗ window {one.window + 1}: {one.origin} signed {_signed(one)}. "
-            f"First evidence that differs: {mine} here, {theirs} there.",
+            f"First evidence that differs: here {mine}; there {theirs}.",
             markup=False,
         )
 

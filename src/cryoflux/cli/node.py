@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cryoflux.cli.changing import changing
-from cryoflux.cli.chosen import settings_of
+from cryoflux.cli.chosen import settings_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.node_audit import audit_peer
@@ -63,7 +63,7 @@ def make_rounds(
     budget_uj = parse_energy(budget) if budget is not None else None
     sourced = load_settings({"state": state, "task": task})
     reserve_uj = parse_energy(sourced.settings.attempt.reserve)
-    if not waiting_offers(Path(sourced.settings.run.state), task, reserve_uj):
+    if not waiting_offers(there(Path(sourced.settings.run.state)), task, reserve_uj):
         if as_json:
             emit_json("run/1", {"event": "summary", "rounds": 0, "rounds_kept": 0, "offers_waiting": 0})
         else:
@@ -104,7 +104,7 @@ def retire_guest(
     from cryoflux.runs.guests_by_hand import retire
 
     settings, folder = settings_of(state)
-    with changing(folder, settings, "cryoflux node retire") as opened:
+    with changing(there(folder), settings, "cryoflux node retire") as opened:
         found = retire(opened, task, root)
     if as_json:
         emit_json(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoflux.cli.chosen import state_of
+from cryoflux.cli.chosen import reader_state
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import ExitCode
 
@@ -41,7 +41,7 @@ def audit_peer(
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.peers import read_peers
 
-    path = state_of(state)
+    path = reader_state(state)
     peers = read_peers(NetworkFolder.of(path).known_peers)
     again = asked_again(recompute, 0, 1, 0)
     found = audit(path, peers, name, again, sections_of(()), int(time.time()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoflux.cli.chosen import state_of
+from cryoflux.cli.chosen import reader_state
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import UsageError
 from cryoflux.quantities import MICRO, NANO, efficiency, format_energy, format_nats, utc_label
@@ -36,7 +36,7 @@ def show_books(
     from cryoflux.network.peers import read_peers
     from cryoflux.network.telling import own_record, told_by
 
-    path, asked = state_of(state), _eta(least)
+    asked, path = _eta(least), reader_state(state)
     folder = NetworkFolder.of(path)
     peers = read_peers(folder.known_peers)
     own = [own_record(path)] if (path / "receipts.db").is_file() else []

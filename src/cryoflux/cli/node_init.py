@@ -14,16 +14,17 @@ import typer
 from cryoflux.cli.changing import changing
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.data_options import AuditOption, HoldoutOption, setting_option
-from cryoflux.cli.node_pull import begin_peers
+from cryoflux.cli.node_pull import begin_peers, first_peers
 from cryoflux.errors import UsageError
 from cryoflux.quantities import MICRO, parse_energy
 
 if TYPE_CHECKING:
-    from cryoflux.config import Sourced
+    from cryoflux.config import Settings, Sourced
     from cryoflux.quantities import Energy
     from cryoflux.runs.by_hand import VersionsByHand
     from cryoflux.runs.first_version import FirstVersion
     from cryoflux.runs.guests_by_hand import Entered, GuestWishes
+    from cryoflux.state import StateFolder
 
 NodeTaskOption = Annotated[str, typer.Option("--task", metavar="NAME", help="Whose head is composed.")]
 _MOST_URLS = 4
@@ -124,24 +125,73 @@ def init_node(
 def _join(sourced: Sourced, wishes: _Wishes) -> _Joined:
     from cryoflux.energy.platforms import check_platform
     from cryoflux.runs.first_version import first_version
+    from cryoflux.state import StateFolder
 
-    if len(wishes.urls or []) > _MOST_URLS:
-        raise UsageError(f"A node has at most {_MOST_URLS} URLs.", hint="Leave some of them out.")
     settings, folder = sourced.settings, Path(sourced.settings.run.state)
+    _refuse_early(settings, wishes)
     first = first_version(sourced, "cryoflux node init", _said)
-    if first.beginning is not None and not settings.agent.agent:
-        check_platform(settings.energy, sys.platform)
+    if first.beginning is not None:
+        _refuse_beginning(StateFolder(folder), first, wishes)
+        if not settings.agent.agent:
+            check_platform(settings.energy, sys.platform)
     with changing(folder, settings, "cryoflux node init", begin=first.write) as opened:
         return _stated(opened, sourced, first, wishes)
+
+
+def _refuse_early(settings: Settings, wishes: _Wishes) -> None:
+    """Refuse what can be told by the command alone, before anything is loaded.
+
+    Raises:
+        UsageError, DataError: a name, an address or a file is not what it has to be.
+    """
+    from cryoflux.data.formats import read_arrived
+    from cryoflux.network.node_name import refuse_node_name
+    from cryoflux.network.peers import is_url
+
+    if wishes.name:
+        refuse_node_name(wishes.name, "cryoflux node init --name")
+    urls = wishes.urls or []
+    if len(urls) > _MOST_URLS:
+        raise UsageError(f"A node has at most {_MOST_URLS} URLs.", hint="Leave some of them out.")
+    if strange := [url for url in urls if not is_url(url)]:
+        raise UsageError(
+            f"{strange[0][:100]!r} is no address of a node.",
+            why="Others pull it over HTTP: its address has no spaces, and at most 180 characters after http://.",
+            hint="Write it as in --url http://HOST:8790.",
+        )
+    first_peers(settings)
+    if wishes.guest is not None:
+        read_arrived(wishes.guest.file, wishes.guest.wishes)
+
+
+def _refuse_beginning(state: StateFolder, first: FirstVersion, wishes: _Wishes) -> None:
+    """Refuse what a new state cannot be begun with, before it is: what fails later would leave half a node.
+
+    Raises:
+        UsageError: the node has no name.
+        DataError: its guest holdout could not be entered.
+    """
+    from cryoflux.runs.guests_by_hand import refuse_guests
+
+    _called(wishes.name, "")
+    if wishes.guest is not None and (data := first.data(state)) is not None:
+        refuse_guests(state, wishes.guest, data)
 
 
 def _stated(opened: VersionsByHand, sourced: Sourced, first: FirstVersion, wishes: _Wishes) -> _Joined:
     """Write the entries; where no attempt has loaded the model yet, what that takes is metered."""
     from contextlib import nullcontext
 
-    from cryoflux.runs.guests_by_hand import enter
+    from cryoflux.runs.guests_by_hand import enter, refuse_guests
     from cryoflux.runs.metered_by_hand import Charged, metered_by_hand
-    from cryoflux.runs.node_by_hand import NodeWishes, ground_of, join, node_of, state_no_witnesses
+    from cryoflux.runs.node_by_hand import (
+        NodeWishes,
+        data_of,
+        ground_of,
+        join,
+        node_of,
+        state_no_witnesses,
+    )
     from cryoflux.runs.own_seed import with_own_seed
 
     task = first.task.name
@@ -149,6 +199,8 @@ def _stated(opened: VersionsByHand, sourced: Sourced, first: FirstVersion, wishe
     known = opened.memory.tasks.get(task)
     name = _called(wishes.name, said.name if said is not None else "")
     urls = wishes.urls if wishes.urls is not None else list(said.urls) if said is not None else []
+    if wishes.guest is not None and first.beginning is None:
+        refuse_guests(opened.state, wishes.guest, data_of(opened, task))
     metered = metered_by_hand(opened, sourced.settings, wishes.budget_uj, "cryoflux node init --budget")
     with metered if known is None else nullcontext(Charged()) as charged:
         ground = ground_of(opened, first.task)

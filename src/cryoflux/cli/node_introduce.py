@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cryoflux.cli.chosen import state_of
+from cryoflux.cli.chosen import state_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 
 
@@ -24,7 +24,7 @@ def introduce_node(
     from cryoflux.network.introduce import introduce
     from cryoflux.quantities import utc_label
 
-    origin, until_s = introduce(state_of(state), to, url)
+    origin, until_s = introduce(there(state_of(state)), to, url)
     if as_json:
         emit_json("node.introduce/1", {"event": "introduced", "origin": origin, "until": utc_label(until_s)})
         return

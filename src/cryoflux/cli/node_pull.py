@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["begin_peers", "peers_app", "pull_peers"]
+__all__ = ["begin_peers", "first_peers", "peers_app", "pull_peers"]
 
 import shlex
 from collections.abc import Callable, Collection
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoflux.cli.chosen import state_of
+from cryoflux.cli.chosen import reader_state, state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.node_follow import follow_peers
@@ -62,7 +62,7 @@ def pull_peers(
     from cryoflux.network.gathering import gather
     from cryoflux.network.peers import Peers, read_peers
 
-    folder = NetworkFolder.of(state_of(state))
+    folder = NetworkFolder.of(reader_state(state))
     quiet = as_json or follow or not stderr.is_terminal
 
     def pull(only: Collection[str] | None, stop: Callable[[], bool]) -> tuple[Peers, Gathered]:
@@ -208,7 +208,7 @@ def show_peers(
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.peers import read_peers
 
-    folder = NetworkFolder.of(state_of(state))
+    folder = NetworkFolder.of(reader_state(state))
     peers = read_peers(folder.known_peers)
     if as_json:
         emit_json("node.peers/1", peers_document(folder, peers))
@@ -235,7 +235,7 @@ def add_peer(
     from cryoflux.config import load_settings
     from cryoflux.network.peers import with_node
 
-    begin = _policy(load_settings({"state": state}).settings)
+    begin = first_peers(load_settings({"state": state}).settings)
     _replace(
         state,
         "added",
@@ -262,11 +262,11 @@ def begin_peers(settings: Settings, state: Path) -> Path | None:
     if path.is_file() or not settings.witness.trust:
         return None
     with one_at_a_time(path.with_name("peers.lock")):
-        write_atomic(path, _policy(settings))
+        write_atomic(path, first_peers(settings))
     return path
 
 
-def _policy(settings: Settings) -> bytes:
+def first_peers(settings: Settings) -> bytes:
     """What a file of peers begins with: the policy that the settings trust; that of nobody without one.
 
     Where that needs a quorum, a line lets strangers in: whoever does not want that takes it out.
@@ -292,6 +292,7 @@ def remove_peer(
     """Remove a node from those that are pulled; what was mirrored of it stays."""
     from cryoflux.network.peers import without_node
 
+    reader_state(state)
     _replace(state, "removed", name, lambda path: without_node(path, name), as_json)
 
 
@@ -303,6 +304,7 @@ def _replace(
     from cryoflux.network.peers import read_peers
 
     path = NetworkFolder.of(state_of(state)).known_peers
+    change(path)  # what cannot be used is refused before a folder is made for the lock
     with one_at_a_time(path.with_name("peers.lock")):
         write_atomic(path, change(path))
     if as_json:

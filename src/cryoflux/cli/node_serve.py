@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryoflux.cli.chosen import state_of
+from cryoflux.cli.chosen import state_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def serve_node(
     from cryoflux.serving.server import serve
     from cryoflux.witness.cosigned import log_key_of
 
-    path = state_of(state)
+    path = there(state_of(state))
     folder, publisher = NetworkFolder.of(path), Publisher(path)
     with closing(bind(host, port)) as listener:
         first = publish(publisher)

@@ -17,6 +17,7 @@ __all__ = [
     "example_line",
     "load_examples",
     "open_prepared",
+    "prepared_of",
     "render",
     "render_sets",
     "store",
@@ -52,6 +53,7 @@ SEARCH_SET = "search"
 """first word of the set that offers are composed with before that"""
 SIMILAR_FILE = "similar.jsonl"
 """training examples that were left out; no set, but without them nobody could draw the sets again"""
+_LABELS = "labels.json"
 _LONGEST_LINE = 8_000_000
 
 
@@ -142,7 +144,7 @@ def render(splits: Splits) -> tuple[dict[str, bytes], str]:
         named[Path(SIMILAR_FILE).stem] = splits.similar
     labels = (json.dumps(splits.labels, ensure_ascii=False) + "\n").encode()
     sets = {name: [example_line(example) for example in examples] for name, examples in named.items()}
-    return render_sets(sets, {"labels.json": labels})
+    return render_sets(sets, {_LABELS: labels})
 
 
 def render_sets(
@@ -210,14 +212,34 @@ def open_prepared(folder: Path, name: str, rules: Mapping[str, Any] | None = Non
             why="Δ measured on changed data could not be compared with what was recorded.",
             hint="Restore the file, or start afresh with --state DIR.",
         )
-    files = sorted(path for path in folder.glob("*.jsonl") if path.name != SIMILAR_FILE)
-    contents = {path.stem: read_regular(path, MOST_FILE_BYTES) for path in files}
-    labels = folder / "labels.json"
+    paths = sorted(path for path in folder.glob("*.jsonl") if path.name != SIMILAR_FILE)
+    files = {path.name: read_regular(path, MOST_FILE_BYTES) for path in paths}
+    if (labels := folder / _LABELS).is_file():
+        files[_LABELS] = read_regular(labels, _LONGEST_LINE)
+    return prepared_of(files, folder, name, rules)
+
+
+def prepared_of(
+    files: Mapping[str, bytes], folder: Path, name: str, rules: Mapping[str, Any] | None = None
+) -> PreparedData:
+    """A data set of the bytes of its files, which need not be on the disk yet.
+
+    Args:
+        files: as `render` makes them.
+        folder: where they lie, or are going to; its name is their digest.
+        name: what it is called.
+        rules: by which rules its sets were made, where that is known.
+    """
+    contents = {
+        Path(file).stem: content
+        for file, content in files.items()
+        if file.endswith(".jsonl") and file != SIMILAR_FILE
+    }
     return PreparedData(
         name=name,
         folder=folder,
         digest=folder.name,
-        labels=tuple(json.loads(read_regular(labels, _LONGEST_LINE))) if labels.is_file() else (),
+        labels=tuple(json.loads(files[_LABELS])) if _LABELS in files else (),
         sets={key: _split_lines(content) for key, content in contents.items()},
         file_digests={key: sha256_hex(content) for key, content in contents.items()},
         rules=rules or {},

@@ -19,6 +19,7 @@ import httpx2
 from cryoflux.errors import CryoFluxError
 from cryoflux.network.deadline import DeadlineTransport
 from cryoflux.network.reaching import Reach
+from cryoflux.network.unreached import why_unreached
 
 _PLAIN = {"accept-encoding": "identity"}
 """what is unpacked may be a thousand times as large as what came"""
@@ -117,8 +118,7 @@ class Fetcher:
         except TimeoutError as error:
             raise _unreachable(url, f"took longer than {self._whole_s:g} s", len(content)) from error
         except (*_CANNOT, OSError) as error:
-            why = f"cannot be had ({str(error)[:200] or type(error).__name__})"
-            raise _unreachable(url, why, len(content)) from error
+            raise _unreachable(url, why_unreached(error), len(content)) from error
 
 
 class Stoppable:

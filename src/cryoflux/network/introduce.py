@@ -6,6 +6,7 @@ __all__ = ["introduce"]
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -17,6 +18,8 @@ from cryoflux.network.deadline import DeadlineTransport
 from cryoflux.network.fetching import Fetcher
 from cryoflux.network.introducing import IntroductionReply, introduction_of
 from cryoflux.network.node_file import hint_of
+from cryoflux.network.peers import is_url
+from cryoflux.network.unreached import why_unreached
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, parse_note
 from cryoflux.receipts.log import CHECKPOINT
 from cryoflux.receipts.reading import each_entry
@@ -25,6 +28,7 @@ from cryoflux.state import StateFolder
 from cryoflux.witness.cosigned import log_key_of
 
 _WHOLE_S = 10.0
+_HOUR_S = 3600
 _MOST_ANSWER_BYTES = 64 * 1024
 _WRONG = (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, CryoFluxError)
 
@@ -45,6 +49,12 @@ def introduce(state: Path, to_url: str, own_url: str = "") -> tuple[str, int]:
             not here, or the other one does not answer or does not take it.
     """
     folder, key = StateFolder(state), log_key_of(state)
+    if not is_url(to_url):
+        raise UsageError(
+            f"{to_url[:100]!r} is no http address.",
+            why="The other node is asked at the address that its `cryoflux node serve` shows.",
+            hint=f"Write it as in: cryoflux node introduce http://HOST:8790{folder.flag()}",
+        )
     url = own_url or _stated_url(state)
     if hint_of(str(key), url) is None:
         raise UsageError(
@@ -68,18 +78,29 @@ def introduce(state: Path, to_url: str, own_url: str = "") -> tuple[str, int]:
             newest = fetcher.fetch(f"{there}/log/{CHECKPOINT}", MAX_NOTE_BYTES).content
         to = parse_note(newest).checkpoint.origin
         said = introduction_of(key, url, to, head, signer, int(time.time()))
-        status, answer = _answer(f"{there}/v1/introduction", said.model_dump_json().encode())
+        answer = _answer(f"{there}/v1/introduction", said.model_dump_json().encode())
     except _WRONG as error:
+        why = error.what.rstrip(".") if isinstance(error, CryoFluxError) else f"it {why_unreached(error)}"
         raise UsageError(
-            f"{there} is no node that answers: {str(error).rstrip('.')}.",
+            f"{there} is no node that answers: {why}.",
             why="It is asked for the newest head of its log first.",
             hint="Check the address, with its port, or try again later.",
         ) from error
-    return to, _until(status, answer, there)
+    return to, _until(answer, there, folder)
 
 
-def _answer(url: str, body: bytes) -> tuple[int, bytes]:
-    """The status of an answer, and as many bytes of it as one may have."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back."""
+
+    status: int
+    content: bytes
+    wait_s: int | None
+    """after which to ask again; none where it does not say"""
+
+
+def _answer(url: str, body: bytes) -> _Answer:
+    """An answer, with as many bytes as one may have."""
     sending, content = DeadlineTransport(), bytearray()
     headers = {"content-type": "application/json", "accept-encoding": "identity"}
     with (
@@ -91,30 +112,47 @@ def _answer(url: str, body: bytes) -> tuple[int, bytes]:
             content += part
             if len(content) > _MOST_ANSWER_BYTES:
                 raise ValueError(f"its answer has more than {_MOST_ANSWER_BYTES:,} bytes")
-        return reply.status_code, bytes(content)
+        return _Answer(reply.status_code, bytes(content), _wait_of(reply.headers.get("retry-after", "")))
 
 
-def _until(status: int, answer: bytes, there: str) -> int:
+def _wait_of(text: str) -> int | None:
+    """The seconds of a header that somebody else wrote; none where it is no such number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 7 else None
+
+
+def _until(answer: _Answer, there: str, folder: StateFolder) -> int:
     """Until when it stands.
 
     Raises:
         UsageError: it was not taken.
     """
-    if status == httpx2.codes.ACCEPTED:
+    if answer.status == httpx2.codes.ACCEPTED:
         try:
-            return IntroductionReply.model_validate_json(answer).until
+            return IntroductionReply.model_validate_json(answer.content).until
         except ValueError:
             return int(time.time())
     try:
-        said = str(json.loads(answer)["error"]["what"])[:300]
+        said = str(json.loads(answer.content)["error"]["what"])[:300]
         what = said.encode("utf-8", "backslashreplace").decode()
     except (ValueError, KeyError, TypeError, RecursionError):
-        what = f"it answered {status}"
+        what = f"it answered {answer.status}"
+    if answer.status == httpx2.codes.TOO_MANY_REQUESTS:
+        raise UsageError(
+            f"{there} does not take an introduction now: {what}",
+            why="It bounds how often one address may ask, and how many nodes stand there.",
+            hint=f"Type the same again {_wait_words(answer.wait_s)}.",
+        )
     raise UsageError(
         f"{there} did not take the introduction: {what}",
         why="What it takes, its owner says in its file of peers.",
-        hint="Try another node, or send its owner your key: cryoflux witness key.",
+        hint=f"Try another node, or send its owner your key: cryoflux witness key{folder.flag()}",
     )
+
+
+def _wait_words(wait_s: int | None) -> str:
+    if wait_s is None:
+        return "later"
+    return f"in {wait_s:,} s" if wait_s < _HOUR_S else f"in {-(-wait_s // _HOUR_S)} h"
 
 
 def _stated_url(state: Path) -> str:

@@ -34,14 +34,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from cryoflux.errors import UsageError
+from cryoflux.errors import UsageError, VerificationError
 from cryoflux.files import read_regular
+from cryoflux.network.node_name import is_node_name, refuse_node_name
 from cryoflux.network.reaching import Reach
 from cryoflux.receipts.checkpoint import KeyType, VerifierKey, parse_verifier_key
 from cryoflux.witness.policy import LogLine, Policy, PolicyReader, split_items
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _URL = re.compile(r"https?://[!-~]{1,180}")
+_KEY_HINT = "Ask for it there: cryoflux witness key prints it"
 _MOST_BYTES = 2 * 1024 * 1024
 _SHARE = "1%"
 _NEARNESS = {"public": Reach.PUBLIC, "anywhere": Reach.HERE}
@@ -107,7 +108,7 @@ class _PeersReader(PolicyReader):
 
     def node(self, items: Sequence[str]) -> None:
         name, vkey, url = split_items(items, 3, 3)
-        if not _NAME.fullmatch(name):
+        if not is_node_name(name):
             raise ValueError(f"{name[:40]!r} is not a name of lower-case letters, digits and . _ -")
         if name in {node.name for node in self.nodes}:
             raise ValueError(f"the name {name!r} is taken")
@@ -196,16 +197,51 @@ def with_node(
         begin: what the file begins with where there is none yet.
 
     Raises:
-        UsageError: the file would not be understood, or cannot be read.
+        UsageError: an argument is none, or names what the file has already; or the file is not understood,
+            would not be with it, or cannot be read.
     """
     content = _content(path, begin)
+    _refuse_arguments(parse_peers(content, str(path)), name, vkey, url)
     lines = [f"node {name} {vkey} {url}\n", *([f"verifier {name}\n"] if verifier else [])]
     glue = b"" if content.endswith(b"\n") or not content else b"\n"
     new = content + glue + "".join(lines).encode()
-    if any(c.isspace() for part in (name, vkey, url) for c in part):
-        raise UsageError("A name, a key or an address has a space.", hint="Quote each of them as one word.")
     parse_peers(new, f"{path} with this node")
     return new
+
+
+def _refuse_arguments(peers: Peers, name: str, vkey: str, url: str) -> None:
+    """Say which argument of a new node is wrong: whoever types them does not know lines of a file."""
+    refuse_node_name(name, "cryoflux node peers add")
+    if name in {node.name for node in peers.nodes}:
+        raise UsageError(
+            f"The name {name!r} is taken.",
+            why="What you call a node means one of them.",
+            hint=f"Choose another one, or remove that node first: cryoflux node peers remove {name}",
+        )
+    try:
+        key = parse_verifier_key(vkey)
+    except VerificationError as error:
+        raise UsageError(
+            f"VKEY is no key of a log: {vkey[:100]!r}.", why=error.what, hint=_KEY_HINT
+        ) from error
+    if key.kind is not KeyType.LOG:
+        raise UsageError(
+            f"VKEY is not the key of a log, but that of the {key.kind.name.lower()} {key.name}.",
+            why="A node is known by the key of its log.",
+            hint=_KEY_HINT,
+        )
+    if (known := next((node for node in peers.nodes if node.key.raw == key.raw), None)) is not None:
+        raise UsageError(
+            f"The log {key.name} is a node already: {known.name}.",
+            why="Each log is pulled once.",
+            hint="Show those that are named: cryoflux node peers",
+        )
+    if not is_url(url):
+        raise UsageError(
+            f"URL is no http address: {url[:100]!r}.",
+            why="A node is pulled over HTTP, from the address of its public tree.",
+            hint="Write it as `cryoflux node serve` shows it there, as in http://HOST:8790",
+        )
 
 
 def without_node(path: Path, name: str) -> bytes:

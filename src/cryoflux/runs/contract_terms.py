@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["TermsAsked", "measured_spread", "refuse_small", "terms_for"]
+__all__ = ["TermsAsked", "measured_spread", "refuse_small", "terms_for", "unused_words"]
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.log_state import LogState
 from cryoflux.network.contracts.document import refuse_terms
 from cryoflux.network.contracts.power import alternatives, plan, planned_terms
+from cryoflux.network_state import NodeState
 from cryoflux.receipts.contract_parts import (
     AgreedTerms,
     AgreedWindows,
@@ -21,6 +24,11 @@ from cryoflux.receipts.contract_parts import (
 )
 from cryoflux.receipts.entry import Entry
 from cryoflux.registry.composition import Term
+from cryoflux.state import StateFolder
+
+_ROOT = re.compile(r"[0-9a-f]{64}")
+_MEASURED = "Δ of the contract is measured on examples that the seller has not seen and nobody was judged by."
+_ASK_BUYER = "Its `cryoflux node init --guest FILE --json` says both: ask the buyer for them, and say"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +52,9 @@ class TermsAsked:
     on_missing: OnMissing
     amount: str
     guest_root: str = ""
-    """empty for the one that the log has entered first"""
+    """of the buyer's guest holdout, of a buyer's own its first digits; empty for the first that is unused"""
     count: int = 0
-    """examples of it; 0 for those that were entered"""
+    """examples of it; 0 for those that were entered, which a buyer's own log says"""
     profile: str = ""
     """empty for the node's"""
     max_tokens: int = 0
@@ -78,12 +86,14 @@ def measured_spread(entries: Iterable[Entry], named: Sequence[str]) -> int:
     return max(found)
 
 
-def terms_for(asked: TermsAsked, memory: LogState) -> AgreedTerms:
+def terms_for(asked: TermsAsked, memory: LogState, own: str, state: StateFolder) -> AgreedTerms:
     """The terms.
 
     Args:
         asked: what was asked for.
         memory: what the log of the party has come to.
+        own: origin of that log.
+        state: that it is of.
 
     Raises:
         UsageError: the log has no such task or guest holdout, or nobody could settle such terms.
@@ -96,27 +106,25 @@ def terms_for(asked: TermsAsked, memory: LogState) -> AgreedTerms:
             why="A contract is about the updates of a task, over the version that it began with.",
             hint="Train once, or name a task with --task.",
         )
-    guest = node.guest if node is not None else None
-    root, count = asked.guest_root, asked.count
-    if not root and guest is not None:
-        root, count = guest.said.root, guest.said.count
-    if not root or not count:
+    if node is None or node.node is None:
         raise UsageError(
-            "No guest holdout was named, and the log has entered none that is free.",
-            why="Δ of the contract is measured on examples that the seller has not seen.",
-            hint="A buyer enters one by cryoflux node init, a seller names it: --guest ROOT --examples N.",
+            f"The log of {state.path} does not say yet who its node is.",
+            why="That says how many tokens of a text are read, without which the same model has many losses.",
+            hint=f"Say it, then propose: cryoflux node init --name NAME{state.flag()}",
         )
-    said = node.node if node is not None else None
+    buys = asked.parties[1] == own
+    root, count = _own_guest(asked, node, state) if buys else _guest_of_other(asked)
+    said = node.node
     composed = known.composition
     terms = AgreedTerms(
         parties=asked.parties,
         verifiers=NamedPolicy(text=asked.policy, sha256=sha256_hex(asked.policy.encode())),
         task=task,
-        genesis=said.genesis if said is not None else known.start,
+        genesis=said.genesis,
         guest_root=root,
         count=count,
-        profile=asked.profile or (said.profile if said is not None else "f64-nanonat/v1"),
-        max_tokens=asked.max_tokens or (said.max_tokens if said is not None else 0),
+        profile=asked.profile or said.profile,
+        max_tokens=asked.max_tokens or said.max_tokens,
         start_list=composed.terms if asked.start_list is None else asked.start_list,
         clauses=asked.clauses,
         windows=asked.windows,
@@ -132,6 +140,57 @@ def terms_for(asked: TermsAsked, memory: LogState) -> AgreedTerms:
     refuse_terms(terms)
     refuse_small(terms)
     return terms
+
+
+def _own_guest(asked: TermsAsked, node: NodeState, state: StateFolder) -> tuple[str, int]:
+    """Root and size of the guest holdout of a buyer's own log."""
+    if not asked.guest_root:
+        found = list(node.unused)
+    else:
+        found = [root for root in node.guests if root.startswith(asked.guest_root.lower())]
+        if len(found) != 1:
+            raise UsageError(
+                f"{len(found)} guest holdouts of this log begin with {asked.guest_root[:64]!r}.",
+                why=_MEASURED,
+                hint=unused_words(node, state),
+            )
+    if not found:
+        raise UsageError(
+            "The log has no guest holdout that is unused.",
+            why=_MEASURED,
+            hint=unused_words(node, state),
+        )
+    return found[0], asked.count or node.guests[found[0]].said.count
+
+
+def _guest_of_other(asked: TermsAsked) -> tuple[str, int]:
+    """Root and size of the guest holdout of another log, as it says them."""
+    if not asked.guest_root or not asked.count:
+        raise UsageError(
+            "The buyer's guest holdout is not named, with how many examples it has.",
+            why=_MEASURED,
+            hint=f"{_ASK_BUYER} --guest ROOT --examples N.",
+        )
+    if not _ROOT.fullmatch(asked.guest_root):
+        raise UsageError(
+            f"{asked.guest_root[:64]!r} is no root of a guest holdout.",
+            why="A root has 64 digits 0-9 and a-f, and the contract names the whole of it.",
+            hint=f"{_ASK_BUYER} --guest ROOT.",
+        )
+    return asked.guest_root, asked.count
+
+
+def unused_words(node: NodeState, state: StateFolder) -> str:
+    """What to type for a guest holdout that a contract can be judged by.
+
+    Args:
+        node: of the buyer.
+        state: that its log is of.
+    """
+    if not node.unused:
+        return f"Enter one: cryoflux node init --guest FILE{state.flag()}"
+    named = (f"--guest {root} --examples {tally.said.count}" for root, tally in node.unused.items())
+    return f"Unused, so terms may name it: {'; or '.join(islice(named, 3))}"
 
 
 def refuse_small(terms: AgreedTerms) -> None:

@@ -37,7 +37,7 @@ from cryoflux.receipts.entry import AnyStatement, Entry
 from cryoflux.receipts.log import CHECKPOINT
 from cryoflux.receipts.parts import Sha256Digest, Subject
 from cryoflux.runs.by_hand import VersionsByHand
-from cryoflux.runs.contract_terms import refuse_small
+from cryoflux.runs.contract_terms import refuse_small, unused_words
 
 _NAME = "contract.json"
 
@@ -202,13 +202,12 @@ def _refuse_holdout(hand: VersionsByHand, terms: AgreedTerms) -> None:
     if hand.origin != terms.buyer:
         return
     node = _node(hand, terms)
-    guest = node.guests.get(terms.guest_root)
-    pledged = terms.guest_root in node.pledged
-    if guest is None or guest.said.count != terms.count or guest.looks or guest.retired or pledged:
+    guest = node.unused.get(terms.guest_root)
+    if guest is None or guest.said.count != terms.count:
         raise UsageError(
             f"The guest holdout {terms.guest_root[:16]}… cannot judge this contract.",
             why="It is to be one of this log, of that size, that has judged nothing and judges nothing else.",
-            hint="Enter one with cryoflux node init, and ask for terms that name it.",
+            hint=unused_words(node, hand.state),
         )
 
 

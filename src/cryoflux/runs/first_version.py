@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryoflux.config import Sourced
+from cryoflux.data.prepared import PreparedData, prepared_of
 from cryoflux.errors import UsageError
 from cryoflux.runs.checks import check_start
 from cryoflux.runs.inputs import begin, stored_origins
@@ -26,6 +27,17 @@ class FirstVersion:
     task: Task
     beginning: Beginning | None
     """none where the state was begun with it"""
+
+    def data(self, state: StateFolder) -> PreparedData | None:
+        """The data set that a new state is going to have; none where the state was begun with one.
+
+        Args:
+            state: it.
+        """
+        begins = self.beginning
+        if begins is None:
+            return None
+        return prepared_of(begins.files, state.data(begins.data_digest), begins.data_name, begins.rules)
 
     def write(self, state: StateFolder) -> None:
         """Begin the state, if it was not begun meanwhile.

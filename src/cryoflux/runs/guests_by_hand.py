@@ -5,7 +5,7 @@ Each is a signed entry first, and takes effect after it.
 
 from __future__ import annotations
 
-__all__ = ["Entered", "GuestWishes", "Retired", "enter", "retire", "show_opened"]
+__all__ = ["Entered", "GuestWishes", "Retired", "enter", "refuse_guests", "retire", "show_opened"]
 
 import random
 import shlex
@@ -38,6 +38,7 @@ from cryoflux.receipts.network_statement import (
 from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.runs.by_hand import VersionsByHand
 from cryoflux.runs.node_by_hand import node_of
+from cryoflux.state import StateFolder
 
 LEAST_GUESTS = 200
 """examples; half of fewer show nothing of the size that updates have"""
@@ -120,6 +121,20 @@ def enter(opened: VersionsByHand, task: str, wishes: GuestWishes, data: Prepared
     opened.append(build)
     opened.published(binding=False)
     return Entered(guest.root, len(lines), searched, copies, strange)
+
+
+def refuse_guests(state: StateFolder, wishes: GuestWishes, data: PreparedData) -> None:
+    """Refuse a file that could not be entered, before anything is written.
+
+    Args:
+        state: that it would be entered in; it need not be there yet.
+        wishes: what it is to be.
+        data: that the task trains on and is judged by.
+
+    Raises:
+        DataError: as for `enter`.
+    """
+    _guests(data, wishes, _used_before(NetworkFolder.of(state.path)))
 
 
 def _set_aside(network: NetworkFolder, lines: list[bytes]) -> tuple[list[bytes], int]:

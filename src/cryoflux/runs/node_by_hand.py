@@ -12,6 +12,7 @@ __all__ = [
     "Recalled",
     "adopted_named",
     "composed_draft",
+    "data_of",
     "ground_of",
     "join",
     "known_of",
@@ -51,7 +52,7 @@ from cryoflux.runs.by_hand import VersionsByHand
 from cryoflux.runs.inputs import stored_origins
 from cryoflux.state import HEAD, StateFolder
 from cryoflux.task_state import TaskState
-from cryoflux.tasks.interface import Metric, Task, Workplace
+from cryoflux.tasks.interface import Metric, Origin, Task, Workplace
 from cryoflux.witness.cosigned import log_key_of
 
 
@@ -310,6 +311,28 @@ def node_of(opened: VersionsByHand, task: str) -> NodeState:
     return opened.memory.nodes.get(task) or NodeState()
 
 
+def data_of(opened: VersionsByHand, task: str) -> PreparedData:
+    """The data set that a task of a state works with.
+
+    Raises:
+        UsageError: the state was not begun with the task.
+        StateTamperedError: the data set is damaged.
+    """
+    known, origin = opened.memory.tasks.get(task), _origin_of(opened, task)
+    digest = known.latest.digest if known is not None else origin.data_digest
+    return open_prepared(opened.state.data(digest), origin.data_name, origin.rules)
+
+
+def _origin_of(opened: VersionsByHand, task: str) -> Origin:
+    if (origin := stored_origins(opened.state).get(task)) is None:
+        raise UsageError(
+            f"{opened.state.path} was not begun with the task {task}.",
+            why="A node offers and adopts over the version that its state begins with.",
+            hint=f"Begin it: cryoflux node init --train FILE --task {task}{opened.state.flag()}.",
+        )
+    return origin
+
+
 def ground_of(opened: VersionsByHand, task: Task) -> Ground:
     """What a node stands on for a task that its state was begun with.
 
@@ -321,16 +344,8 @@ def ground_of(opened: VersionsByHand, task: Task) -> Ground:
         UsageError: the state was not begun with the task.
         StateTamperedError: what it was begun with is damaged.
     """
-    known = opened.memory.tasks.get(task.name)
-    origin = stored_origins(opened.state).get(task.name)
-    if origin is None:
-        raise UsageError(
-            f"{opened.state.path} was not begun with the task {task.name}.",
-            why="A node offers and adopts over the version that its state begins with.",
-            hint=f"Begin it: cryoflux node init --train FILE --task {task.name}{opened.state.flag()}.",
-        )
-    digest = known.latest.digest if known is not None else origin.data_digest
-    data = open_prepared(opened.state.data(digest), origin.data_name, origin.rules)
+    known, origin = opened.memory.tasks.get(task.name), _origin_of(opened, task.name)
+    data = data_of(opened, task.name)
     genesis = known.composition.genesis if known is not None else origin.version
     said = node_of(opened, task.name).node
     profile = said.profile if said is not None else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["MAX_ENTRY_BYTES", "canonical_bytes", "parse_strictly"]
 
+import re
 from typing import TypeVar
 
 import msgspec
@@ -23,6 +24,8 @@ MAX_ENTRY_BYTES = 60_000
 """Largest envelope; the entry bundles of C2SP tlog-tiles hold up to 65,535 bytes an entry."""
 _UP_TO_BMP = bytes(range(0xF0))
 """every byte of UTF-8 but those that begin a character beyond the basic plane"""
+_PATTERN = re.compile(r"matching regex '.*'(?= - at |$)", re.DOTALL)
+"""what a reader tells of a field's form, which says nothing to who typed it"""
 _write = msgspec.json.Encoder(order="sorted").encode
 """writes the bytes of RFC 8785: the same escapes, and keys by code point, which is RFC 8785's order but for
 keys beyond the basic plane"""
@@ -40,8 +43,9 @@ def canonical_bytes(document: Document) -> bytes:
         msgspec.json.decode(content, type=type(document))
     except (msgspec.ValidationError, rfc8785.CanonicalizationError, ValueError) as error:
         raise VerificationError(
-            f"A receipt cannot hold this exactly: {error}.",
+            f"A receipt cannot hold this exactly: {_PATTERN.sub('of another form', str(error))}.",
             why="Two machines could read two different numbers or texts out of it.",
+            hint="Nothing was signed: say it in another way, where it was typed.",
         ) from error
     return content
 

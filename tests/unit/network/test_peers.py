@@ -103,10 +103,38 @@ def test_who_is_no_node_cannot_be_removed(tmp_path: Path, name: str) -> None:
         without_node(path, name)
 
 
+KEY = vkey("log.example/x", 9)
+
+
 @pytest.mark.parametrize(
-    ("name", "key", "url"),
-    [("a b", NORTH, "http://x.example"), ("x", f"{NORTH}\nquorum w", "http://x.example"), ("x", NORTH, "x")],
+    ("name", "key", "url", "said"),
+    [
+        ("a b", KEY, "http://x.example", "'a b' is no name of a node"),
+        ("East", KEY, "http://x.example", "'East' is no name of a node"),
+        ("north", KEY, "http://x.example", "The name 'north' is taken"),
+        ("x", f"{KEY}\nquorum w", "http://x.example", "VKEY is no key of a log"),
+        ("x", KEY[:-3], "http://x.example", "VKEY is no key of a log"),
+        ("x", WITNESS, "http://x.example", "VKEY is not the key of a log, but that of the witness"),
+        ("x", NORTH, "http://x.example", "The log log.example/n is a node already: north"),
+        ("x", KEY, "x", "URL is no http address: 'x'"),
+        ("x", KEY, "http://x y", "URL is no http address"),
+    ],
 )
-def test_what_would_break_the_file_is_not_added(tmp_path: Path, name: str, key: str, url: str) -> None:
-    with pytest.raises(UsageError):
-        with_node(tmp_path / "peers.txt", name, key, url)
+def test_an_argument_that_is_wrong_is_named_and_nothing_is_added(
+    tmp_path: Path, name: str, key: str, url: str, said: str
+) -> None:
+    path = tmp_path / "peers.txt"
+    path.write_text(WHOLE)
+    with pytest.raises(UsageError) as error:
+        with_node(path, name, key, url)
+    assert error.value.what.startswith(said)
+    assert "line" not in error.value.what
+    assert error.value.why
+    assert error.value.hint
+
+
+def test_a_file_that_is_not_understood_is_said_to_be_that(tmp_path: Path) -> None:
+    path = tmp_path / "peers.txt"
+    path.write_text(f"{WHOLE}peer x\n")
+    with pytest.raises(UsageError, match="line 10: 'peer' is not known"):
+        with_node(path, "x", KEY, "http://x.example")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.entry import parse_entry
-from cryoflux.receipts.statement import ReceiptStatement
+from cryoflux.receipts.statement import Base, ReceiptStatement
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES, canonical_bytes
 from cryoflux.signing.envelope import parse_envelope, sign_document
 from plain_log import KEY, PlainLog
@@ -288,3 +288,12 @@ def test_a_receipt_that_is_too_long_is_not_signed(log: PlainLog) -> None:
     long = {f"{i}": "x" * 2000 for i in range(30)}
     with pytest.raises(VerificationError, match="at most 60000"):
         sign_document(statement.but(predicate=statement.predicate.but(software=long)), KEY)
+
+
+def test_a_field_of_another_form_is_told_without_its_expression() -> None:
+    with pytest.raises(VerificationError) as error:
+        canonical_bytes(Base(digest="North", files="0" * 64))
+    assert error.value.what == (
+        "A receipt cannot hold this exactly: Expected `str` of another form - at `$.digest`."
+    )
+    assert error.value.hint

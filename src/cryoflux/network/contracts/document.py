@@ -25,30 +25,42 @@ MAX_CONTRACT_BYTES = 48_000
 """it stands in an entry, with what the entry says besides"""
 _DECODER = msgspec.json.Decoder(AgreedTerms)
 _NEW = "Make one with: cryoflux contract new"
+_WHERE = "A contract is a file that `cryoflux contract new` writes into network/contracts of the state."
+_SENT = "The other party sends it: name that file as it came, or propose one: cryoflux contract new"
 
 
-def parse_contract(content: bytes) -> AgreedTerms:
+def parse_contract(content: bytes, what: str = "The contract") -> AgreedTerms:
     """Read a contract.
+
+    Args:
+        content: its bytes.
+        what: how a complaint begins.
 
     Raises:
         VerificationError: it is none, in another spelling, or too long.
     """
     if len(content) > MAX_CONTRACT_BYTES:
-        raise VerificationError(f"A contract has at most {MAX_CONTRACT_BYTES:,} bytes.", hint=_NEW)
-    return parse_strictly(_DECODER, content, "The contract")
+        raise VerificationError(f"{what} has more than {MAX_CONTRACT_BYTES:,} bytes.", hint=_NEW)
+    try:
+        return parse_strictly(_DECODER, content, what)
+    except VerificationError as error:
+        raise VerificationError(error.what, why=error.why, hint=_SENT) from error
 
 
 def read_contract(path: Path) -> AgreedTerms:
     """Read the file of a contract.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: it cannot be read, or is a file of another kind.
         VerificationError: as for `parse_contract`.
     """
     try:
-        return parse_contract(read_beginning(path, MAX_CONTRACT_BYTES + 1))
+        content = read_beginning(path, MAX_CONTRACT_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=_NEW) from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", why=_WHERE, hint=_SENT) from error
+    if not content.startswith(b"{"):
+        raise UsageError(f"{path} is no contract.", why=_WHERE, hint=_SENT)
+    return parse_contract(content, f"The contract {path}")
 
 
 def clauses_of(terms: AgreedTerms) -> tuple[Clause | None, ...]:
@@ -76,6 +88,12 @@ def refuse_terms(terms: AgreedTerms) -> None:
         UsageError: they are such terms.
     """
     clauses, policy = clauses_of(terms), policy_of(terms)
+    if not terms.max_tokens:
+        raise UsageError(
+            "The contract does not say how many tokens of a text are read.",
+            why="Without that the same model has many losses, so nobody could settle it.",
+            hint="Ask for terms that do. Who proposes them says it first: cryoflux node init --name NAME",
+        )
     if len(set(terms.clauses)) < len(terms.clauses):
         raise UsageError("The contract has a clause twice.", hint="Name each once.")
     if terms.seller == terms.buyer:

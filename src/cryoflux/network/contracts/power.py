@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import NormalDist
 
+from cryoflux.errors import UsageError
 from cryoflux.expression import Quantity, parse_promise
 from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.contract_parts import AgreedTerms, CountedJoules
@@ -114,7 +115,7 @@ def asked_of(
         joules: that a window is expected to take.
 
     Raises:
-        UsageError: a clause is none.
+        UsageError: a clause is none, or what decides whether it can be kept is not said.
     """
     least, theta = list[float](), list[float]()
     for clause in map(parse_promise, clauses):
@@ -125,6 +126,19 @@ def asked_of(
         (theta if per_joule else least).append(float(clause.bound / (1000 if per_joule else NANO)))
     if not least and not theta:
         return None
+    if theta and not joules.upper_microjoules:
+        raise UsageError(
+            "A clause on η needs the joules that a window is expected to take.",
+            why="It asks for so much Δ a joule, and of no joules that is nothing.",
+            hint="Say the most that a window takes, as in --joules 700J.",
+        )
+    if not nano[1]:
+        raise UsageError(
+            "The spread of Δ between examples is not said.",
+            why="How many examples a window needs goes by it: without any spread one would be enough.",
+            hint="Say it in nats, as in --spread 0.8; a round of this log measures it: "
+            "cryoflux contract new --spread-from HASH.",
+        )
     return ContractTerms(
         count=count,
         windows=windows,
