@@ -80,6 +80,13 @@ def update_of(entries: Iterable[Entry], receipt: Entry, flag: str = "") -> Offer
     statement, memory = receipt.statement, LogState()
     if not isinstance(statement, ReceiptStatement) or statement.predicate.evaluation is None:
         raise _not_judged(receipt, flag)
+    if [one.name for one in statement.subject[:2]] != [ADAPTER, ADAPTER_CONFIG]:
+        raise UsageError(
+            f"Entry {receipt.index} made {statement.subject[0].name}, which others cannot add to theirs.",
+            why=f"What is offered is an adapter and its settings, and this is an update of "
+            f"{statement.predicate.task.name}.",
+            hint=f"Offer one of lora_delta: cryoflux receipts list{flag}.",
+        )
     for entry in entries:
         if entry.index == receipt.index:
             break

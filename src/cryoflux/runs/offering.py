@@ -65,9 +65,9 @@ def offer_update(
         opened.refuse_open()
         entries = read_entries(path)
         receipt = find_update(entries, name)
+        update = update_of(entries, receipt, opened.state.flag())  # first: an index has no settings
         adapter, config = (one.digest.sha256 for one in receipt.statement.subject[:2])
         _refuse_again(opened.memory, adapter, opened.state)
-        update = update_of(entries, receipt, opened.state.flag())
         size = _admissible(opened.state, adapter, config)
         assert receipt.receipt is not None  # noqa: S101 - asked for by `find_update`
         task = receipt.receipt.task.name
