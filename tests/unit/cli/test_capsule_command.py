@@ -17,6 +17,7 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import OfferStatement
 from cryoflux.receipts.parts import Outcome
 from cryoflux.receipts.reading import read_entries
+from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.witness.cosigned import keep_cosigned
 from json_rule import complaints, keys_of, parsed
 from offered import COMMITTED_S, OfferedState, offered_state, settings, tensors
@@ -146,6 +147,17 @@ def test_an_open_attempt_is_closed_first(trained: tuple[OfferedState, Entry], ru
     made.log.announce()
     made.log.close()
     assert "has no receipt yet" in run("offer", "#1", code=2)
+
+
+def test_what_is_no_adapter_cannot_be_offered(tmp_path: Path, run: Run) -> None:
+    made = OfferedState(tmp_path / "state")
+    subject = [Subject(name="update.json", digest=Sha256Digest(sha256="ab" * 32))]
+    number = made.log.conclude(made.log.announce(), kept=True, subject=subject).index
+    made.log.close()
+    size = len(read_entries(made.path))
+    refused = " ".join(run("offer", number, "--state", made.path, code=2).split())
+    assert f"Entry {number} made update.json, which others cannot add to theirs." in refused
+    assert len(read_entries(made.path)) == size
 
 
 def test_why_what_was_not_judged_cannot_be_offered_is_said(tmp_path: Path, run: Run) -> None:
