@@ -146,6 +146,7 @@ ALLOWED = {
     "verification/verified.py",
     # what other commands of the demonstration print, and an update that it fetched within bounds
     "cli/node_demo.py",
+    "network/demo/fork.py",
     "network/demo/rogue.py",
     # compared with what has just been written, and only if it is as long
     "receipts/tiles.py",

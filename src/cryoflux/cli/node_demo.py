@@ -53,7 +53,7 @@ def demonstrate(
         raise UsageError(
             f"{folder} holds something already.",
             why="The demonstration begins with an empty folder.",
-            hint=f"Name another one: {_in_fresh_folder(folder)}.",
+            hint=f"Name another one: cryoflux node demo --dir {shlex.quote(str(_beside(folder)))}.",
         )
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -77,11 +77,10 @@ def attempt_to_offer(entries: Sequence[Mapping[str, Any]]) -> int | None:
     return next((int(row["attempt"]) for row in reversed(kept or judged)), None)
 
 
-def _in_fresh_folder(folder: Path) -> str:
-    """The command that shows all of it in a folder beside this one that is not there yet."""
+def _beside(folder: Path) -> Path:
+    """A folder beside this one that is not there yet."""
     beside = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
-    fresh = next(one for one in beside if not one.exists())
-    return f"cryoflux node demo --dir {shlex.quote(str(fresh))}"
+    return next(one for one in beside if not one.exists())
 
 
 class _Demo:
@@ -155,7 +154,7 @@ class _Demo:
                     f"{name} has nothing that it could offer, though it began twice.",
                     why="Its holdout judged none of its attempts, so no Δ is known of them.",
                     hint=f"Show it in a fresh folder, where nodes draw other seeds: "
-                    f"{_in_fresh_folder(self._folder)}.",
+                    f"cryoflux node demo --dir {shlex.quote(str(_beside(self._folder)))}.",
                 )
             self._say("capsule", "offer", f"#{number}", "--state", name, keep=_NOTHING)
             self._serve_node(name)
