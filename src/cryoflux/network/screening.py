@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -140,36 +140,37 @@ def find_copies(
     moves = {one.update.adapter: direction(one.update) for one in every}
     found = CopiesFound()
     for offer in new:
-        likeness, other = _likeness(offer, every, moves, before, held)
-        if likeness is not None:
-            getattr(found, likeness)[offer.update.adapter] = other
+        _compare(offer, every, moves, before, held, found)
     return found
 
 
-def _likeness(
+def _compare(
     offer: Whose,
     every: Iterable[Whose],
     moves: Mapping[str, Direction],
     before: WasBefore,
     held: Collection[str],
-) -> tuple[Literal["of", "copied", "contested"] | None, str]:
-    """How an offer is like another's, as `CopiesFound` calls it, and the adapter of that."""
-    copied = contested = ""
+    found: CopiesFound,
+) -> None:
+    """Take note of how an offer is like another's."""
+    adapter, copied, contested = offer.update.adapter, "", ""
     for one in every:
         other, is_first = one.update.adapter, _is_before(offer, one, before)
         if one.origin == offer.origin or (is_first and other not in held):
             continue
-        if not is_copy(alikeness(moves[offer.update.adapter], moves[other])):
+        if not is_copy(alikeness(moves[adapter], moves[other])):
             continue
         if is_first:
             copied = copied or other
         elif _is_before(one, offer, before):
-            return "of", other
+            found.of[adapter] = other
+            return
         else:
             contested = contested or other
     if copied:
-        return "copied", copied
-    return ("contested", contested) if contested else (None, "")
+        found.copied[adapter] = copied
+    elif contested:
+        found.contested[adapter] = contested
 
 
 def _is_before(one: Whose, other: Whose, before: WasBefore) -> bool:
