@@ -7,7 +7,7 @@ another, and what one offer needs is bounded. Nothing that came is opened here: 
 
 from __future__ import annotations
 
-__all__ = ["AdapterClaim", "Collector", "NeededLists", "PeerSource", "lacking"]
+__all__ = ["Collector", "NeededLists", "PeerSource", "lacking"]
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from cryoflux.network.capsule import (
 from cryoflux.network.fetching import Fetches, PeerUnreachableError
 from cryoflux.network.folder import CAPSULE, NetworkFolder
 from cryoflux.network.log_facts import OfferFact
+from cryoflux.network.peer_record import FirstClaim
 from cryoflux.registry.composition import MOST_DEPTH, MOST_TERMS, MOST_UPDATES, Term, beginnings, parse_list
 from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.envelope import decode_base64
@@ -164,23 +165,6 @@ def _fetched(sources: Sequence[PeerSource], path: str, most: int, digest: str) -
 
 
 @dataclass(frozen=True, slots=True)
-class AdapterClaim:
-    """Which log committed to an adapter first."""
-
-    origin: str
-    config: str
-    """digest of the settings that it says"""
-    contested: frozenset[str] = frozenset()
-    """logs of which nobody can tell which was first: what came first of one of them stays, with its own
-    settings; none where one is surely first"""
-
-    @property
-    def first(self) -> frozenset[str]:
-        """The logs that may have been first."""
-        return self.contested or frozenset({self.origin})
-
-
-@dataclass(frozen=True, slots=True)
 class Collector:
     """Fetches what one peer offers.
 
@@ -194,7 +178,7 @@ class Collector:
     folder: NetworkFolder
     sources: Sequence[PeerSource]
     origin: str
-    claims: Mapping[str, AdapterClaim]
+    claims: Mapping[str, FirstClaim]
 
     def has(self, offer: OfferFact) -> bool:
         """Whether an update is here, with all that it needs, and as the log offers it that has it first."""

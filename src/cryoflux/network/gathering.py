@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cryoflux.errors import StorageError, VerificationError
 from cryoflux.files import one_at_a_time
-from cryoflux.network.collecting import AdapterClaim, lacking
+from cryoflux.network.collecting import lacking
 from cryoflux.network.fetching import Fetcher, Fetches, PeerUnreachableError, Ration, Stoppable
 from cryoflux.network.folder import NODE, NetworkFolder
 from cryoflux.network.following import follow
@@ -32,7 +32,7 @@ from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.node_file import hints_in
 from cryoflux.network.offers_found import witnessed_offers
 from cryoflux.network.peer_files import PeerFiles
-from cryoflux.network.peer_record import MOST_NODE_BYTES, Missing, PeerRecord, first_claims
+from cryoflux.network.peer_record import MOST_NODE_BYTES, FirstClaim, Missing, PeerRecord, first_claims
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.published_heads import PublishedHeads, published_heads
 from cryoflux.network.pulling import PullOutcome, pull
@@ -226,14 +226,11 @@ class _Gathering:
             return False
         return self._grown is None or not record.mirror.size or node.origin in self._grown
 
-    def claims(self) -> dict[str, AdapterClaim]:
+    def claims(self) -> dict[str, FirstClaim]:
         """Adapter → the log that committed to it first."""
-        first = first_claims(self.records, self._peers.policy)
-        return {a: AdapterClaim(*one) for a, one in first.items()}
+        return first_claims(self.records, self._peers.policy)
 
-    def capsules(
-        self, node: PeerNode, found: PeerGathered, claims: Mapping[str, AdapterClaim]
-    ) -> PeerGathered:
+    def capsules(self, node: PeerNode, found: PeerGathered, claims: Mapping[str, FirstClaim]) -> PeerGathered:
         """Fetch what a peer offers."""
         record, ration = self.record(node), self._rations[node.name]
         ration.give_time(_seconds(node))

@@ -21,11 +21,11 @@ from msgspec import Meta, Struct, structs
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError, VerificationError
 from cryoflux.files import read_regular, write_atomic
-from cryoflux.network.collecting import AdapterClaim, Collector, PeerSource
+from cryoflux.network.collecting import Collector, PeerSource
 from cryoflux.network.fetching import PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.log_facts import LogFacts, OfferFact, OpeningFact
-from cryoflux.network.peer_record import MOST_EXAMPLES_BYTES, Missing, PeerRecord, Unmade
+from cryoflux.network.peer_record import MOST_EXAMPLES_BYTES, FirstClaim, Missing, PeerRecord, Unmade
 from cryoflux.network.peers import PeerNode
 from cryoflux.verification.open_question import LISTS, OPENINGS
 
@@ -55,7 +55,7 @@ class PeerFiles:
         record: PeerRecord,
         others: Iterable[PeerNode],
         rations: Mapping[str, Ration],
-        claims: Mapping[str, AdapterClaim],
+        claims: Mapping[str, FirstClaim],
     ) -> None:
         self._node, self._record, self._ration = node, record, rations[node.name]
         named = [] if node.by_lottery else [one for one in others if one is not node][:_OTHERS]

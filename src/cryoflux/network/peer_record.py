@@ -317,7 +317,13 @@ class FirstClaim(NamedTuple):
     config: str
     """digest of its settings, as that one says it"""
     contested: frozenset[str] = frozenset()
-    """origins of the logs of which nobody can tell; none where one is surely first"""
+    """origins of the logs of which nobody can tell: what came first of one of them stays, with its own
+    settings; none where one is surely first"""
+
+    @property
+    def first(self) -> frozenset[str]:
+        """The logs that may have been first."""
+        return self.contested or frozenset({self.origin})
 
 
 def first_claims(records: Iterable[PeerRecord], policy: Policy) -> dict[str, FirstClaim]:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError, ModelError, VerificationError
-from cryoflux.network.collecting import AdapterClaim, Collector, NeededLists, PeerSource, lacking
+from cryoflux.network.collecting import Collector, NeededLists, PeerSource, lacking
 from cryoflux.network.fetching import Fetched, PeerUnreachableError, Ration
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.log_facts import OfferFact
+from cryoflux.network.peer_record import FirstClaim
 from cryoflux.registry.composition import MOST_DEPTH, MOST_UPDATES, Term, list_digest
 from cryoflux.registry.mixture import OfferedUpdate
 
@@ -72,7 +73,7 @@ def offer(files: Files, *parent: Term) -> OfferFact:
 
 def collect(folder: NetworkFolder, files: Files, one: OfferFact) -> None:
     claims = {
-        path.split("/")[1]: AdapterClaim("log", CONFIG) for path in files.held if path.startswith("capsules/")
+        path.split("/")[1]: FirstClaim("log", CONFIG) for path in files.held if path.startswith("capsules/")
     }
     place = folder.capsule(one.update.adapter)
     place.mkdir(parents=True, exist_ok=True)
