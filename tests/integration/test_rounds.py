@@ -423,8 +423,8 @@ def test_one_that_is_worn_out_judges_no_more(nodes: RoundNodes, pulled: RoundNod
 
 
 @pytest.fixture(scope="module")
-def rogue(pulled: RoundNodes, tmp_path_factory: pytest.TempPathFactory) -> RoundNode:
-    """It offers south's update under another gauge, and one with its sign turned."""
+def copier(pulled: RoundNodes, tmp_path_factory: pytest.TempPathFactory) -> RoundNode:
+    """It offers south's update under another gauge, and has trained one with its sign turned."""
     node = RoundNode(tmp_path_factory.mktemp("rogue") / "rogue")
     source = pulled["south"].state / "capsules" / pulled["south"].offered
     train = tiny.write_csv(node.state.parent / "rogue.csv", tiny.sentences(600, 99))
@@ -435,9 +435,19 @@ def rogue(pulled: RoundNodes, tmp_path_factory: pytest.TempPathFactory) -> Round
             DEMO_NODE_SOURCE=str(source),
         )
     node.joins()
-    for attempt in ("#1", "#2"):
-        node.ran("capsule", "offer", attempt)
-    node.witnessed()
+    node.offers("#1")
+    return node
+
+
+@pytest.fixture(scope="module")
+def rogue(copier: RoundNode, tmp_path_factory: pytest.TempPathFactory) -> RoundNode:
+    """As `copier`, and offers what it has flipped too.
+
+    A head that has gone a step too far may gain by it: who asks what becomes of it asks of the first round.
+    """
+    node = RoundNode(tmp_path_factory.mktemp("rogue") / "rogue")
+    shutil.copytree(copier.state, node.state, symlinks=True)
+    node.offers("#2")
     return node
 
 
@@ -463,14 +473,14 @@ def test_a_copy_is_a_duplicate_though_it_was_fetched_first(nodes: RoundNodes, ro
 
 
 def test_an_original_whose_copy_was_adopted_before_it_came_here_is_not_refuted(
-    nodes: RoundNodes, rogue: RoundNode
+    nodes: RoundNodes, copier: RoundNode
 ) -> None:
     north, original = nodes["north"], nodes["south"].offered
-    peers, copy = north.network.known_peers, next(iter(rogue.node.offers))
+    peers, copy = north.network.known_peers, next(iter(copier.node.offers))
     south = [line for line in peers.read_text().splitlines() if "south" in line]
     peers.write_text(peers.read_text().replace("\n".join(south), ""))
     shutil.rmtree(north.network.incoming)
-    north.pulls(rogue)
+    north.pulls(copier)
     north.round()
     assert verdicts(north, 0)[copy] is MemberVerdict.ADOPTED
     with_copy = north.head
@@ -487,15 +497,15 @@ def test_an_original_whose_copy_was_adopted_before_it_came_here_is_not_refuted(
     holds(north)
 
 
-def test_what_does_not_help_is_not_shown_to_the_guest_holdout(after: RoundNodes, rogue: RoundNode) -> None:
-    """A copy of what was adopted, and the update with its sign turned, whose log says that it helps."""
+def test_a_copy_of_what_was_adopted_is_not_shown_to_the_guest_holdout(
+    after: RoundNodes, copier: RoundNode
+) -> None:
     north, before = after["north"], after["north"].head
-    north.pulls(rogue)
+    north.pulls(copier)
     north.round()
-    record, (copy, flipped) = north.rounds[-1], rogue.node.offers
+    record, (copy,) = north.rounds[-1], copier.node.offers
     assert (record.outcome, record.look) == (RoundOutcome.UNSHOWN, None)
-    assert verdicts(north)[copy] is MemberVerdict.DUPLICATE
-    assert verdicts(north)[flipped] in NOT_TAKEN
+    assert verdicts(north) == {copy: MemberVerdict.DUPLICATE}
     assert (north.head, len(north.looks)) == (before, 1)
     holds(north)
 
