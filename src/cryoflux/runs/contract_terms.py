@@ -98,24 +98,19 @@ def terms_for(asked: TermsAsked, memory: LogState, own: str, state: StateFolder)
     Raises:
         UsageError: the log has no such task or guest holdout, or nobody could settle such terms.
     """
-    task = asked.task or next(iter(memory.tasks), "")
+    task = asked.task or next(iter({**memory.tasks, **memory.nodes}), "")
     known, node = memory.tasks.get(task), memory.nodes.get(task)
-    if known is None:
-        raise UsageError(
-            f"The log has no attempt of {task or 'any task'} yet.",
-            why="A contract is about the updates of a task, over the version that it began with.",
-            hint="Train once, or name a task with --task.",
-        )
     if node is None or node.node is None:
+        for_task = f" for {task}" if asked.task else ""
         raise UsageError(
-            f"The log of {state.path} does not say yet who its node is.",
+            f"The log of {state.path} does not say yet who its node is{for_task}.",
             why="That says how many tokens of a text are read, without which the same model has many losses.",
             hint=f"Say it, then propose: cryoflux node init --name NAME{state.flag()}",
         )
     buys = asked.parties[1] == own
     root, count = _own_guest(asked, node, state) if buys else _guest_of_other(asked)
     said = node.node
-    composed = known.composition
+    head = known.composition.terms if known is not None else ()  # before the first attempt it is the genesis
     terms = AgreedTerms(
         parties=asked.parties,
         verifiers=NamedPolicy(text=asked.policy, sha256=sha256_hex(asked.policy.encode())),
@@ -125,7 +120,7 @@ def terms_for(asked: TermsAsked, memory: LogState, own: str, state: StateFolder)
         count=count,
         profile=asked.profile or said.profile,
         max_tokens=asked.max_tokens or said.max_tokens,
-        start_list=composed.terms if asked.start_list is None else asked.start_list,
+        start_list=head if asked.start_list is None else asked.start_list,
         clauses=asked.clauses,
         windows=asked.windows,
         alpha_ppm=asked.alpha_ppm,

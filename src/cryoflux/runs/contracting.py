@@ -66,6 +66,14 @@ def propose_terms(hand: VersionsByHand, terms: AgreedTerms) -> Entry:
     return _written(hand, build)
 
 
+def _genesis_of(hand: VersionsByHand, task: str) -> str | None:
+    """Digest of the version that updates of a log are over; before its first attempt as its node says."""
+    known, node = hand.memory.tasks.get(task), hand.memory.nodes.get(task)
+    if known is not None:
+        return known.composition.genesis
+    return node.node.genesis.digest if node is not None and node.node is not None else None
+
+
 def accept_terms(hand: VersionsByHand, terms: AgreedTerms) -> Entry:
     """Sign for terms of the other party, as they are.
 
@@ -82,8 +90,7 @@ def accept_terms(hand: VersionsByHand, terms: AgreedTerms) -> Entry:
     _refuse(hand, terms)
     refuse_small(terms)
     _refuse_holdout(hand, terms)
-    known = hand.memory.tasks.get(terms.task)
-    if known is None or known.composition.genesis != terms.genesis.digest:
+    if _genesis_of(hand, terms.task) != terms.genesis.digest:
         raise UsageError(
             f"The contract is about updates over {terms.genesis.digest[:16]}…; this log has no such head.",
             why="An update over another version cannot be composed here.",
