@@ -41,8 +41,8 @@ from cryoflux.verification.weights import version_digest
 
 ROUNDS_AGAIN = NumberedStep(RECOMPUTED.number, "versions of rounds composed again", Knowledge.RECOMPUTED)
 OPENED_AGAIN = NumberedStep(RECOMPUTED.number, "opened looks evaluated again", Knowledge.RECOMPUTED)
-Hears = Callable[[OpenedLook, Word, str], None]
-"""is told of each opened look what came of it, and the path of what was not here, which is mostly empty"""
+Hears = Callable[[OpenedLook, Word, Sequence[str]], None]
+"""is told of each opened look what came of it, and the paths of all that was not here, mostly nothing"""
 _Did = tuple[list[Finding], str]
 """what is wrong or open, and the line where nothing is wrong"""
 
@@ -120,8 +120,22 @@ class _Again:
         return composed_in(folder, listed, self._sources, recomputer, self._told.configs)
 
     def tell(self, look: OpenedLook, word: Word, lacks: str) -> None:
-        """Tell what came of a look that did not come to its end."""
-        self._hears(look, word, lacks)
+        """Tell what came of a look that did not come to its end.
+
+        Args:
+            look: it.
+            word: what came of it.
+            lacks: path of the first thing that was not here; empty where it was not for want of one.
+        """
+        self._hears(look, word, [*dict.fromkeys([lacks, *self._lacking(look)])] if lacks else ())
+
+    def _lacking(self, look: OpenedLook) -> list[str]:
+        """All that is not here of a look: who hides several files is asked for all of them at once."""
+        sources = self._sources
+        found = [] if sources.examples(look.root).is_file() else [f"{OPENINGS}/{look.root}"]
+        if not is_whole(sources.state.model(look.base.version.digest)):
+            found += sources.lacking(look.base)
+        return found + sources.lacking(look.candidate)
 
     def composed(self, moved: MovedHead, folder: Path) -> _Did:
         """Compose what a round adopted, or a recall left."""
@@ -143,7 +157,7 @@ class _Again:
             self._composed(look.candidate, recomputer, folder / "candidate"),
         ]
         held = self._held(look, recomputer, models, examples)
-        self._hears(look, held.word, "")
+        self._hears(look, held.word, ())
         if held.word is Word.REFUTED:
             return [failed(look.name, f"{Word.REFUTED}: {held.said}")], ""
         if held.word in {Word.OPEN, Word.TOLERATED}:
