@@ -304,10 +304,17 @@ def test_settings_that_no_log_here_has_signed_refute_nobody(mirrored: Mirrored) 
     assert not found.refuted, details(found, Status.FAIL)
     assert any("that no log here has signed" in detail for detail in details(found, Status.UNKNOWN))
     assert mirrored.reproduced() == [True]
+    mirrored.peer.log.abort(mirrored.peer.log.announce())
+    mirrored.pull_again(NOW_S + DAY_S)
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED
+    mirrored.audited()
+    mirrored.pull_again(NOW_S + DAY_S + 1)
+    found_by_books = mirrored.book(mirrored.adapter)[0].standing
+    assert found_by_books is Confirmation.OPEN, "what is shown falsely twice is not shown"
     config.write_text("no settings")
     shutil.rmtree(mirrored.record.shown(shown))
     mirrored.audited()
-    mirrored.pull_again(NOW_S + 2)
+    mirrored.pull_again(NOW_S + DAY_S + 2)
     assert not mirrored.audited().refuted
 
 

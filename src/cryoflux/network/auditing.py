@@ -12,6 +12,7 @@ from __future__ import annotations
 
 __all__ = ["Audited", "audit"]
 
+import shutil
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,8 @@ def audit(
     )
     # Files that only the peer has are no part of what is asked.
     asked = tuple(check for check in report.checks if check.number != ARTEFACTS.number)
+    for path in looks.false:  # so that pulls ask for it again
+        shutil.rmtree(record.shown(path.partition("/")[2]), ignore_errors=True)
     decided = looks.decided(record.facts)
     record.add_remeasured(decided)
     unmade = record.change_unmade(lambda before: looks.unmade(before, decided))
@@ -153,12 +156,17 @@ class _Looks:
 
     def __init__(self) -> None:
         self._words: dict[str, list[Word]] = defaultdict(list)
-        self._lacking: dict[str, dict[str, None]] = defaultdict(dict)
+        self._lacking: dict[str, dict[str, bool]] = defaultdict(dict)
 
-    def hear(self, look: OpenedLook, word: Word, lacks: Sequence[str]) -> None:
+    def hear(self, look: OpenedLook, word: Word, lacks: Mapping[str, bool]) -> None:
         """Take note of one."""
         self._words[look.root].append(word)
-        self._lacking[look.root].update(dict.fromkeys(lacks))
+        self._lacking[look.root].update(lacks)
+
+    @property
+    def false(self) -> set[str]:
+        """Paths of what is here, and cannot be what a look was made of."""
+        return {path for some in self._lacking.values() for path, is_false in some.items() if is_false}
 
     def unmade(self, before: UnmadeByRoot, decided: Collection[str]) -> UnmadeByRoot:
         """What looks could not be made again for want of.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = ["Unmade", "UnmadeByRoot", "asked", "in_turn", "lacked"]
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, structs
 
@@ -27,18 +27,20 @@ class Unmade(Struct, frozen=True):
     """why the last one did not bring it"""
     here: bool = False
     """whether it came since"""
+    false: bool = False
+    """whether what had come was found to be something else: then nobody can tell before the next audit"""
 
     @property
     def is_withheld(self) -> bool:
         """Whether it was asked for in vain often enough, and has not come."""
-        return self.tries >= _TRIES and not self.here
+        return self.tries >= _TRIES and (self.false or not self.here)
 
 
 UnmadeByRoot = dict[str, tuple[Unmade, ...]]
 """root of an opened guest holdout → what its looks cannot be made again for want of, each thing once"""
 
 
-def lacked(before: Sequence[Unmade], lacking: Collection[str]) -> tuple[Unmade, ...]:
+def lacked(before: Sequence[Unmade], lacking: Mapping[str, bool]) -> tuple[Unmade, ...]:
     """What is lacked of a guest holdout from now on.
 
     What was not known to be lacking before may be what something else had to be shown for. So it goes on from
@@ -47,12 +49,15 @@ def lacked(before: Sequence[Unmade], lacking: Collection[str]) -> tuple[Unmade, 
 
     Args:
         before: what was known to be lacking, and may have come since.
-        lacking: paths of what an audit lacked now.
+        lacking: path of what an audit lacked now → whether something else had come in its place, which is no
+            better than nothing.
     """
-    known = {one.lacks: one for one in before}
+    known = {one.lacks: structs.replace(one, false=False) for one in before}
     stood = max((one.tries for one in before if one.here), default=0)
-    again = {path: structs.replace(known.get(path, Unmade(path, stood)), here=False) for path in lacking}
-    return tuple((known | again).values())
+    for path, false in lacking.items():
+        one = known.get(path, Unmade(path, stood))
+        known[path] = structs.replace(one, tries=one.tries + false, here=False, false=false)
+    return tuple(known.values())
 
 
 def in_turn(unmade: UnmadeByRoot) -> list[str]:

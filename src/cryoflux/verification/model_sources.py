@@ -227,9 +227,11 @@ def composed_in(
     except VerificationError as error:
         if not unsigned:
             raise
-        raise OpenQuestion(
+        raise NotHereQuestion(
             f"{error.what.rstrip('.')}, by settings of its update {unsigned[0][:16]}… that no log here has "
-            "signed"
+            "signed",
+            f"{CAPSULES}/{unsigned[0]}",
+            is_false=True,
         ) from error
 
 
