@@ -161,11 +161,11 @@ def test_verdicts_over_a_hidden_update_count_no_more_until_it_is_shown(mirrored:
     update, verifier = mirrored.book(mirrored.adapter)
     assert (update.standing, verifier.withheld) == (Confirmation.CONFIRMED, 0), "nobody has looked yet"
     assert not mirrored.audited().refuted
-    (unmade,) = mirrored.record.unmade.values()
+    ((unmade,),) = mirrored.record.unmade.values()
     assert (unmade.lacks, unmade.tries) == (f"capsules/{hidden}", 0)
     for tries in (1, 2):
         mirrored.pull_again(NOW_S + tries)
-        assert [one.tries for one in mirrored.record.unmade.values()] == [tries]
+        assert [one.tries for (one,) in mirrored.record.unmade.values()] == [tries]
     assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED, "its day is not over"
     peer.log.abort(peer.log.announce())
     mirrored.pull_again(NOW_S + DAY_S)
@@ -182,6 +182,39 @@ def test_verdicts_over_a_hidden_update_count_no_more_until_it_is_shown(mirrored:
     assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED
 
 
+def test_who_shows_hidden_files_one_after_the_other_gains_no_time_by_it(mirrored: Mirrored) -> None:
+    peer, incoming = mirrored.peer, mirrored.mine / "network" / "incoming"
+    hidden = [peer.update(2), peer.update(3)]
+    for one in hidden:
+        peer.round(one, weight="1/8")
+    peer.round(mirrored.adapter)
+    peer.open()
+    mirrored.pull()
+
+    def standing(now_s: int) -> Confirmation:
+        mirrored.pull_again(NOW_S + now_s)
+        return mirrored.book(mirrored.adapter)[0].standing
+
+    for one in hidden:
+        shutil.move(incoming / one, mirrored.mine / one)
+    mirrored.audited()
+    assert standing(1) is Confirmation.CONFIRMED
+    peer.log.abort(peer.log.announce())
+    assert standing(DAY_S) is Confirmation.OPEN
+    shutil.move(mirrored.mine / hidden[0], incoming)
+    assert standing(DAY_S + 1) is Confirmation.OPEN, "the other was asked for in vain as well"
+    shutil.move(mirrored.mine / hidden[1], incoming)
+    assert standing(DAY_S + 2) is Confirmation.CONFIRMED
+    shutil.move(incoming / mirrored.adapter, mirrored.mine / "late")
+    mirrored.audited()
+    late = mirrored.book(mirrored.adapter)[0].standing
+    assert late is Confirmation.OPEN, "what only comes to light then goes on from there"
+    shutil.move(mirrored.mine / "late", incoming / mirrored.adapter)
+    assert standing(DAY_S + 3) is Confirmation.CONFIRMED
+    assert not mirrored.audited().refuted
+    assert mirrored.record.unmade == {}
+
+
 def test_examples_that_were_opened_and_are_not_shown_are_asked_for(
     mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,7 +229,7 @@ def test_examples_that_were_opened_and_are_not_shown_are_asked_for(
         mirrored.pull_again(NOW_S + tries)
     peer.log.abort(peer.log.announce())
     mirrored.pull_again(NOW_S + DAY_S)
-    assert [one.why for one in mirrored.record.unmade.values()] == ["its examples are not shown"]
+    assert [one.why for (one,) in mirrored.record.unmade.values()] == ["its examples are not shown"]
     assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.OPEN
     assert exit_code_of(monkeypatch, "node", "books", "--state", mirrored.mine) == 0
     said = " ".join(capsys.readouterr().out.split())
@@ -271,10 +304,17 @@ def test_settings_that_no_log_here_has_signed_refute_nobody(mirrored: Mirrored) 
     assert not found.refuted, details(found, Status.FAIL)
     assert any("that no log here has signed" in detail for detail in details(found, Status.UNKNOWN))
     assert mirrored.reproduced() == [True]
+    mirrored.peer.log.abort(mirrored.peer.log.announce())
+    mirrored.pull_again(NOW_S + DAY_S)
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED
+    mirrored.audited()
+    mirrored.pull_again(NOW_S + DAY_S + 1)
+    found_by_books = mirrored.book(mirrored.adapter)[0].standing
+    assert found_by_books is Confirmation.OPEN, "what is shown falsely twice is not shown"
     config.write_text("no settings")
     shutil.rmtree(mirrored.record.shown(shown))
     mirrored.audited()
-    mirrored.pull_again(NOW_S + 2)
+    mirrored.pull_again(NOW_S + DAY_S + 2)
     assert not mirrored.audited().refuted
 
 
@@ -282,11 +322,11 @@ def test_an_update_of_a_log_that_the_reader_does_not_name_is_had_of_the_verifier
     mirrored: Mirrored,
 ) -> None:
     peer, shown = mirrored.peer, with_an_update_of_an_unknown_log(mirrored)
-    (unmade,) = mirrored.record.unmade.values()
+    ((unmade,),) = mirrored.record.unmade.values()
     assert unmade.lacks == f"capsules/{shown}"
     for tries in (1, 2):
         mirrored.pull_again(NOW_S + tries)
-    assert [one.tries for one in mirrored.record.unmade.values()] == [0], unmade
+    assert [one.here for (one,) in mirrored.record.unmade.values()] == [True], unmade
     peer.log.abort(peer.log.announce())
     mirrored.pull_again(NOW_S + DAY_S)
     assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED

@@ -21,6 +21,7 @@ from cryoflux.network.introducing import Introduced, Introductions, introduced_h
 from cryoflux.network.lottery import Lottery
 from cryoflux.network.node_file import hints_in, introduced_in
 from cryoflux.network.peers import parse_peers
+from cryoflux.network.publishing import Publisher, publish
 from cryoflux.network.reaching import Reach
 from cryoflux.receipts.checkpoint import (
     Checkpoint,
@@ -196,15 +197,67 @@ def test_what_was_said_to_another_node_or_long_ago_is_said_in_vain(
     assert standing(made) == []
 
 
-def test_a_word_that_is_said_again_changes_nothing_and_a_newer_one_the_address(
-    made: OfferedState, node: NodeProcess
+class Taking:
+    """What a server takes, without one, by a clock that is set and an order of each day that is known."""
+
+    def __init__(self, made: OfferedState) -> None:
+        self.now_s, self.refusals = int(time.time()), list[NotServedError]()
+        self.to, salts = made.log_key.name, iter(range(256))
+        self.folder = NetworkFolder.of(made.path)
+        self.server = Introductions(
+            self.folder,
+            self.to,
+            Allowances(1e9, 1),
+            now_s=lambda: self.now_s,
+            salt=lambda: bytes([next(salts)]) * 32,
+        )
+
+    def take(self, newcomer: Newcomer, url: str = URL, *, ago_s: int = 0) -> int:
+        """The answer's status."""
+        said = newcomer.says(self.to, url, ago_s=int(time.time()) - self.now_s + ago_s)
+        try:
+            asked = Request(json.dumps(said).encode(), {}, "", {}, "192.0.2.1")
+            return asyncio.run(self.server.take(asked)).status
+        except NotServedError as refused:
+            self.refusals.append(refused)
+            return refused.status
+
+    @property
+    def standing(self) -> list[Introduced]:
+        return introduced_here(self.folder, self.now_s)
+
+
+def test_a_word_that_is_said_again_changes_nothing_and_a_newer_one_the_address_now_and_then(
+    made: OfferedState,
 ) -> None:
-    newcomer, to = Newcomer(), made.log_key.name
-    older, newer = newcomer.says(to, ago_s=60), newcomer.says(to, "http://moved.example")
-    for said in (older, newer, older):
-        assert post(node, said) == 202
-    (one,) = standing(made)
-    assert (one.url, one.signed_s) == ("http://moved.example", newer["signed_at"])
+    """Each change makes the server publish anew, and a client may say something every five seconds."""
+    taking, newcomer, seen = Taking(made), Newcomer(), set[bytes]()
+    assert taking.take(newcomer) == 202
+    for turn in range(360):
+        taking.now_s += 5
+        url = URL if turn < 120 else f"http://moved-{turn}.example"
+        assert taking.take(newcomer, url) in {202, 429}
+        seen.add(taking.folder.introduced.read_bytes())
+    assert len(seen) == 4
+    assert [one.headers for one in taking.refusals][-1] == ((b"retry-after", b"5"),)
+    assert taking.take(newcomer, ago_s=3600) == 202, "an older word is heard, and changes nothing"
+    (one,) = taking.standing
+    assert one.url != URL
+
+
+NOWHERE = (
+    *("http://127.1", "http://0x7f000001", "http://2130706433", "http://0177.0.0.1", "http://300.1.1.1"),
+    *("http://localhost.", "http://newcomer.example.", "http://newcomer..example", "http://-.example"),
+    *("http://newcomer.example:99999", "http://newcomer.example:0", "http://me:word@newcomer.example"),
+    *("http://printer", "http://printer.local", "http://a.localhost", "http://router.home.arpa"),
+)
+
+
+def test_an_address_that_nobody_out_there_can_use_takes_no_place(made: OfferedState) -> None:
+    taking, newcomer = Taking(made), Newcomer()
+    assert [taking.take(newcomer, url) for url in NOWHERE] == [422] * len(NOWHERE)
+    assert taking.standing == []
+    assert taking.take(newcomer, "http://198.51.100.7.example:65535/a/b/") == 202
 
 
 def test_an_introduction_ends_after_a_week_by_the_time_that_was_signed(made: OfferedState) -> None:
@@ -217,39 +270,44 @@ def test_an_introduction_ends_after_a_week_by_the_time_that_was_signed(made: Off
     assert introduced_here(folder, now_s) == [], "what is damaged is nobody"
 
 
-def test_a_thousand_keys_take_sixteen_places_and_none_of_one_that_has_just_come(made: OfferedState) -> None:
-    clock, refused = {"s": time.time()}, set[int]()
-    folder, to = NetworkFolder.of(made.path), made.log_key.name
-    server = Introductions(folder, to, Allowances(1e9, 1), now_s=lambda: clock["s"])
-
-    def taken(newcomer: Newcomer) -> bool:
-        body = json.dumps(newcomer.says(to)).encode()
-        try:
-            return asyncio.run(server.take(Request(body, {}, "", {}, "192.0.2.1"))).status == 202
-        except NotServedError as error:
-            refused.add(error.status)
-            return False
-
-    honest = Newcomer(5000)
-    assert taken(honest)
-    assert sum(taken(Newcomer(n)) for n in range(1000)) == 15
-    assert honest.origin in {one.origin for one in standing(made)}
-    assert folder.introduced.stat().st_size < 16 * 400
-    clock["s"] += 1800  # within what clocks may be apart
-    late = Newcomer(6000)
-    assert not taken(late)
-    rows = json.loads(folder.introduced.read_bytes())
-    rows[3]["taken_s"] -= 86_400
-    folder.introduced.write_text(json.dumps(rows))
-    assert taken(late), "after a day the oldest gives way"
-    names = [one.origin for one in standing(made)]
-    assert late.origin in names
-    assert len(names) == 16
-    lottery = Lottery(folder.path, parse_peers(folder.known_peers.read_bytes()), int(clock["s"]))
+def test_a_flood_of_logs_has_a_share_by_their_number_and_shuts_nobody_out(made: OfferedState) -> None:
+    """It comes first each day, and again after each newcomer."""
+    taking, honest, flood = Taking(made), Newcomer(5000), [Newcomer(n) for n in range(32)]
+    days = 12
+    came = 0
+    for _ in range(days):
+        taking.now_s += 86_400
+        for one in flood:
+            taking.take(one)
+        came += taking.take(honest) == 202
+        before = taking.standing
+        for one in flood[:4]:
+            taking.take(one)
+        assert {one.origin for one in taking.standing} == {one.origin for one in before}
+        assert len(taking.standing) == 16
+    assert 3 <= came <= 9, "16 of 33, a day"
+    assert {one.status for one in taking.refusals} == {429}
+    assert ((b"retry-after", b"86400"),) in [one.headers for one in taking.refusals]
+    assert taking.folder.introduced.stat().st_size < 16 * 400
+    folder = taking.folder
+    lottery = Lottery(folder.path, parse_peers(folder.known_peers.read_bytes()), taking.now_s)
     lottery.hold()
     assert lottery.draw.heard == 16
     assert len(lottery.nodes) == 8
-    assert refused == {429}
+
+
+def test_who_is_named_gives_way_to_nobody_that_introduces_itself(made: OfferedState) -> None:
+    told(made, "introductions anywhere")
+    folder = NetworkFolder.of(made.path)
+    named = [f"node n{n} {Newcomer(n).key} {URL}" for n in range(100, 355)]
+    with folder.known_peers.open("a", encoding="utf-8") as peers:
+        peers.write("\n".join([*named, ""]))
+    taking = Taking(made)
+    for n in (1, 2):
+        assert taking.take(Newcomer(n)) == 202
+    publish(Publisher(made.path))
+    shown = {key.name for key, _ in hints_in((folder.public / "node.json").read_bytes())}
+    assert shown == {Newcomer(n).origin for n in (1, *range(100, 355))}
 
 
 def test_who_asks_too_often_has_no_file_of_peers_read(made: OfferedState) -> None:

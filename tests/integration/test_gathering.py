@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -22,11 +24,12 @@ from cryoflux.network.gathered import PeerGathered
 from cryoflux.network.gathering import gather
 from cryoflux.network.head_times import seen_before
 from cryoflux.network.offers_found import OfferFound, found_offers, pulled_mark
-from cryoflux.network.peer_record import PeerRecord, Unmade, first_claims
+from cryoflux.network.peer_record import PeerRecord, first_claims
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.publishing import Publisher
 from cryoflux.network.pulling import PullOutcome
 from cryoflux.network.telling import own_record, told_by
+from cryoflux.network.unmade import Unmade, UnmadeByRoot
 from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
 from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
@@ -183,18 +186,43 @@ def test_what_an_audit_lacked_is_asked_for_in_each_pull_until_it_is_here(
     (place,) = NetworkFolder(network).incoming.iterdir()
     kept = north.put_list(north.node.composed.terms)
     record, lacking = PeerRecord.of(network, north.vkey), [f"capsules/{place.name}", f"lists/{kept}"]
-    record.keep_unmade(
-        {str(at): Unmade(lacks) for at, lacks in enumerate([*lacking, "capsules/" + 64 * "a"])}
-    )
+    lacked = tuple(map(Unmade, [*lacking, "capsules/" + 64 * "a"]))
+    record.change_unmade(lambda _: {"1": lacked})
     shutil.rmtree(place)
     for tries in (1, 2):
         gathered(network, north, odd=without("adapter_model", "lists/"))
-        assert [one.tries for one in record.unmade.values()] == [tries] * 3
-    assert "404" in record.unmade["2"].why
+        assert [one.tries for one in record.unmade["1"]] == [tries] * 3
+    assert "404" in record.unmade["1"][2].why
     gathered(network, north)
-    assert [one.tries for one in record.unmade.values()] == [0, 0, 3]
+    assert [one.is_withheld for one in record.unmade["1"]] == [False, False, True]
     assert (place / "adapter_model.safetensors").is_file()
     assert (NetworkFolder(network).lists / kept).is_file()
+
+
+def test_what_an_audit_notes_while_a_pull_asks_is_not_lost(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    record, lacks = PeerRecord.of(network, north.vkey), "capsules/" + 64 * "a"
+    gathered(network, north)
+    record.change_unmade(lambda _: {"1": (Unmade(lacks),)})
+
+    def audited_meanwhile(asked: BaseHTTPRequestHandler) -> bool:
+        if lacks in asked.path:
+            record.change_unmade(lambda before: before | {"2": (Unmade("lists/1"),)})
+        return False
+
+    gathered(network, north, odd=audited_meanwhile)
+    assert {root: one.tries for root, (one,) in record.unmade.items()} == {"1": 1, "2": 0}
+
+    def slowly(root: str) -> UnmadeByRoot:
+        def change(before: UnmadeByRoot) -> UnmadeByRoot:
+            time.sleep(0.02)
+            return before | {root: (Unmade("lists/1"),)}
+
+        return record.change_unmade(change)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(slowly, "3456"))
+    assert sorted(record.unmade) == list("123456"), "each waits for its turn"
 
 
 def test_an_adapter_that_comes_after_its_document_changes_the_mark_of_what_was_pulled(
@@ -226,15 +254,15 @@ def test_what_a_pull_had_no_bytes_left_for_was_not_asked_for_in_vain(tmp_path: P
     of_its_log = gathered(network, north)[0]["north"].received
     (place,) = NetworkFolder(network).incoming.iterdir()
     record = PeerRecord.of(network, north.vkey)
-    record.keep_unmade({"1": Unmade(f"capsules/{place.name}")})
+    record.change_unmade(lambda _: {"1": (Unmade(f"capsules/{place.name}"),)})
     shutil.rmtree(place)
     gathered(network, north, odd=without("adapter_model", "adapter_config"))
-    assert record.unmade["1"].tries == 1
+    assert record.unmade["1"][0].tries == 1
     found, _ = gathered(network, north, most_bytes=of_its_log + 1)
     assert found["north"].outcome is PullOutcome.SAME
-    assert record.unmade["1"].tries == 1
+    assert record.unmade["1"][0].tries == 1
     gathered(network, north)
-    assert record.unmade["1"].tries == 0
+    assert record.unmade["1"][0].here
 
 
 @pytest.mark.parametrize(
@@ -560,9 +588,9 @@ def test_an_opening_is_reproduced_by_whoever_has_its_examples(
     record = PeerRecord.of(network, judge.vkey)
     record.keep_examples(root, b"".join(one + b"\n" for one in GUESTS))
     assert told() == {root: True}
-    record.keep_remeasured({root: False})
+    record.add_remeasured({root: False})
     assert told() == {root: False}
-    record.keep_remeasured({})
+    (record.folder / "remeasured").unlink()
     record.keep_examples(root, b"".join(one + b"\n" for one in GUESTS[:-1]))
     assert told() == {root: False}
     assert GUEST_KEY.hex() in (record.folder / "facts").read_text()

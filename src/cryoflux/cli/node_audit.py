@@ -72,7 +72,9 @@ def _document(found: Audited) -> dict[str, Any]:
         "convicted": found.convicted,
         "holds": not found.refuted,
         "lacking": [
-            {"guest": root, "path": one.lacks, "tries": one.tries} for root, one in found.unmade.items()
+            {"guest": root, "path": one.lacks, "tries": one.tries}
+            for root, some in found.unmade.items()
+            for one in some
         ],
         **said,
         "checks": [one.to_json() for one in found.report.checks],
@@ -88,8 +90,9 @@ def _show(found: Audited, recompute: int) -> None:
         print_check(check)
     if found.convicted:
         stdout.print("✗     it told two histories: cryoflux node pull names the evidence", indent=6)
-    for root, one in found.unmade.items():
-        lacks = f"?     guest holdout {root[:16]}… lacks {one.lacks[:28]}…: each pull asks for it"
+    for root, some in found.unmade.items():
+        more = f" and {len(some) - 1:,} more" if len(some) > 1 else ""
+        lacks = f"?     guest holdout {root[:16]}… lacks {some[0].lacks[:28]}…{more}: each pull asks for it"
         stdout.print(f"{lacks}; once two did in vain, a day after it was opened, {_NO_MORE}", indent=6)
     again = f"{len(parts['reproduced'])} reproduced" if recompute else "nothing made again: --recompute N"
     words = [again, f"{len(parts['refuted'])} refuted", f"{len(parts['open'])} open"]

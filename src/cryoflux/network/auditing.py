@@ -12,8 +12,9 @@ from __future__ import annotations
 
 __all__ = ["Audited", "audit"]
 
+import shutil
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryoflux.errors import UsageError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.log_facts import LogFacts, receipt_key_of
-from cryoflux.network.peer_record import PeerRecord, Unmade, first_claims
+from cryoflux.network.peer_record import PeerRecord, first_claims
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.telling import own_record
+from cryoflux.network.unmade import Unmade, UnmadeByRoot, lacked
 from cryoflux.receipts.store import DATABASE, Row
 from cryoflux.state import StateFolder
 from cryoflux.verification.again import Again
@@ -47,8 +49,8 @@ class Audited:
     report: Report
     convicted: bool
     """whether there is proof that it told two histories"""
-    unmade: Mapping[str, Unmade] = field(default_factory=dict)
-    """root of an opened guest holdout → what its looks could not be made again for want of"""
+    unmade: Mapping[str, Sequence[Unmade]] = field(default_factory=dict)
+    """root of an opened guest holdout → what its looks cannot be made again for want of"""
 
     @property
     def refuted(self) -> bool:
@@ -95,10 +97,14 @@ def audit(
     )
     # Files that only the peer has are no part of what is asked.
     asked = tuple(check for check in report.checks if check.number != ARTEFACTS.number)
-    record.keep_remeasured(record.remeasured | looks.decided(record.facts))
-    unmade = looks.unmade(record.unmade)
-    record.keep_unmade(unmade)
-    return Audited(node, replace(report, checks=asked), bool(record.mirror.evidence), unmade)
+    for path in looks.false:  # so that pulls ask for it again
+        shutil.rmtree(record.shown(path.partition("/")[2]), ignore_errors=True)
+    decided = looks.decided(record.facts)
+    record.add_remeasured(decided)
+    unmade = record.change_unmade(lambda before: looks.unmade(before, decided))
+    still = {root: [one for one in some if not one.here] for root, some in unmade.items()}
+    lacking = {root: some for root, some in still.items() if some}
+    return Audited(node, replace(report, checks=asked), bool(record.mirror.evidence), lacking)
 
 
 def _named(peers: Peers, name: str) -> PeerNode:
@@ -150,25 +156,27 @@ class _Looks:
 
     def __init__(self) -> None:
         self._words: dict[str, list[Word]] = defaultdict(list)
-        self._lacking: dict[str, str] = {}
+        self._lacking: dict[str, dict[str, bool]] = defaultdict(dict)
 
-    def hear(self, look: OpenedLook, word: Word, lacks: str) -> None:
+    def hear(self, look: OpenedLook, word: Word, lacks: Mapping[str, bool]) -> None:
         """Take note of one."""
         self._words[look.root].append(word)
-        if lacks:
-            self._lacking.setdefault(look.root, lacks)
+        self._lacking[look.root].update(lacks)
 
-    def unmade(self, before: Mapping[str, Unmade]) -> dict[str, Unmade]:
-        """Root → what its looks could not be made again for want of.
+    @property
+    def false(self) -> set[str]:
+        """Paths of what is here, and cannot be what a look was made of."""
+        return {path for some in self._lacking.values() for path, is_false in some.items() if is_false}
+
+    def unmade(self, before: UnmadeByRoot, decided: Collection[str]) -> UnmadeByRoot:
+        """What looks could not be made again for want of.
 
         Args:
-            before: as it was known; of what was not looked at it stays so.
+            before: as it was known.
+            decided: roots of which nothing is open any more.
         """
-        found = {root: one for root, one in before.items() if root not in self._words}
-        for root, lacks in self._lacking.items():
-            known = before.get(root)
-            found[root] = known if known is not None and known.lacks == lacks else Unmade(lacks)
-        return found
+        found = before | {root: lacked(before.get(root, ()), some) for root, some in self._lacking.items()}
+        return {root: some for root, some in found.items() if some and root not in decided}
 
     def decided(self, facts: LogFacts) -> dict[str, bool]:
         """Root → whether its looks are those of the models: all of them, or one is not.

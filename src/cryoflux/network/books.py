@@ -21,7 +21,10 @@ recalled, nor what stood on top of that, nor what it left by going back to an ol
 
 What a reader's audit could not make again because a verifier does not show what its head is made of is its
 word, and no more than that: once pulls have asked for it in vain, and a day of witnesses' time has gone by
-since the guest holdout was opened, its verdicts leave updates open. They count again when it is shown.
+since the guest holdout was opened, its verdicts leave updates open. They count again when it is shown. What
+the verifier found later, on another guest holdout, counts in their place where it says the same, and no more
+than both do. Where it says the opposite neither counts: else a verifier could try an update until chance
+favours it, and hide what the tries before rest on.
 
 Where several logs offer the same bytes, and witnesses do not tell which was first, the update is *contested*:
 what verifiers found of it stands, and it counts for none of them.
@@ -45,10 +48,11 @@ __all__ = [
     "share_that_holds",
 ]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from itertools import takewhile
 from math import comb
 
 from cryoflux.receipts.network_parts import MemberVerdict
@@ -302,7 +306,7 @@ class _Found:
 
     def standing(self, offer: CapsuleTold, owner: LogTold, quorum: int, now_s: int) -> CapsuleRecord:
         """What verifiers found of an update; the first word of each counts, unless it took it back."""
-        said: dict[str, int] = {}
+        said: dict[str, list[tuple[int, bool]]] = {}
         for verifier, one in self.alone.get(offer.capsule, ()):
             verdict = one.of(offer.capsule, owner.origin)
             in_time = one.entered_s < offer.committed_s <= one.recorded_s
@@ -310,8 +314,8 @@ class _Found:
                 level = one.level if verdict is MemberVerdict.ADOPTED else _REFUTED
                 taken_back = offer.capsule in one.recalled or (verifier, offer.capsule) in self.copies
                 level = _TAKEN_BACK if taken_back else level
-                said.setdefault(verifier, _UNREPRODUCED if (verifier, one.root) in self.withheld else level)
-        words = [*said.values()]
+                said.setdefault(verifier, []).append((level, (verifier, one.root) in self.withheld))
+        words = [_counted(some) for some in said.values()]
         levels = sorted((level for level in words if level >= 0), reverse=True)
         confirmed, refuted = len(levels), words.count(_REFUTED)
         standing = Confirmation.REFUTED if refuted >= quorum else Confirmation.OPEN
@@ -331,6 +335,20 @@ class _Found:
             unreproduced_by=words.count(_UNREPRODUCED),
             contested=offer.contested,
         )
+
+
+def _counted(words: Sequence[tuple[int, bool]]) -> int:
+    """Which word of a verifier counts: its first one; of withheld ones what the next one bears out.
+
+    Args:
+        words: levels, or what stands in their place, and whether they are withheld; the earliest first.
+    """
+    hidden = len([*takewhile(lambda word: word[1], words)])
+    if hidden == len(words):
+        return _UNREPRODUCED
+    said = [level for level, _ in words[: hidden + 1]]
+    agree = len({min(level, 0) for level in said}) == 1
+    return min(said) if agree else _UNREPRODUCED
 
 
 def _by_others(nodes: Mapping[tuple[str, str], set[str]], capsule: str, owner: str) -> int:

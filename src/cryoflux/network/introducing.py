@@ -4,7 +4,12 @@ Nobody is believed for it. Who introduces itself shows that it holds the key tha
 that a quorum of this node's witnesses has seen that log: so nobody can put others' names here, or keys that
 no witness knows. It then stands among what this node names to others, where a lottery may draw it
 (`cryoflux.network.strangers`). Nothing is asked of the address that it gives: whoever draws it decides how
-near that may be. At most sixteen stand here, each for a day at least, whoever else comes.
+near that may be.
+
+At most sixteen stand here. Where more come, each has a place in an order that is secret and drawn anew each
+day, and the first sixteen stand: of M logs that stand or come within a day each does with a chance of 16 in
+M, however early, late or often it comes. So a flood has its share by the number of its logs, and shuts nobody
+out for good; what has to be remembered for that is the draw alone.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ __all__ = [
 
 import asyncio
 import base64
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -32,12 +38,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct, structs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cryoflux.digests import sha256_hex
 from cryoflux.errors import CryoFluxError
 from cryoflux.files import read_regular, write_atomic
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.node_file import hint_of
 from cryoflux.network.peers import Peers, read_peers
-from cryoflux.network.reaching import Reach, reach_of
+from cryoflux.network.reaching import Reach, is_local_name, reach_of
 from cryoflux.receipts.checkpoint import VerifierKey, named_after, parse_note, parse_verifier_key, verify_log
 from cryoflux.serving.fairness import Allowances, client_of, too_often
 from cryoflux.serving.routing import NotServedError, Reply, Request
@@ -50,8 +57,8 @@ _DOMAIN = "cryoflux.dev/introduction/v1"
 _DAY_S = 86_400
 INTRODUCED_FOR_S = 7 * _DAY_S
 """by the time that was signed"""
-_STANDS_S = _DAY_S
-"""at least, whoever else comes"""
+_AGAIN_S = 600
+"""until a log that stands may change its address once more: each change makes a server publish anew"""
 _CLOCKS_APART_S = 3600
 _MOST = 16
 _MOST_FILE_BYTES = 64 * 1024
@@ -70,6 +77,8 @@ class Introduced(Struct, frozen=True):
     """by its clock, Unix seconds"""
     taken_s: int
     """by ours, the first time"""
+    heard_s: int = 0
+    """by ours, when it was last changed"""
 
     @property
     def origin(self) -> str:
@@ -107,7 +116,7 @@ class IntroductionReply(BaseModel):
     """What an introduction is answered with."""
 
     until: Annotated[int, Field(ge=0, lt=_END_OF_CALENDARS_S)]
-    """Unix seconds until which it stands, unless others need the place after a day"""
+    """Unix seconds until which it stands, unless others are drawn in its place"""
 
 
 def introduction_of(
@@ -163,6 +172,7 @@ class Introductions:
         origin: of the node's own log.
         allowances: how often a client may try.
         now_s: tells the time, Unix seconds.
+        salt: draws what the order of a day follows from; nobody else may know it.
     """
 
     def __init__(
@@ -171,8 +181,10 @@ class Introductions:
         origin: str,
         allowances: Allowances | None = None,
         now_s: Callable[[], float] = time.time,
+        salt: Callable[[], bytes] = lambda: secrets.token_bytes(32),
     ) -> None:
         self._folder, self._origin, self._now_s = folder, origin, now_s
+        self._draw = _Draw(salt)
         self._allowances = allowances or Allowances(2, 0.2)
         self._turn = threading.Lock()
 
@@ -180,8 +192,8 @@ class Introductions:
         """Keep an introduction.
 
         Raises:
-            NotServedError: none are taken here, the client tries too often, this is none or does not hold, or
-                all places are taken.
+            NotServedError: none are taken here, the client tries too often, this is none or does not hold,
+                others were drawn for all places, or its address was changed a moment ago.
         """
         if wait_s := self._allowances.take(client_of(request.client)):
             raise too_often(wait_s)  # before the file of peers is read, which may be long
@@ -200,10 +212,11 @@ class Introductions:
         key = _held_to(said, peers, self._origin, now_s)
         with self._turn:
             standing = introduced_here(self._folder, now_s)
-            kept = _with(standing, Introduced(str(key), said.url.rstrip("/"), said.signed_at, now_s))
+            new = Introduced(str(key), said.url.rstrip("/"), said.signed_at, now_s, now_s)
+            kept = _with(standing, new, self._draw.at(now_s))
             if kept != standing:
                 write_atomic(self._folder.introduced, msgspec.json.encode(kept), mode=0o600)
-        return said.signed_at + INTRODUCED_FOR_S
+        return next(one.signed_s for one in kept if one.origin == new.origin) + INTRODUCED_FOR_S
 
 
 def _held_to(said: IntroductionBody, peers: Peers, origin: str, now_s: int) -> VerifierKey:
@@ -218,7 +231,8 @@ def _held_to(said: IntroductionBody, peers: Peers, origin: str, now_s: int) -> V
     key, url = hint
     if said.to != origin or abs(now_s - said.signed_at) > _CLOCKS_APART_S:
         raise NotServedError(_REFUSED, "It is for another node, or was signed at another time than now.")
-    if reach_of(urlsplit(url).hostname or "") > (peers.introductions or Reach.PUBLIC):
+    host, nearest = urlsplit(url).hostname or "", peers.introductions or Reach.PUBLIC
+    if reach_of(host) > nearest or (nearest is Reach.PUBLIC and is_local_name(host)):
         raise NotServedError(_REFUSED, "The address is of a private network: nobody out there can use it.")
     try:
         raw, signature = base64.b64decode(said.receipt_key), base64.b64decode(said.signature)
@@ -231,6 +245,15 @@ def _held_to(said: IntroductionBody, peers: Peers, origin: str, now_s: int) -> V
 
 
 def _seen_by_quorum(said: IntroductionBody, key: VerifierKey, peers: Peers) -> None:
+    """Hold the head to its log and to the witnesses.
+
+    The head is not in what is signed, as it is public: whoever has heard an introduction may bring it once
+    more with another head of the same log. What it comes to is what the owner of the log has signed, for this
+    node and this hour, and an older word never takes the place of a newer one. So that harms nobody.
+
+    Raises:
+        NotServedError: it is of another log, or no quorum has seen it.
+    """
     try:
         note = parse_note(said.head.encode())
         verify_log(note, key)
@@ -241,20 +264,61 @@ def _seen_by_quorum(said: IntroductionBody, key: VerifierKey, peers: Peers) -> N
         raise NotServedError(_REFUSED, "No quorum of the witnesses that this node trusts has seen its log.")
 
 
-def _with(standing: list[Introduced], new: Introduced) -> list[Introduced]:
-    """Those that stand, and a new one; a word that was said again changes nothing.
+class _Draw:
+    """The order in which logs have places: another one each day, and known to nobody else.
+
+    Args:
+        salt: draws what it follows from.
+    """
+
+    def __init__(self, salt: Callable[[], bytes]) -> None:
+        self._new_salt, self._salt, self._drawn_s, self.left_s = salt, b"", 0, 0
+
+    def at(self, now_s: int) -> _Draw:
+        """The same by now: drawn anew after a day, and where a clock went back."""
+        if not (self._salt and 0 <= now_s - self._drawn_s < _DAY_S):
+            self._salt, self._drawn_s = self._new_salt(), now_s
+        self.left_s = self._drawn_s + _DAY_S - now_s
+        return self
+
+    def place(self, one: Introduced) -> str:
+        """By which nodes are in order: it hangs on the log alone, so asking again is no other draw."""
+        return sha256_hex(self._salt + one.origin.encode())
+
+
+def _with(standing: list[Introduced], new: Introduced, draw: _Draw) -> list[Introduced]:
+    """Those that stand, and a new one where it is among the first.
 
     Raises:
-        NotServedError: each place is taken by one that has not stood for a day.
+        NotServedError: others are drawn for all places, or it has changed its address a moment ago.
     """
     known = next((one for one in standing if one.origin == new.origin), None)
     if known is not None:
-        again = structs.replace(new, taken_s=known.taken_s) if new.signed_s > known.signed_s else known
+        again = _said_again(known, new)
         return [again if one is known else one for one in standing]
-    if len(standing) < _MOST:
-        return [*standing, new]
-    oldest = min(standing, key=lambda one: one.taken_s)
-    if (wait_s := oldest.taken_s + _STANDS_S - new.taken_s) > 0:
-        retry = ((b"retry-after", b"%d" % wait_s),)
-        raise NotServedError(429, f"{_MOST} nodes stand here, each for a day at least.", retry)
-    return [*(one for one in standing if one is not oldest), new]
+    every = [*standing, new]
+    first = sorted(every, key=draw.place)[:_MOST]
+    if new not in first:
+        what = f"{_MOST} nodes stand here, drawn among all that come within a day: this one was not."
+        raise NotServedError(429, what, _after(draw.left_s))
+    return [one for one in every if one in first]
+
+
+def _said_again(known: Introduced, new: Introduced) -> Introduced:
+    """What stands of a log that says it again: of one word nothing changes, of a newer one now and then.
+
+    Raises:
+        NotServedError: it has changed a moment ago.
+    """
+    if new.signed_s <= known.signed_s:
+        return known
+    wait_s = known.heard_s + _AGAIN_S - new.heard_s
+    if not 0 < wait_s <= _AGAIN_S:
+        return structs.replace(new, taken_s=known.taken_s)
+    if new.url == known.url:
+        return known
+    raise NotServedError(429, "It was introduced at another address a moment ago.", _after(wait_s))
+
+
+def _after(wait_s: int) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"retry-after", b"%d" % wait_s),)

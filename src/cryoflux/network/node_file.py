@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "MOST_PEERS",
     "NodeFile",
     "PeerHint",
     "hint_of",
@@ -17,11 +18,13 @@ __all__ = [
 ]
 
 import base64
+import ipaddress
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,10 +39,14 @@ from cryoflux.signing.canonical import canonical_bytes
 from cryoflux.signing.fields import Document, RawKey, Text, at_most
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 
-_MOST_PEERS, _MOST_KEY = 256, 200
+MOST_PEERS = 256
+"""that a node names"""
+_MOST_KEY = 200
 _MOST_INTRODUCED = 16
 _NAMED_AFTER_KEY = re.compile(r"cryoflux\.dev/[0-9a-f]{16}")
 _HINTED_URL = re.compile(r"https?://[0-9A-Za-z.-]{1,100}(:[0-9]{1,5})?(/[0-9A-Za-z._~-]{1,60}){0,4}/?")
+_LABEL = re.compile(r"[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class PeerHint(Document, frozen=True):
@@ -58,7 +65,7 @@ class NodeFile(Document, frozen=True):
     """the signed envelope of the newest entry about the node, base64"""
     proof: str
     """a C2SP tlog-proof of it that leaves the entry out"""
-    peers: Annotated[list[PeerHint], at_most(_MOST_PEERS)]
+    peers: Annotated[list[PeerHint], at_most(MOST_PEERS)]
     """other nodes: hints, nobody has to follow them"""
     receipt_key: RawKey = msgspec.field(name="receipt_key")
     """that the log began under, and is named after: whoever mirrors the log reads it by that"""
@@ -85,7 +92,7 @@ def node_file(
     first = raw_public_key(load_first_public(state / KEYS_FOLDER, create=False))
     key = base64.b64encode(first).decode()
     turn = note.checkpoint.size // 256
-    hints = sorted(peers, key=lambda one: sha256_hex(f"{turn} {one.log_key}".encode()))[:_MOST_PEERS]
+    hints = sorted(peers, key=lambda one: sha256_hex(f"{turn} {one.log_key}".encode()))[:MOST_PEERS]
     said = NodeFile(
         v=1,
         entry=shown.entry,
@@ -101,12 +108,13 @@ def hints_in(document: bytes) -> list[tuple[VerifierKey, str]]:
     """The nodes that a ``node.json`` names, by the key of their log and address; what is none is passed over.
 
     An address has no query, no name and password, and leads to a plain path: what is asked for there is a
-    file of a public tree, and nothing else.
+    file of a public tree, and nothing else. It is written in the one way that it has: no `127.1`, no dot at
+    the end, no port that there is not.
 
     Args:
         document: as it came, of whatever bytes.
     """
-    return _named(document, "peers", _MOST_PEERS)
+    return _named(document, "peers", MOST_PEERS)
 
 
 def introduced_in(document: bytes) -> list[tuple[VerifierKey, str]]:
@@ -141,7 +149,7 @@ def hint_of(key: str, url: str) -> tuple[VerifierKey, str] | None:
         key: as a C2SP verifier key.
         url: of a public tree.
     """
-    if len(key) >= _MOST_KEY or not _HINTED_URL.fullmatch(url):
+    if len(key) >= _MOST_KEY or not _HINTED_URL.fullmatch(url) or not _is_plain(url):
         return None
     try:
         found = parse_verifier_key(key)
@@ -149,6 +157,23 @@ def hint_of(key: str, url: str) -> tuple[VerifierKey, str] | None:
         return None
     good = found.kind is KeyType.LOG and _NAMED_AFTER_KEY.fullmatch(found.name)
     return (found, url.rstrip("/")) if good else None
+
+
+def _is_plain(url: str) -> bool:
+    """Whether host and port of an address are ones, in the one way that they are written.
+
+    What ends in a number is an IPv4 address, as for browsers, whatever a resolver makes of fewer numbers, or
+    of octal and hexadecimal ones.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        port = parts.port
+        if _NUMBER.fullmatch(host.rpartition(".")[2]):
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return port != 0 and all(map(_LABEL.fullmatch, host.split(".")))
 
 
 def opening_file(state: Path, entry: Entry, note: Note) -> bytes:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError, VerificationError
@@ -25,8 +25,9 @@ from cryoflux.network.collecting import Collector, PeerSource
 from cryoflux.network.fetching import PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.log_facts import LogFacts, OfferFact, OpeningFact
-from cryoflux.network.peer_record import MOST_EXAMPLES_BYTES, FirstClaim, Missing, PeerRecord, Unmade
+from cryoflux.network.peer_record import MOST_EXAMPLES_BYTES, FirstClaim, Missing, PeerRecord
 from cryoflux.network.peers import PeerNode
+from cryoflux.network.unmade import asked, in_turn
 from cryoflux.verification.open_question import LISTS, OPENINGS
 
 _OTHERS = 4
@@ -102,9 +103,9 @@ class PeerFiles:
             StorageError: the disk is full, read-only, or refuses.
         """
         unshown = _Unshown(self._record.folder / _UNSHOWN, now_s)
-        lacked = {root for root, one in self._record.unmade.items() if one.lacks.startswith(f"{OPENINGS}/")}
+        lacked = {one.lacks for some in self._record.unmade.values() for one in some}
         for one in facts.openings:
-            if one.root not in lacked and not self._record.examples(one.root):
+            if f"{OPENINGS}/{one.root}" not in lacked and not self._record.examples(one.root):
                 self._ask(unshown, one.root, partial(self._examples, one))
         newest = max((one.index for one in facts.rounds), default=0) if facts.openings else 0
         made = {} if self._node.by_lottery else facts.made
@@ -117,7 +118,7 @@ class PeerFiles:
         """Ask again for what audits have not found here, before anything else.
 
         What the pull had no bytes or time left for was not asked for in vain; and whoever hides it cannot use
-        those up before.
+        those up before. Nor can he by being slow with many things: what is next to be withheld comes first.
 
         Args:
             facts: of its log.
@@ -126,26 +127,28 @@ class PeerFiles:
             StorageError: the disk is full, read-only, or refuses.
         """
         before = {} if self._node.by_lottery else self._record.unmade
-        openings = {one.root: one for one in facts.openings}
-        after = {root: self._asked_again(one, openings.get(root)) for root, one in before.items()}
-        if after != before:
-            self._record.keep_unmade(after)
+        if not before:
+            return
+        openings, whys = {one.root: one for one in facts.openings}, dict[str, str]()
+        for path in in_turn(before):
+            why = self._why_not_here(path, openings)
+            if why is not None and not (why and self._ration.is_spent):
+                whys[path] = why
+        # An audit may have found more meanwhile: what was asked for is noted in what is remembered by now.
+        self._record.change_unmade(
+            lambda now: {root: tuple(asked(one, whys) for one in some) for root, some in now.items()}
+        )
 
-    def _asked_again(self, one: Unmade, opening: OpeningFact | None) -> Unmade:
-        """What is remembered of something that an audit lacked, once it was asked for again."""
-        kind, _, name = one.lacks.partition("/")
+    def _why_not_here(self, path: str, openings: Mapping[str, OpeningFact]) -> str | None:
+        """Why something does not come, asked for again; empty where it does, none where it was not asked."""
+        kind, _, name = path.partition("/")
         if kind == OPENINGS:
-            if opening is None:  # what is here of its log is read anew
-                return one
-            why = "its examples are not shown" if _why_not(partial(self._examples, opening)) else ""
-        elif kind == LISTS:
-            why = _why_not(partial(self._collector.collect_list, name))
-        else:
-            shown = self._record.shown(name)
-            why = _why_not(partial(self._collector.collect_claimed, name, shown))
-        if why and self._ration.is_spent:
-            return one
-        return structs.replace(one, tries=one.tries + 1 if why else 0, why=why)
+            if (opening := openings.get(name)) is None:  # what is here of its log is read anew
+                return None
+            return "its examples are not shown" if _why_not(partial(self._examples, opening)) else ""
+        if kind == LISTS:
+            return _why_not(partial(self._collector.collect_list, name))
+        return _why_not(partial(self._collector.collect_claimed, name, self._record.shown(name)))
 
     def _ask(self, unshown: _Unshown, name: str, fetch: Callable[[], None]) -> None:
         if not unshown.is_due(name):

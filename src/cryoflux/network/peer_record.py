@@ -12,7 +12,8 @@ peers/<origin>/
   unshown      what of its openings could not be had, how often that was tried, and when (`peer_files`)
   shown/       updates that its opened verdicts rest on, and that no log here has made, as it shows them
   remeasured   of guest holdouts that it opened, whether their losses were found to be those of the models
-  unmade       of guest holdouts that it opened, what an audit lacked to tell, and how often it was asked for
+  unmade       of guest holdouts that it opened, what audits lacked to tell, and how often it was asked for
+  audit.lock   held while one of the last two is changed: an audit and a pull may run side by side
 ```
 
 Each follows from what peers and witnesses sent: a file that is damaged or of an older form is made anew.
@@ -27,13 +28,12 @@ __all__ = [
     "FirstClaim",
     "Missing",
     "PeerRecord",
-    "Unmade",
     "claims_made",
     "first_claims",
     "first_of",
 ]
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -43,11 +43,12 @@ from msgspec import Struct
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import StorageError, VerificationError
-from cryoflux.files import IrregularFileError, read_regular, write_atomic
+from cryoflux.files import IrregularFileError, one_at_a_time, read_regular, write_atomic
 from cryoflux.network.folder import NODE
 from cryoflux.network.head_times import HeadTimes, SeenBy, all_heads, cosigned_by, seen_before, together
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.mirror import MirrorFolder
+from cryoflux.network.unmade import UnmadeByRoot
 from cryoflux.receipts.checkpoint import Note, VerifierKey
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, heads_in
 from cryoflux.witness.policy import Policy
@@ -57,6 +58,7 @@ MOST_NODE_BYTES = 256 * 1024
 MOST_EXAMPLES_BYTES = 64 * 2**20
 _HEADS_TAG, _SEEN, _FACTS, _TIMES = "heads-tag", "seen", "facts", "times"
 _MISSING, _ARRIVED, _REMEASURED, _UNMADE = "missing", "arrived", "remeasured", "unmade"
+_AUDIT_LOCK = "audit.lock"
 _FACTS_DECODER = msgspec.json.Decoder(LogFacts)
 
 
@@ -65,17 +67,6 @@ class Missing(Struct, frozen=True):
 
     tries: int
     why: str
-
-
-class Unmade(Struct, frozen=True):
-    """Why the looks of an opened guest holdout cannot be made again here."""
-
-    lacks: str
-    """path, in the peer's public tree, of what an audit did not find here"""
-    tries: int = 0
-    """pulls that have asked for it in vain since; 0 once it came"""
-    why: str = ""
-    """why the last one did not bring it"""
 
 
 class _Times(Struct):
@@ -268,20 +259,30 @@ class PeerRecord:
             return {}
 
     @property
-    def unmade(self) -> dict[str, Unmade]:
-        """Root of a guest holdout that it opened → what an audit lacked to make its looks again."""
+    def unmade(self) -> UnmadeByRoot:
+        """What audits lacked to make the looks of guest holdouts again that it opened."""
         try:
-            return msgspec.json.decode(self._read(_UNMADE, MOST_HEADS_BYTES) or b"{}", type=dict[str, Unmade])
+            return msgspec.json.decode(self._read(_UNMADE, MOST_HEADS_BYTES) or b"{}", type=UnmadeByRoot)
         except (msgspec.DecodeError, ValueError):
             return {}
 
-    def keep_unmade(self, unmade: dict[str, Unmade]) -> None:
-        """Remember it."""
-        write_atomic(self.folder / _UNMADE, msgspec.json.encode(unmade, order="sorted"))
+    def change_unmade(self, change: Callable[[UnmadeByRoot], UnmadeByRoot]) -> UnmadeByRoot:
+        """Remember what a change makes of it; whoever else changes it does that before or afterwards.
 
-    def keep_remeasured(self, found: dict[str, bool]) -> None:
-        """Remember them."""
-        write_atomic(self.folder / _REMEASURED, msgspec.json.encode(found, order="sorted"))
+        Args:
+            change: what was remembered → what is from now on.
+        """
+        with one_at_a_time(self.folder / _AUDIT_LOCK):
+            before = self.unmade
+            if (after := change(before)) != before:
+                write_atomic(self.folder / _UNMADE, msgspec.json.encode(after, order="sorted"))
+        return after
+
+    def add_remeasured(self, found: dict[str, bool]) -> None:
+        """Remember some more."""
+        with one_at_a_time(self.folder / _AUDIT_LOCK):
+            known = self.remeasured | found
+            write_atomic(self.folder / _REMEASURED, msgspec.json.encode(known, order="sorted"))
 
 
 def _times_of(heads: Iterable[tuple[int, dict[str, int]]], policy: Policy) -> HeadTimes:

@@ -34,7 +34,7 @@ from cryoflux.files import one_at_a_time, read_regular
 from cryoflux.network.capsule import MOST_CAPSULE_BYTES
 from cryoflux.network.folder import CAPSULE, EXAMPLES, NODE, NetworkFolder
 from cryoflux.network.introducing import introduced_here
-from cryoflux.network.node_file import PeerHint, node_file, opening_file
+from cryoflux.network.node_file import MOST_PEERS, PeerHint, node_file, opening_file
 from cryoflux.network.offering import capsule_content
 from cryoflux.network.peers import read_peers
 from cryoflux.network.public_log import ShownLog, publish_log, require_log
@@ -84,8 +84,8 @@ def publish(publisher: Publisher) -> Publication:
             return publisher.publish(rule, named)
         case Reach.PUBLIC:
             return publisher.publish(rule, named, introduced)
-    # Its owner vouches for what is near, as for what the file names.
-    return publisher.publish(rule, [*named, *introduced])
+    # Its owner vouches for what is near, as for what the file names, which gives way to nobody.
+    return publisher.publish(rule, [*named, *introduced[: max(0, MOST_PEERS - len(named))]])
 
 
 class Publisher:

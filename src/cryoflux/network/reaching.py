@@ -6,7 +6,7 @@ in the network that it is in, while nodes that are there themselves can name eac
 
 from __future__ import annotations
 
-__all__ = ["Reach", "address_within", "reach_of"]
+__all__ = ["Reach", "address_within", "is_local_name", "reach_of"]
 
 import ipaddress
 import socket
@@ -14,6 +14,9 @@ from enum import IntEnum
 
 _WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
 """whose last 32 bits are an IPv4 address that is translated to"""
+
+_LOCAL_ENDS = frozenset({"alt", "arpa", "internal", "invalid", "local", "localhost", "onion", "test"})
+"""kept for other uses than names that anybody can look up (IANA, special-use domain names)"""
 
 
 class Reach(IntEnum):
@@ -36,6 +39,16 @@ def reach_of(host: str) -> Reach:
         return _reach(host)
     except ValueError:
         return Reach.HERE if host == "localhost" else Reach.PUBLIC
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a name means something in one network alone: it has no dot, or ends as no public name does.
+
+    Args:
+        host: a name, or an address, which is none.
+    """
+    ends = host.lower().rpartition(".")
+    return ends[2] in _LOCAL_ENDS or not ends[1]
 
 
 def address_within(host: str, port: int, most: Reach) -> str:

@@ -33,9 +33,6 @@ from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, WITNESSED, heads_in, log_key_of
 from cryoflux.witness.policy import Policy
 
-_TRIES = 2
-"""pulls that have to have asked for something in vain before it is withheld"""
-
 
 def told_by(network: Path, peers: Peers, own: Iterable[PeerRecord] = ()) -> tuple[list[LogTold], int]:
     """What all logs say that are here, and the newest time by which a quorum had seen one of them.
@@ -108,8 +105,8 @@ def tell(record: PeerRecord, facts: LogFacts, times: HeadTimes) -> LogTold:
         opened={root: held for root, held in opened.items() if held is not None},
         unmade={
             root: time_s
-            for root, one in record.unmade.items()
-            if one.tries >= _TRIES and (time_s := opened_s.get(root)) is not None
+            for root, some in record.unmade.items()
+            if any(one.is_withheld for one in some) and (time_s := opened_s.get(root)) is not None
         },
         convicted=bool(record.mirror.evidence),
         broken=facts.broken + bool(facts.fault),

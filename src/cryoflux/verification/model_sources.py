@@ -27,7 +27,7 @@ from cryoflux.registry.composition import Composition, Term, beginnings
 from cryoflux.registry.kept_lists import is_whole, weight_files
 from cryoflux.registry.made import KnownLists, MadeVersion, list_of, lists_on_the_way
 from cryoflux.registry.mixture import ListStep, after
-from cryoflux.registry.parent_lists import ListOf, adapter_place, parent_lists
+from cryoflux.registry.parent_lists import ListOf, adapter_place, parent_lists, updates_of
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.open_question import CAPSULES, LISTS, NotHereQuestion, OpenQuestion
@@ -95,21 +95,49 @@ class ModelSources:
         Raises:
             OpenQuestion: it is not here, or is another one.
         """
+        if not self._has(adapter):
+            raise NotHereQuestion(
+                f"its update {adapter[:16]}… is not here; cryoflux node pull fetches what peers offer, "
+                "and what their opened verdicts rest on",
+                f"{CAPSULES}/{adapter}",
+            )
         folder = self._place(adapter)
         named = {ADAPTER: adapter, ADAPTER_CONFIG: self.configs.get(adapter) or configs.get(adapter)}
         for name, digest in named.items():
-            if not (folder / name).is_file():
-                raise NotHereQuestion(
-                    f"its update {adapter[:16]}… is not here; cryoflux node pull fetches what peers offer, "
-                    "and what their opened verdicts rest on",
-                    f"{CAPSULES}/{adapter}",
-                )
             if digest is not None and file_digest(folder / name) != digest:
                 raise OpenQuestion(
                     f"{name} of its update {adapter[:16]}… is another file here than the one signed; "
                     "delete it, and cryoflux node pull fetches what peers offer"
                 )
         return folder
+
+    def lacking(self, listed: ListedVersion) -> list[str]:
+        """All that is not here of what a version is certainly the sum of, as a peer's tree names it.
+
+        What else adding it up may take, such as the list that an update trained in full hangs on, is only
+        seen once the update is here.
+
+        Args:
+            listed: the version.
+        """
+        found = list[str]()
+
+        def known(digest: str) -> tuple[Term, ...]:
+            try:
+                return lists(digest)
+            except NotHereQuestion as question:
+                found.append(question.lacks)
+                return ()
+
+        with suppress(ModelError):  # they are too many, or hang too deep: nobody composes that
+            lists = self.list_of(listed.lists())
+            terms = updates_of(listed.composed.terms, known)
+            found += [f"{CAPSULES}/{one.adapter}" for one in terms if not self._has(one.adapter)]
+        return found
+
+    def _has(self, adapter: str) -> bool:
+        folder = self._place(adapter)
+        return (folder / ADAPTER).is_file() and (folder / ADAPTER_CONFIG).is_file()
 
     def _place(self, adapter: str) -> Path:
         folder = adapter_place(self.state)(adapter)
@@ -199,9 +227,11 @@ def composed_in(
     except VerificationError as error:
         if not unsigned:
             raise
-        raise OpenQuestion(
+        raise NotHereQuestion(
             f"{error.what.rstrip('.')}, by settings of its update {unsigned[0][:16]}… that no log here has "
-            "signed"
+            "signed",
+            f"{CAPSULES}/{unsigned[0]}",
+            is_false=True,
         ) from error
 
 

@@ -19,8 +19,9 @@ class NotHereQuestion(OpenQuestion):
         reason: why, in words.
         lacks: where it is in a node's public tree: ``capsules/<adapter>``, ``lists/<digest>`` or
             ``openings/<root>``.
+        is_false: whether something is here in its place that cannot be it.
     """
 
-    def __init__(self, reason: str, lacks: str) -> None:
+    def __init__(self, reason: str, lacks: str, *, is_false: bool = False) -> None:
         super().__init__(reason)
-        self.lacks = lacks
+        self.lacks, self.is_false = lacks, is_false

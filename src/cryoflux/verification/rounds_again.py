@@ -16,7 +16,7 @@ from __future__ import annotations
 __all__ = ["OPENED_AGAIN", "ROUNDS_AGAIN", "Hears", "check_rounds_again"]
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -41,8 +41,9 @@ from cryoflux.verification.weights import version_digest
 
 ROUNDS_AGAIN = NumberedStep(RECOMPUTED.number, "versions of rounds composed again", Knowledge.RECOMPUTED)
 OPENED_AGAIN = NumberedStep(RECOMPUTED.number, "opened looks evaluated again", Knowledge.RECOMPUTED)
-Hears = Callable[[OpenedLook, Word, str], None]
-"""is told of each opened look what came of it, and the path of what was not here, which is mostly empty"""
+Hears = Callable[[OpenedLook, Word, Mapping[str, bool]], None]
+"""is told of each opened look what came of it, and the paths of all that was not here, mostly nothing: with
+each whether something is here in its place that cannot be it"""
 _Did = tuple[list[Finding], str]
 """what is wrong or open, and the line where nothing is wrong"""
 
@@ -82,19 +83,21 @@ def _counted(findings: list[Finding], summary: str, of: int, done: int, what: st
 
 
 def _guarded(
-    name: str, run: Callable[[Path], _Did], tell: Callable[[Word, str], None] = lambda _word, _lacks: None
+    name: str,
+    run: Callable[[Path], _Did],
+    tell: Callable[[Word, OpenQuestion | None], None] = lambda _word, _reason: None,
 ) -> _Did:
     with tempfile.TemporaryDirectory(prefix="cryoflux-verify-") as folder:
         try:
             return run(Path(folder))
         except OpenQuestion as reason:
-            tell(Word.OPEN, reason.lacks if isinstance(reason, NotHereQuestion) else "")
+            tell(Word.OPEN, reason)
             return [unknown(name, f"cannot be made again here: {reason}")], ""
         except VerificationError as error:
-            tell(Word.REFUTED, "")
+            tell(Word.REFUTED, None)
             return [failed(name, broken(error))], ""
         except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
-            tell(Word.OPEN, "")
+            tell(Word.OPEN, None)
             return [failed(name, broken(error))], ""
 
 
@@ -119,9 +122,26 @@ class _Again:
     def _composed(self, listed: ListedVersion, recomputer: Recomputer, folder: Path) -> Path:
         return composed_in(folder, listed, self._sources, recomputer, self._told.configs)
 
-    def tell(self, look: OpenedLook, word: Word, lacks: str) -> None:
-        """Tell what came of a look that did not come to its end."""
+    def tell(self, look: OpenedLook, word: Word, reason: OpenQuestion | None) -> None:
+        """Tell what came of a look that did not come to its end.
+
+        Args:
+            look: it.
+            word: what came of it.
+            reason: why it is open, where it is for a reason.
+        """
+        lacks = dict[str, bool]()
+        if isinstance(reason, NotHereQuestion):
+            lacks = {reason.lacks: reason.is_false} | dict.fromkeys(self._lacking(look), False)
         self._hears(look, word, lacks)
+
+    def _lacking(self, look: OpenedLook) -> list[str]:
+        """All that is not here of a look: who hides several files is asked for all of them at once."""
+        sources = self._sources
+        found = [] if sources.examples(look.root).is_file() else [f"{OPENINGS}/{look.root}"]
+        if not is_whole(sources.state.model(look.base.version.digest)):
+            found += sources.lacking(look.base)
+        return found + sources.lacking(look.candidate)
 
     def composed(self, moved: MovedHead, folder: Path) -> _Did:
         """Compose what a round adopted, or a recall left."""
@@ -143,7 +163,7 @@ class _Again:
             self._composed(look.candidate, recomputer, folder / "candidate"),
         ]
         held = self._held(look, recomputer, models, examples)
-        self._hears(look, held.word, "")
+        self._hears(look, held.word, {})
         if held.word is Word.REFUTED:
             return [failed(look.name, f"{Word.REFUTED}: {held.said}")], ""
         if held.word in {Word.OPEN, Word.TOLERATED}:
