@@ -12,7 +12,7 @@ import typer
 from cryoflux.cli.capsule_policy import PolicyOption, drawn_by_lottery, named_policy, policy_of
 from cryoflux.cli.capsule_recall import recall
 from cryoflux.cli.changing import tell_unwitnessed
-from cryoflux.cli.chosen import settings_of
+from cryoflux.cli.chosen import reader_state, settings_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.errors import ModelError, UsageError, VerificationError
@@ -56,7 +56,7 @@ def offer(
     from cryoflux.runs.offering import offer_update
 
     settings, folder = settings_of(state)
-    made = offer_update(folder, settings, update, _said(terms))
+    made = offer_update(there(folder), settings, update, _said(terms))
     said = made.offer
     tell_unwitnessed(made.witnessed)
     if as_json:
@@ -141,7 +141,7 @@ def show(
     from cryoflux.queries.descendants import Descendants, descendants_of, memory_here
     from cryoflux.state import StateFolder
 
-    settings, folder = settings_of(state)
+    settings = settings_of(state)[0]
     chosen, path = policy_of(settings, policy), Path(target)
     below = Descendants()
     if path.exists():
@@ -150,7 +150,7 @@ def show(
             fetched_capsule(file) if chosen is None else view_of_checked(_checked(file, chosen), file.parent)
         )
     else:
-        here = StateFolder(folder)
+        here = StateFolder(reader_state(state))
         every = capsules_here(here, chosen, drawn_by_lottery(settings))
         view = find_capsule(every, target, here)
         below = descendants_of(view.capsule, every, memory_here(here), here)
@@ -346,7 +346,7 @@ def list_capsules(
     from cryoflux.report.version_words import byte_text
     from cryoflux.state import StateFolder
 
-    settings, folder = settings_of(state)
+    settings, folder = settings_of(state)[0], reader_state(state)
     found = capsules_here(StateFolder(folder), policy_of(settings, policy), drawn_by_lottery(settings))
     if as_json:
         emit_json("capsule.list/1", {"capsules": [_document(one) for one in found]})

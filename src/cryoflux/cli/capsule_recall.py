@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoflux.cli.changing import changing
-from cryoflux.cli.chosen import settings_of
+from cryoflux.cli.chosen import settings_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def recall(
 
     settings, folder = settings_of(state)
     shown = file_digest(evidence) if evidence is not None else ""
-    with changing(folder, settings, "cryoflux capsule recall") as opened:
+    with changing(there(folder), settings, "cryoflux capsule recall") as opened:
         capsule = adopted_named(opened, sha, task)
         found, also = take_out(opened, capsule, task, reason, shown), list[str]()
         for one in _descendants(opened, capsule).found if with_descendants else ():

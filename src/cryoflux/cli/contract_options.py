@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoflux.cli.changing import changing
-from cryoflux.cli.chosen import settings_of
+from cryoflux.cli.chosen import settings_of, there
 from cryoflux.cli.console import emit_json, stdout
 from cryoflux.cli.contract_words import NO_MONEY
 from cryoflux.errors import UsageError
@@ -79,7 +79,7 @@ LogOption = Annotated[
 def signing(state: str | None) -> Iterator[VersionsByHand]:
     """A state to write into."""
     settings, path = settings_of(state)
-    with changing(path, settings, "cryoflux contract") as hand:
+    with changing(there(path), settings, "cryoflux contract") as hand:
         yield hand
 
 
