@@ -15,7 +15,8 @@ from cryoflux.cli.changing import tell_unwitnessed
 from cryoflux.cli.chosen import reader_state, settings_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
-from cryoflux.errors import ModelError, UsageError, VerificationError
+from cryoflux.cli.signed_text import signed_text
+from cryoflux.errors import ModelError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ def offer(
     from cryoflux.runs.offering import offer_update
 
     settings, folder = settings_of(state)
-    made = offer_update(there(folder), settings, update, _said(terms))
+    made = offer_update(there(folder), settings, update, signed_text(terms, "--terms"))
     said = made.offer
     tell_unwitnessed(made.witnessed)
     if as_json:
@@ -82,23 +83,6 @@ def offer(
     )
     for line in _next(made, settings, folder):
         stdout.print(line)
-
-
-def _said(terms: str) -> str:
-    """Terms that an entry can hold.
-
-    Raises:
-        UsageError: they are longer than that, or no Unicode.
-    """
-    from cryoflux.signing.fields import MOST_TEXT
-
-    if len(terms) > MOST_TEXT or terms.encode(errors="replace").decode() != terms:
-        raise UsageError(
-            "The log cannot hold these --terms.",
-            why=f"They have {len(terms)} characters, at most {MOST_TEXT} of Unicode text.",
-            hint="Say them in fewer words, or name where they can be read.",
-        )
-    return terms
 
 
 def _trained_on(updates: int, genesis: str) -> str:
