@@ -29,7 +29,7 @@ from typing import Any
 
 from cryoflux.data.examples import Example
 from cryoflux.data.stdlib_docs import build
-from cryoflux.network.publishing import Publisher, publish
+from cryoflux.network.publishing import Publisher, publish_all
 from cryoflux.registry.composition import Term, list_digest
 
 NODES = 8
@@ -171,7 +171,7 @@ def _federate(nodes: Nodes, folder: Path) -> None:
             _ran("witness", "submit", "--policy", policy, "--state", state)
             (state / "network").mkdir(exist_ok=True)
             shutil.copy(policy, state / "network" / "peers.txt")
-            publish(Publisher(state))
+            publish_all(Publisher(state))
         guests = folder / "guests.csv"
         _ran("node", "init", "--state", nodes.judge, "--name", "judge", "--guest", guests)
         with _served(nodes.folder) as url:

@@ -5,7 +5,8 @@ The files hold the words whose digests the log has (`node_log`), so they are wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,8 +34,10 @@ POLICY = f"witness w {WITNESS_VKEY}\nquorum w\n"
 NOBODY = "quorum none\n"
 
 
-def rule(text: str = POLICY, *, no_witnesses: bool = False) -> RevealRule:
-    return RevealRule(policy(text), no_witnesses=no_witnesses)
+def rule(
+    text: str = POLICY, *, no_witnesses: bool = False, now: Callable[[], float] = time.time
+) -> RevealRule:
+    return RevealRule(policy(text), no_witnesses=no_witnesses, now=now)
 
 
 def policy(text: str = POLICY) -> Policy:

@@ -26,7 +26,7 @@ __all__ = [
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from cryoflux.quantities import parse_energy
 
@@ -82,6 +82,17 @@ class SettingsSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class _KeptSettings(SettingsSection):
+    """A section whose texts a state keeps, and some of which its log signs: those have to be Unicode."""
+
+    @field_validator("*")
+    @classmethod
+    def _is_unicode(cls, value: object) -> object:
+        if isinstance(value, str) and value.encode(errors="replace").decode() != value:
+            raise ValueError("No state can keep a name with bytes that are no UTF-8")
+        return value
+
+
 class RunSettings(SettingsSection):
     """What a run works on and where it keeps it."""
 
@@ -94,7 +105,7 @@ class RunSettings(SettingsSection):
     """of every random choice; in the state of a node that chose none it follows from its log"""
 
 
-class ModelSettings(SettingsSection):
+class ModelSettings(_KeptSettings):
     """The base model."""
 
     model: str = "all-MiniLM-L6-v2"
@@ -113,7 +124,7 @@ class ModelSettings(SettingsSection):
     """CPU threads of training and evaluation; 0 for the number that takes the fewest joules here"""
 
 
-class DataSettings(SettingsSection):
+class DataSettings(_KeptSettings):
     """The examples."""
 
     train: FileText = ""
@@ -198,7 +209,7 @@ class MonitorSettings(SettingsSection):
     """most probability of ever going back without a reason"""
 
 
-class IndexSettings(SettingsSection):
+class IndexSettings(_KeptSettings):
     """The index of documents that ``index_refresh`` keeps."""
 
     index: FileText = ""

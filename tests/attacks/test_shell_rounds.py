@@ -79,7 +79,7 @@ def test_a_node_is_taken_and_the_script_says_what_it_did_not_check(tmp_path: Pat
     node_log(log)
     shell, verify = both(tmp_path, tools, log)
     agree(shell, verify)
-    assert "VERIFIED 11 entries, 1 receipts, 2 rounds" in shell.said
+    assert "VERIFIED 11 entries, 1 receipt, 2 rounds:" in shell.said
     for words in ("how high their bars have to be", "follow from their steps", "what a recall leaves"):
         assert words in " ".join(shell.said.split())
 

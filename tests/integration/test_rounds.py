@@ -23,7 +23,7 @@ from cryoflux.digests import sha256_hex
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.offers_found import OfferFound, found_offers
 from cryoflux.network.peers import Peers
-from cryoflux.network.publishing import Publisher, publish
+from cryoflux.network.publishing import Publisher, publish_all
 from cryoflux.network.recording import RoundRecord
 from cryoflux.receipts.network_parts import MemberVerdict, RoundOutcome
 from cryoflux.receipts.network_statement import Node, OfferStatement, UpdateOffer
@@ -165,7 +165,7 @@ def test_nothing_that_others_see_tells_what_a_look_has_found(
 ) -> None:
     north = after["north"]
     north.witnessed()
-    publish(Publisher(north.state))
+    publish_all(Publisher(north.state))
     envelopes = [entry.signed.payload for entry in north.entries]
     events = adopted[1]
     seen = [*shown(north.network.public).values(), *envelopes, (events.stdout + events.stderr).encode()]

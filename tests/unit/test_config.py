@@ -474,3 +474,9 @@ def test_every_variable_that_we_speak_of_exists() -> None:
 def test_what_all_variables_begin_with_makes_no_two_of_them_alike() -> None:
     assert "Did you mean" not in refused(environ={"CRYOFLUX_BUDGT": "3"}).hint
     assert "'CRYOFLUX_SEED'" in refused(environ={"CRYOFLUX_SED": "3"}).hint
+
+
+def test_a_name_that_no_state_can_keep_is_refused_where_it_was_typed(tmp_path: Path) -> None:
+    error = refused({"train": "\udcff.csv"}, environ={}, folder=tmp_path)
+    assert "bytes that are no UTF-8" in error.what
+    assert "--train" in error.why

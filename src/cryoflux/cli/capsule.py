@@ -12,10 +12,11 @@ import typer
 from cryoflux.cli.capsule_policy import PolicyOption, drawn_by_lottery, named_policy, policy_of
 from cryoflux.cli.capsule_recall import recall
 from cryoflux.cli.changing import tell_unwitnessed
-from cryoflux.cli.chosen import settings_of
+from cryoflux.cli.chosen import reader_state, settings_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
-from cryoflux.errors import ModelError, UsageError, VerificationError
+from cryoflux.cli.signed_text import signed_text
+from cryoflux.errors import ModelError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ def offer(
     from cryoflux.runs.offering import offer_update
 
     settings, folder = settings_of(state)
-    made = offer_update(folder, settings, update, _said(terms))
+    made = offer_update(there(folder), settings, update, signed_text(terms, "--terms"))
     said = made.offer
     tell_unwitnessed(made.witnessed)
     if as_json:
@@ -82,23 +83,6 @@ def offer(
     )
     for line in _next(made, settings, folder):
         stdout.print(line)
-
-
-def _said(terms: str) -> str:
-    """Terms that an entry can hold.
-
-    Raises:
-        UsageError: they are longer than that, or no Unicode.
-    """
-    from cryoflux.signing.fields import MOST_TEXT
-
-    if len(terms) > MOST_TEXT or terms.encode(errors="replace").decode() != terms:
-        raise UsageError(
-            "The log cannot hold these --terms.",
-            why=f"They have {len(terms)} characters, at most {MOST_TEXT} of Unicode text.",
-            hint="Say them in fewer words, or name where they can be read.",
-        )
-    return terms
 
 
 def _trained_on(updates: int, genesis: str) -> str:
@@ -141,7 +125,7 @@ def show(
     from cryoflux.queries.descendants import Descendants, descendants_of, memory_here
     from cryoflux.state import StateFolder
 
-    settings, folder = settings_of(state)
+    settings = settings_of(state)[0]
     chosen, path = policy_of(settings, policy), Path(target)
     below = Descendants()
     if path.exists():
@@ -150,7 +134,7 @@ def show(
             fetched_capsule(file) if chosen is None else view_of_checked(_checked(file, chosen), file.parent)
         )
     else:
-        here = StateFolder(folder)
+        here = StateFolder(reader_state(state))
         every = capsules_here(here, chosen, drawn_by_lottery(settings))
         view = find_capsule(every, target, here)
         below = descendants_of(view.capsule, every, memory_here(here), here)
@@ -346,7 +330,7 @@ def list_capsules(
     from cryoflux.report.version_words import byte_text
     from cryoflux.state import StateFolder
 
-    settings, folder = settings_of(state)
+    settings, folder = settings_of(state)[0], reader_state(state)
     found = capsules_here(StateFolder(folder), policy_of(settings, policy), drawn_by_lottery(settings))
     if as_json:
         emit_json("capsule.list/1", {"capsules": [_document(one) for one in found]})

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoflux.cli.changing import changing
-from cryoflux.cli.chosen import settings_of
+from cryoflux.cli.chosen import settings_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
+from cryoflux.cli.signed_text import signed_text
 
 if TYPE_CHECKING:
     from cryoflux.queries.descendants import Descendants
@@ -42,13 +43,14 @@ def recall(
     from cryoflux.runs.node_by_hand import recall as take_out
 
     settings, folder = settings_of(state)
+    signed_text(reason, "--reason", room=len(_below("0" * 64, "")) if with_descendants else 0)
     shown = file_digest(evidence) if evidence is not None else ""
-    with changing(folder, settings, "cryoflux capsule recall") as opened:
+    with changing(there(folder), settings, "cryoflux capsule recall") as opened:
         capsule = adopted_named(opened, sha, task)
         found, also = take_out(opened, capsule, task, reason, shown), list[str]()
         for one in _descendants(opened, capsule).found if with_descendants else ():
             if one.adopted:
-                why = f"it rests on {capsule[:16]}…: {reason}"
+                why = _below(capsule, reason)
                 found, also = take_out(opened, one.capsule, task, why, shown), [*also, one.capsule]
         below = _descendants(opened, capsule)
     if as_json:
@@ -73,6 +75,11 @@ def recall(
         stdout.print(f"recalled {other[:16]}… too, which was trained on top of it")
     for line in descendant_lines(below):
         stdout.print(line)
+
+
+def _below(capsule: str, reason: str) -> str:
+    """Why what was trained on top of a recalled update is recalled too."""
+    return f"it rests on {capsule[:16]}…: {reason}"
 
 
 def _descendants(opened: VersionsByHand, capsule: str) -> Descendants:

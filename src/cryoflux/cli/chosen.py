@@ -13,6 +13,8 @@ from cryoflux.state import StateFolder
 if TYPE_CHECKING:
     from cryoflux.config import Settings
 
+_NODE = "node init --name NAME --train FILE"
+
 
 def settings_of(state: str | None) -> tuple[Settings, Path]:
     """The settings, and the state that they name.
@@ -38,15 +40,19 @@ def state_of(state: str | None) -> Path:
     return settings_of(state)[1]
 
 
-def there(path: Path) -> Path:
+def there(path: Path, begin: str = _NODE) -> Path:
     """A state that holds a log: a mistyped one is neither made nor taken for an empty one.
+
+    Args:
+        path: the state.
+        begin: the command that begins one, of those that the reader is at.
 
     Raises:
         UsageError: there is none.
     """
     state = StateFolder(path)
     if not state.receipts.is_file():
-        raise _no_state(state, "A node is a state with a log, and no log is there.")
+        raise _no_state(state, "A state has a log, receipts.db, and no log is there.", begin)
     return path
 
 
@@ -72,10 +78,9 @@ def reader_state(state: str | None) -> Path:
     return path
 
 
-def _no_state(state: StateFolder, why: str) -> UsageError:
+def _no_state(state: StateFolder, why: str, begin: str = _NODE) -> UsageError:
     return UsageError(
         f"There is no state at {state.path}.",
         why=why,
-        hint="Name one that is there with --state DIR, or begin one: "
-        f"cryoflux node init --name NAME --train FILE{state.flag()}",
+        hint=f"Name one that is there with --state DIR, or begin one: cryoflux {begin}{state.flag()}",
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryoflux.cli.chosen import state_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.outputs import require_output
 from cryoflux.quantities import counted
@@ -55,11 +56,10 @@ def claim(
 ) -> None:
     """Write a signed claim with the receipts that carry it; exit 1 if it is false."""
     from cryoflux.claims.making import ClaimScope, make_claim
-    from cryoflux.config import load_settings
     from cryoflux.files import write_atomic
 
     require_output(output)
-    folder = Path(load_settings({"state": state}).settings.run.state)
+    folder = there(state_of(state), "run --budget 2kJ")
     scope = ClaimScope(first, None if to is None else to + 1, last, witnessed)
     made = make_claim(folder, expression, scope)
     write_atomic(output, made.content)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryoflux.cli.chosen import settings_of, state_of
+from cryoflux.cli.chosen import reader_state, settings_of, state_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.contract_new import new_contract
 from cryoflux.cli.contract_options import (
@@ -158,7 +158,7 @@ def look_at_contract(
     from cryoflux.runs.metered_by_hand import metered_by_hand
 
     settings, path = settings_of(state)
-    terms = contract_at(path, contract)
+    terms = contract_at(there(path), contract)
     logs = ContractLogs(terms, read_logs(terms, log or folders_of(path), strict=bool(log)))
     granted_uj = parse_energy(budget)
     with signing(state) as hand:
@@ -250,7 +250,8 @@ def _evaluated(
     from cryoflux.network.contracts.logs import read_logs
     from cryoflux.runs.contracting import contract_at, folders_of
 
-    path = state_of(state)
+    # Files that are named need no state.
+    path = state_of(state) if log and Path(contract).is_file() else reader_state(state)
     terms = contract_at(path, contract)
     told = read_logs(terms, log or folders_of(path), strict=bool(log))
     return terms, evaluate(terms, told), told

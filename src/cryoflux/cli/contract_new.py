@@ -28,6 +28,7 @@ from cryoflux.cli.contract_options import (
     say_signed,
     signing,
 )
+from cryoflux.cli.signed_text import signed_text
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def new_contract(
             spread_rounds=tuple(spread_from or ()),
             joules=joules_of(joules, joules_estimate, tier),
             on_missing=_on_missing(on_missing),
-            amount=amount,
+            amount=signed_text(amount, "--amount"),
             guest_root=guest,
             count=examples,
             start_list=terms_list,

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryoflux.cli.changing import changing
-from cryoflux.cli.chosen import settings_of
+from cryoflux.cli.chosen import settings_of, there
 from cryoflux.cli.console import emit_json, stdout
 from cryoflux.cli.contract_words import NO_MONEY
 from cryoflux.errors import UsageError
@@ -51,9 +51,15 @@ ClauseOption = Annotated[
 WindowsOption = Annotated[int, typer.Option(metavar="N", min=1, max=64, help="How many windows.")]
 AlphaOption = Annotated[float, typer.Option(min=1e-6, max=0.5, help="Error over all windows.")]
 PowerOption = Annotated[float, typer.Option(min=0.5, max=0.999, help="Chance of what is as expected.")]
-DeltaOption = Annotated[float, typer.Option(metavar="NATS", help="Mean Δ that is expected of a window.")]
+_MOST_NATS = 1_000_000
+"""that one may say: nano-nats of it are an integer that every reader of JSON holds"""
+DeltaOption = Annotated[
+    float,
+    typer.Option(metavar="NATS", min=0, max=_MOST_NATS, help="Mean Δ that is expected of a window."),
+]
 SpreadOption = Annotated[
-    float, typer.Option(metavar="NATS", min=0, help="Standard deviation of Δ between examples.")
+    float,
+    typer.Option(metavar="NATS", min=0, max=_MOST_NATS, help="Standard deviation of Δ between examples."),
 ]
 JoulesOption = Annotated[
     str, typer.Option("--joules", metavar="ENERGY", help="Most that a window is expected to take: 700J.")
@@ -79,7 +85,7 @@ LogOption = Annotated[
 def signing(state: str | None) -> Iterator[VersionsByHand]:
     """A state to write into."""
     settings, path = settings_of(state)
-    with changing(path, settings, "cryoflux contract") as hand:
+    with changing(there(path), settings, "cryoflux contract") as hand:
         yield hand
 
 

@@ -15,6 +15,7 @@ import typer
 from cryoflux.cli.chosen import state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
+from cryoflux.cli.signed_text import signed_text
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
@@ -139,9 +140,9 @@ def rotate(
     from cryoflux.receipts.rotation import rotate_key
     from cryoflux.signing.keys import load_root
 
-    folder = state_of(state)
+    folder, why = state_of(state), signed_text(reason, "--reason")
     with _opened(folder) as log:
-        entry = rotate_key(log, folder, load_root(root, create=False), reason, _now())
+        entry = rotate_key(log, folder, load_root(root, create=False), why, _now())
         keyid = log.authority.reigns[-1].keyid
         _done("rotated", f"Receipt key {keyid[:16]}… signs from now on", log, entry.index, as_json=as_json)
 
@@ -158,7 +159,8 @@ def revoke(
     from cryoflux.receipts.rotation import revoke_key
     from cryoflux.signing.keys import load_root
 
+    why = signed_text(reason, "--reason")
     with _opened(state_of(state)) as log:
-        entry = revoke_key(log, load_root(root, create=False), keyid, reason, _now())
+        entry = revoke_key(log, load_root(root, create=False), keyid, why, _now())
         done = "Revoked; name a new key: cryoflux keys rotate --root FILE"
         _done("revoked", done, log, entry.index, as_json=as_json)

@@ -14,6 +14,7 @@ import typer
 from cryoflux.cli.changing import changing
 from cryoflux.cli.chosen import settings_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
+from cryoflux.cli.signed_text import signed_text
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,20 +79,9 @@ def _said(reason: str) -> str:
     """A reason that an entry can hold.
 
     Raises:
-        UsageError: it is longer than that, or no Unicode.
+        UsageError: it is too long, or no Unicode.
     """
-    from cryoflux.signing.fields import MOST_TEXT
-
-    whole = reason.encode(errors="replace").decode() == reason
-    if len(reason) > MOST_TEXT or not whole:
-        raise UsageError(
-            "The log cannot hold this --reason.",
-            why=f"It has {len(reason)} characters, and a reason has at most {MOST_TEXT}."
-            if whole
-            else "It has bytes that are no UTF-8. Nothing was changed.",
-            hint="Say it in other words, or leave it out.",
-        )
-    return reason.strip() or _CHOSEN
+    return signed_text(reason, "--reason").strip() or _CHOSEN
 
 
 def _move(

@@ -7,7 +7,7 @@ the command above it, which anybody can type again in the same folder.
 
 from __future__ import annotations
 
-__all__ = ["attempt_to_offer", "demonstrate"]
+__all__ = ["attempt_to_offer", "demonstrate", "train_to_offer"]
 
 import json
 import os
@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -77,6 +77,33 @@ def attempt_to_offer(entries: Sequence[Mapping[str, Any]]) -> int | None:
     return next((int(row["attempt"]) for row in reversed(kept or judged)), None)
 
 
+def train_to_offer(
+    names: Sequence[str],
+    train: Callable[[Sequence[str]], None],
+    offer_of: Callable[[str], int | None],
+    anew: Callable[[str], None],
+) -> dict[str, int | None]:
+    """Let nodes train until each has something to offer; one that has nothing begins once more.
+
+    Args:
+        names: of the nodes.
+        train: begins some of them, and trains them.
+        offer_of: number of the attempt that a node can offer; none where its holdout judged none.
+        anew: takes away what a node has begun, and the seed that it draws by that.
+
+    Returns:
+        node → its attempt; none where it has nothing the second time either.
+    """
+    train(names)
+    found = {name: offer_of(name) for name in names}
+    again = [name for name in names if found[name] is None]
+    for name in again:
+        anew(name)
+    if again:
+        train(again)
+    return found | {name: offer_of(name) for name in again}
+
+
 def _beside(folder: Path) -> Path:
     """A folder beside this one that is not there yet."""
     beside = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
@@ -96,8 +123,7 @@ class _Demo:
     def run(self) -> None:
         """All of it."""
         self._begin()
-        self._train()
-        offered = self._offer()
+        offered = self._offer(self._train())
         self._cheat(offered)
         self._pull_and_round()
         self._two_histories()
@@ -122,15 +148,14 @@ class _Demo:
         for name in counts:
             self._trusting(name)
 
-    def _train(self) -> None:
+    def _train(self) -> dict[str, int | None]:
         self._title("north and south begin, and train, each on its own data; witnesses see every receipt")
-        self._begin_and_train(_HONEST)
-        again = [name for name in _HONEST if self._to_offer(name) is None]
-        for name in again:
-            stdout.print(f"No attempt of {name} was judged: it begins anew, and draws another seed by that.")
-            shutil.rmtree(self._folder / name)
-            self._trusting(name)
-        self._begin_and_train(again)
+        return train_to_offer(_HONEST, self._begin_and_train, self._to_offer, self._anew)
+
+    def _anew(self, name: str) -> None:
+        stdout.print(f"No attempt of {name} was judged: it begins anew, and draws another seed by that.")
+        shutil.rmtree(self._folder / name)
+        self._trusting(name)
 
     def _begin_and_train(self, names: Sequence[str]) -> None:
         for name in names:
@@ -146,10 +171,10 @@ class _Demo:
             self._require(process.returncode, err)
             self._tell(out, ("#", "holdout", "audit"), name)
 
-    def _offer(self) -> str:
+    def _offer(self, attempts: Mapping[str, int | None]) -> str:
         self._title("Both offer what they trained: it was witnessed, so others may have it")
-        for name in _HONEST:
-            if (number := self._to_offer(name)) is None:
+        for name, number in attempts.items():
+            if number is None:
                 raise StateError(
                     f"{name} has nothing that it could offer, though it began twice.",
                     why="Its holdout judged none of its attempts, so no Δ is known of them.",

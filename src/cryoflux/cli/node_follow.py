@@ -92,14 +92,14 @@ class _Public:
         """Publish; a log that has grown since the last time is a hint for peers."""
         from cryoflux.errors import CryoFluxError, StorageError
         from cryoflux.network.hints import hint_peers
-        from cryoflux.network.publishing import publish
+        from cryoflux.network.publishing import publish_all
         from cryoflux.state import StateFolder
         from cryoflux.witness.cosigned import log_key_of
 
         if not StateFolder(self._state).receipts.is_file():
             return  # whoever only reads has nothing to show
         try:
-            size = publish(self._publisher).size
+            size = publish_all(self._publisher).size
         except StorageError:
             raise
         except CryoFluxError as error:  # what was shown before is still right

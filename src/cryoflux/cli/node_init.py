@@ -123,7 +123,6 @@ def init_node(
 
 
 def _join(sourced: Sourced, wishes: _Wishes) -> _Joined:
-    from cryoflux.energy.platforms import check_platform
     from cryoflux.runs.first_version import first_version
     from cryoflux.state import StateFolder
 
@@ -132,8 +131,7 @@ def _join(sourced: Sourced, wishes: _Wishes) -> _Joined:
     first = first_version(sourced, "cryoflux node init", _said)
     if first.beginning is not None:
         _refuse_beginning(StateFolder(folder), first, wishes)
-        if not settings.agent.agent:
-            check_platform(settings.energy, sys.platform)
+        _refuse_unmetered(settings)
     with changing(folder, settings, "cryoflux node init", begin=first.write) as opened:
         return _stated(opened, sourced, first, wishes)
 
@@ -176,6 +174,22 @@ def _refuse_beginning(state: StateFolder, first: FirstVersion, wishes: _Wishes) 
     _called(wishes.name, "")
     if wishes.guest is not None and (data := first.data(state)) is not None:
         refuse_guests(state, wishes.guest, data)
+
+
+def _refuse_unmetered(settings: Settings) -> None:
+    """Refuse where nothing meters what beginning takes: the daemon, or else this machine.
+
+    Raises:
+        MeterError, AgentError: nothing can be measured here, or the daemon does not answer.
+    """
+    from cryoflux.energy.platforms import check_platform
+    from cryoflux.runs.checks import daemon_of
+
+    if not settings.agent.agent:
+        check_platform(settings.energy, sys.platform)
+        return
+    with daemon_of(settings):
+        pass
 
 
 def _stated(opened: VersionsByHand, sourced: Sourced, first: FirstVersion, wishes: _Wishes) -> _Joined:

@@ -35,7 +35,7 @@ def serve_node(
     from cryoflux.network.hints import Hints
     from cryoflux.network.introducing import Introductions
     from cryoflux.network.peers import read_peers
-    from cryoflux.network.publishing import Publisher, publish
+    from cryoflux.network.publishing import Publisher, publish, publish_all
     from cryoflux.network.serving import create_app
     from cryoflux.serving.guard import is_loopback
     from cryoflux.serving.listening import bind, url_of
@@ -45,7 +45,7 @@ def serve_node(
     path = there(state_of(state))
     folder, publisher = NetworkFolder.of(path), Publisher(path)
     with closing(bind(host, port)) as listener:
-        first = publish(publisher)
+        first = publish_all(publisher)
         _announce(url_of(listener), folder, first, as_json=as_json)
         stopping = asyncio.Event()
         app = create_app(

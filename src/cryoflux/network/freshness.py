@@ -6,8 +6,10 @@ __all__ = ["Freshness"]
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 from cryoflux.errors import CryoFluxError
 from cryoflux.network.folder import NetworkFolder
@@ -18,6 +20,14 @@ _RETRY_S = 5.0
 """after what went wrong, unless something has changed since"""
 
 
+class Published(Protocol):
+    """What a tree has come to."""
+
+    @property
+    def held_s(self) -> float:
+        """How long until more may be shown, though nothing changes, s; 0 where nothing is held back."""
+
+
 class Freshness:
     """When a public tree has to be brought up to date.
 
@@ -26,14 +36,15 @@ class Freshness:
         watched: files and folders that it is made of.
     """
 
-    def __init__(self, publish: Callable[[], object], watched: Iterable[Path]) -> None:
+    def __init__(self, publish: Callable[[], Published], watched: Iterable[Path]) -> None:
         self._publish, self._watched = publish, tuple(watched)
         self._seen: object = None
-        self._failed_s = 0.0
+        self._again_s = math.inf
+        """when it is done again, though nothing has changed, by the clock of the loop"""
         self._turn: asyncio.Task[None] | None = None
 
     @classmethod
-    def of(cls, state: Path, publish: Callable[[], object]) -> Freshness:
+    def of(cls, state: Path, publish: Callable[[], Published]) -> Freshness:
         """Of the tree of a state."""
         log, folder = StateFolder(state), NetworkFolder.of(state)
         made_of = (log.checkpoint, log.cosigned, folder.known_peers, folder.no_witnesses)
@@ -44,8 +55,7 @@ class Freshness:
         """Begin, if there is anything to do; the task that is under way, if one is."""
         if self._turn is None or self._turn.done():
             now_s, seen = asyncio.get_running_loop().time(), self._look()
-            again = self._failed_s and now_s - self._failed_s > _RETRY_S
-            if seen == self._seen and not again:
+            if seen == self._seen and now_s < self._again_s:
                 return None
             self._seen = seen
             self._turn = asyncio.create_task(self._go())
@@ -60,11 +70,12 @@ class Freshness:
                 await asyncio.shield(turn)
 
     async def _go(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.to_thread(self._publish)
-            self._failed_s = 0.0
+            held_s = (await asyncio.to_thread(self._publish)).held_s
+            self._again_s = loop.time() + held_s if held_s else math.inf
         except CryoFluxError as error:  # what was shown before is still right
-            self._failed_s = asyncio.get_running_loop().time()
+            self._again_s = loop.time() + _RETRY_S
             _LOG.error("the public tree stays as it was: %s %s", error.what, error.why)
 
     def _look(self) -> tuple[tuple[int, ...], ...]:

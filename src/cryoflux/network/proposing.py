@@ -36,6 +36,7 @@ from dataclasses import dataclass, field
 from cryoflux.decision.evidence import Evidence, pair_losses
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.losses import EvaluationFailedError
+from cryoflux.network.round_losses import LossesByList, packed
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind, after
 
@@ -112,18 +113,17 @@ class _Search:
     count: int
     goes_on: Callable[[], bool]
     refused: Collection[str]
-    known: dict[str, list[int]] = field(default_factory=dict)
-    """list → losses on the examples that were read for it, from the first on"""
+    known: LossesByList
     tried: int = 0
     read: int = 0
     helped: dict[int, bool] = field(default_factory=dict)
     """number of an offer → whether it ever showed enough"""
 
-    def of(self, composed: Composition, count: int) -> list[int]:
+    def of(self, composed: Composition, count: int) -> Sequence[int]:
         """Losses of the first so many examples; those that are known are not computed again."""
-        held = self.known.setdefault(composed.digest, [])
+        held = self.known.setdefault(composed.digest, packed())
         if missing := range(len(held), count):
-            held += self.losses(composed, missing)
+            held.extend(self.losses(composed, missing))
             self.read += len(missing)
         return held[:count]
 
@@ -202,6 +202,7 @@ def search_round(
     taken: Callable[[Composition], None] = lambda _: None,
     refused: Collection[str] = frozenset(),
     unmixed: Collection[str] = frozenset(),
+    known: LossesByList | None = None,
 ) -> FoundSteps:
     """Search for what to compose of the head and what is offered.
 
@@ -216,8 +217,10 @@ def search_round(
         refused: digests of lists that the guest holdout has refused to put in this head's place: showing it
             one of them again would be a look for nothing.
         unmixed: adapters of offers that are added alone: a mixture would bring back what was recalled.
+        known: losses that searches before this one have read, which it does not read again and adds to.
     """
-    search, broken, steps = _Search(losses, count, goes_on, refused), set[str](), list[ListStep]()
+    search = _Search(losses, count, goes_on, refused, known if known is not None else {})
+    broken, steps = set[str](), list[ListStep]()
     while True:
         gone = {*broken, *(step.update.adapter for step in steps)}
         made = _go_on(search, head, _waiting(head, offers, unmixed, gone), steps, most, taken)

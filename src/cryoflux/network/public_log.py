@@ -43,6 +43,8 @@ class ShownLog:
     """those that are shown, oldest first, with their cosignatures; the last one is its newest"""
     waiting: int = 0
     """entries behind that, which are not shown yet"""
+    held_s: float = 0.0
+    """how long until more of them may be, because a quorum has seen them just now, s"""
 
     @property
     def size(self) -> int:
@@ -75,9 +77,10 @@ def publish_log(state: StateFolder, tree: PublicTree, rule: RevealRule) -> Shown
     before = _shown_before(tree)
     _require_continued(reader, point, before)
     heads = parse_heads(_merged(tree.read(_HEADS, MOST_HEADS_BYTES), cosigned))
-    note = _largest(rule.head(_of_this_log(heads, reader, point), newest), before)
+    may_be, held_s = rule.head(_of_this_log(heads, reader, point), newest)
+    note = _largest(may_be, before)
     if note is None:
-        return ShownLog(waiting=point.size)
+        return ShownLog(waiting=point.size, held_s=held_s)
     size = note.checkpoint.size
     for tile in tiles_of(size):
         if not tree.has(f"log/{tile.path}"):
@@ -88,7 +91,7 @@ def publish_log(state: StateFolder, tree: PublicTree, rule: RevealRule) -> Shown
         tree.put(_HEADS, all_heads(shown))
     _remove_narrower(tree, before.checkpoint.size if before is not None else 0, size)
     is_among_them = bool(shown) and shown[-1].checkpoint == note.checkpoint
-    return ShownLog(shown if is_among_them else (*shown, note), point.size - size)
+    return ShownLog(shown if is_among_them else (*shown, note), point.size - size, held_s)
 
 
 def _of_this_log(heads: tuple[Note, ...], reader: TileReader, newest: Checkpoint) -> Iterator[Note]:

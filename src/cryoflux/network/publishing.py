@@ -18,7 +18,7 @@ is in place before what leads to it: tiles before the head that covers them, an 
 
 from __future__ import annotations
 
-__all__ = ["Publication", "Publisher", "publish"]
+__all__ = ["Publication", "Publisher", "publish", "publish_all"]
 
 import json
 import re
@@ -58,13 +58,15 @@ class Publication:
     size: int
     """entries of the log that it shows"""
     waiting: int
-    """entries behind these, which no quorum of witnesses has seen"""
+    """entries behind these, which no quorum of witnesses has seen, or one just now"""
     capsules: int
     """updates that are offered and can be fetched"""
     changed: int
     """files that are new, or others than before"""
     problems: tuple[str, ...]
     """what could not be shown, and why, in sentences"""
+    held_s: float = 0.0
+    """how long until more may be shown, because a quorum has seen it just now, s"""
 
 
 def publish(publisher: Publisher) -> Publication:
@@ -86,6 +88,19 @@ def publish(publisher: Publisher) -> Publication:
             return publisher.publish(rule, named, introduced)
     # Its owner vouches for what is near, as for what the file names, which gives way to nobody.
     return publisher.publish(rule, [*named, *introduced[: max(0, MOST_PEERS - len(named))]])
+
+
+def publish_all(publisher: Publisher, sleep: Callable[[float], None] = time.sleep) -> Publication:
+    """Bring a tree up to date, and wait for what a quorum has seen just now: two seconds at most.
+
+    Raises:
+        UsageError, StateTamperedError, StorageError: as for `publish`.
+    """
+    found = publish(publisher)
+    if not found.held_s:
+        return found
+    sleep(found.held_s)
+    return publish(publisher)
 
 
 class Publisher:
@@ -141,7 +156,7 @@ class Publisher:
         turn.contracts()
         capsules = turn.capsules(self._capsule_json or self._of_the_log(shown, rule))
         problems = tuple(dict.fromkeys(turn.problems))
-        return Publication(shown.size, shown.waiting, capsules, tree.changed, problems)
+        return Publication(shown.size, shown.waiting, capsules, tree.changed, problems, shown.held_s)
 
     def _of_the_log(self, shown: ShownLog, rule: RevealRule) -> Callable[[str], bytes | None]:
         entries: list[Entry] = []

@@ -5,13 +5,17 @@ have seen the receipt could have a copy of it, or the digest alone, witnessed ea
 the newest head that a quorum of the node's own policy has cosigned, and of what entries name, what those
 name that are shown. A policy that needs nobody reveals nothing by that alone: a node that has no witnesses
 says so.
+
+Cosignatures have whole seconds. A copy that was cosigned in the second of its original would come no later,
+so nothing is shown before that second is over.
 """
 
 from __future__ import annotations
 
 __all__ = ["Commitments", "Needed", "OwnOffer", "RevealRule"]
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -29,6 +33,8 @@ from cryoflux.witness.commitment import quorum_time
 from cryoflux.witness.policy import Policy
 
 _Lists = Mapping[str, tuple[Term, ...]]
+_MOST_HELD_S = 2.0
+"""that a head is held back: a witness whose clock is further ahead would hold back everything"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +45,39 @@ class RevealRule:
     no_witnesses: bool = False
     """whether the node states that it has none, where the policy needs nobody: its own head is enough then"""
 
-    def head(self, cosigned: Iterable[Note], newest: Note) -> Note | None:
-        """The newest head that may be shown; none where there is none yet.
+    now: Callable[[], float] = time.time
+    """the node's own clock, POSIX seconds"""
+
+    def head(self, cosigned: Iterable[Note], newest: Note) -> tuple[Note | None, float]:
+        """The newest head that may be shown, none where there is none yet.
 
         Args:
             cosigned: heads of the log that witnesses cosigned, newest first.
             newest: its newest head, whoever cosigned it.
+
+        Returns:
+            and how long until a newer one may be, s; 0 where none is held back.
         """
         if self.policy.reached(set()):
-            return newest if self.no_witnesses else None
-        return next(filter(self._reached, cosigned), None)
+            return (newest if self.no_witnesses else None), 0.0
+        held_s = 0.0
+        for head in cosigned:
+            left_s = self._left_s(head)
+            if left_s == 0:
+                return head, held_s
+            held_s = max(held_s, left_s or 0.0)
+        return None, held_s
 
-    def _reached(self, head: Note) -> bool:
+    def _left_s(self, head: Note) -> float | None:
+        """How long until the second is over in which a quorum had seen a head, s; none where none has."""
         try:
-            return quorum_time(head, self.policy)[0]
+            reached, time_s = quorum_time(head, self.policy)
         except VerificationError:  # a false cosignature counts for nothing
-            return False
+            return None
+        if not reached:
+            return None
+        left_s = (time_s or 0) + 1 - self.now()
+        return left_s if 0 < left_s <= _MOST_HELD_S else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from cryoflux.network.recording import (
     stopped_end,
     unshown_end,
 )
-from cryoflux.network.round_losses import RoundLosses
+from cryoflux.network.round_losses import LossesByList, LossesOnGuards
 from cryoflux.network.round_parts import (
     ChosenOffers,
     Considered,
@@ -196,11 +196,13 @@ class _Round:
     reservation: Reservation
     refused: frozenset[str] = frozenset()
     """lists that the guest holdout has refused already"""
-    read: RoundLosses = field(init=False)
-    """losses of what it tried, for all its searches, and for guard sets"""
+    known: LossesByList = field(default_factory=dict)
+    """losses of what all its searches tried"""
+    guarded: LossesOnGuards = field(init=False)
+    """those on guard sets"""
 
     def __post_init__(self) -> None:
-        self.read = RoundLosses(self.composing)
+        self.guarded = LossesOnGuards(self.composing)
 
     @property
     def _recalled(self) -> set[str]:
@@ -319,7 +321,7 @@ class _Round:
 
     def _guards(self, composed: Composition) -> tuple[GuardResult, ...]:
         head, between = self.opened.composition, self.between("guard sets", 0)
-        return self.looking.guards(self.read.of, head, composed, between)
+        return self.looking.guards(self.guarded.of, head, composed, between)
 
     def _searched(self, offers: Sequence[OfferHere], considered: Considered) -> Screened:
         """Compose on the node's own training side, and hold what comes of it to the guard sets."""
@@ -334,7 +336,7 @@ class _Round:
 
         def losses(composed: Composition, places: range) -> Sequence[int]:
             indices = texts.indices[places.start : places.stop]
-            return self.read.of(composed, texts.part, indices, composing)
+            return self.composing.losses(composed, texts.part, indices, composing)
 
         def taken(composed: Composition) -> None:
             keep_lists(self.context.state.path, [composed.terms])
@@ -348,6 +350,7 @@ class _Round:
             taken=taken,
             refused=self.refused,
             unmixed=bringing_back(left, self._recalled, parent_lists(self.context.state.path)),
+            known=self.known,
         )
         guards = self._guards(found.composed) if found.steps else ()
         members = members_of(offers, considered, left, found, safe=all(guard.passed for guard in guards))

@@ -237,6 +237,7 @@ class ReceiptLog:
             StorageError: the disk refuses. Where the entry itself is stored already, ``size`` has grown,
                 and the next opening completes the rest.
             StateError: the receipt key is revoked.
+            UsageError: it says what an entry cannot hold.
             VerificationError: the statement cannot be a log entry.
         """
         if (signer := root or self._signer) is None:

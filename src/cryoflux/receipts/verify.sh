@@ -23,6 +23,7 @@ fail() { # $1: where, $2: what is wrong
   printf 'FAILED %s: %s\n' "$1" "$2"
   bad=$((bad + 1))
 }
+counted() { [ "$1" = 1 ] && echo "1 $2" || echo "$1 $3"; } # $1: how many, $2: word for one, $3: for more
 sum() { sha256sum | cut -c 1-64; }
 unhex() { xxd -r -p; }
 same() { [ -f "$2" ] && [ "$(sum < "$1")" = "$(sum < "$2")" ]; } # two files, byte for byte
@@ -996,7 +997,7 @@ lines_of() { # a line of SHA256SUMS for each file below the folder $1 of a model
 for f in artefacts/*/* models/*/SHA256SUMS; do
   [ ! -e "$f" ] || [ -f "$f" ] || { fail "$f" "is no file" && n=-1; }
 done
-[ $n != -1 ] || { echo "NOT VERIFIED: $bad checks failed" && exit 1; } # what is no file is not read
+[ $n != -1 ] || { echo "NOT VERIFIED: $(counted $bad check checks) failed" && exit 1; } # what is no file is not read
 for f in artefacts/*/*; do
   [ -e "$f" ] || continue
   digest=$(sum < "$f")
@@ -1018,12 +1019,12 @@ done
 
 # ---- The verdict ------------------------------------------------------------------------------------------
 if [ $bad != 0 ]; then
-  echo "NOT VERIFIED: $bad checks failed"
+  echo "NOT VERIFIED: $(counted $bad check checks) failed"
   exit 1
 fi
-counted="$receipts receipts"
-[ "$rounds" = 0 ] || counted="$counted, $rounds rounds"
-echo "VERIFIED $n entries, $counted: bytes, signatures, order, tree, arithmetic, decisions, heads."
+verdict="$(counted "$n" entry entries), $(counted "$receipts" receipt receipts)"
+[ "$rounds" = 0 ] || verdict="$verdict, $(counted "$rounds" round rounds)"
+echo "VERIFIED $verdict: bytes, signatures, order, tree, arithmetic, decisions, heads."
 echo "First key: $first"
 if [ "$vouched" ]; then
   echo "Log key: $log_key, for which the first entry vouches"

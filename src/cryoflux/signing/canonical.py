@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 import rfc8785
 
-from cryoflux.errors import VerificationError
+from cryoflux.errors import UsageError, VerificationError
 from cryoflux.signing.fields import Document
 
 Read = TypeVar("Read", bound=Document)
@@ -35,14 +35,14 @@ def canonical_bytes(document: Document) -> bytes:
     """The RFC 8785 bytes of a document.
 
     Raises:
-        VerificationError: it holds what its own kind cannot hold, or cannot hold exactly (an integer beyond
-            2^53, text that is not Unicode).
+        UsageError: it holds what its own kind cannot hold, or cannot hold exactly (an integer beyond 2^53,
+            text that is not Unicode): what is to be signed is what somebody here has said.
     """
     try:
         content = _spelt(document)
         msgspec.json.decode(content, type=type(document))
     except (msgspec.ValidationError, rfc8785.CanonicalizationError, ValueError) as error:
-        raise VerificationError(
+        raise UsageError(
             f"A receipt cannot hold this exactly: {_PATTERN.sub('of another form', str(error))}.",
             why="Two machines could read two different numbers or texts out of it.",
             hint="Nothing was signed: say it in another way, where it was typed.",

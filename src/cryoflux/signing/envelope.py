@@ -34,7 +34,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Struct
 
-from cryoflux.errors import VerificationError
+from cryoflux.errors import UsageError, VerificationError
 from cryoflux.signing.canonical import MAX_ENTRY_BYTES, canonical_bytes, parse_strictly
 from cryoflux.signing.ed25519 import verify_signature
 from cryoflux.signing.fields import Document, Keyid, at_most
@@ -174,7 +174,7 @@ def sign_document(
     """The exact bytes of a signed envelope around a document.
 
     Raises:
-        VerificationError: the document is too large for a log entry, or holds inexact numbers.
+        UsageError: the document is too large for a log entry, or holds inexact numbers.
     """
     payload = canonical_bytes(document)
     signed = base64.b64encode(key.sign(pae(payload, payload_type))).decode()
@@ -186,9 +186,10 @@ def sign_document(
         )
     )
     if len(content) > MAX_ENTRY_BYTES:
-        raise VerificationError(
+        raise UsageError(
             f"The receipt would have {len(content)} bytes; at most {MAX_ENTRY_BYTES} are allowed.",
             why="A log entry has to fit into its tile.",
+            hint="Nothing was signed: say less in it, where it was typed.",
         )
     return content
 

@@ -138,7 +138,9 @@ def test_what_nobody_could_add_up_or_admit_is_not_offered(tmp_path: Path, run: R
         ("ffffffff", 2, "No single entry"),
     ):
         assert words in run("offer", name, code=code), name
-    assert "cannot hold these --terms" in run("offer", "#1", "--terms", "x" * 2001, code=2)
+    assert "cannot hold what --terms says" in run("offer", "#1", "--terms", "x" * 2001, code=2)
+    said = run("recall", "ab12", "--reason", "x" * 1970, "--with-descendants", code=2)
+    assert "at most 1969 of them fit" in said, "an entry about a descendant says more than the reason"
     assert len(read_entries(made.path)) == count
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from cryoflux.cli.node_books import show_books
-from cryoflux.cli.node_demo import attempt_to_offer, demonstrate
+from cryoflux.cli.node_demo import _Demo, attempt_to_offer, demonstrate, train_to_offer
 from cryoflux.cli.node_pull import pull_peers
 from cryoflux.cli.witness import check_evidence
 from cryoflux.errors import UsageError
@@ -112,3 +112,38 @@ def test_a_folder_that_holds_something_is_refused_and_a_fresh_one_is_named() -> 
     with pytest.raises(UsageError, match="holds something already") as caught:
         demonstrate(Path("shown"))
     assert caught.value.hint == "Name another one: cryoflux node demo --dir shown-3."
+
+
+@pytest.mark.parametrize(
+    ("lives", "offered", "began"),
+    [
+        ({"north": [2], "south": [1]}, {"north": 2, "south": 1}, [["north", "south"]]),
+        ({"north": [2], "south": [None, 3]}, {"north": 2, "south": 3}, [["north", "south"], ["south"]]),
+        ({"north": [None, 1], "south": [None, None]}, {"north": 1, "south": None}, [["north", "south"]] * 2),
+    ],
+    ids=["both at once", "one the second time", "one never"],
+)
+def test_a_node_that_has_nothing_to_offer_begins_once_more_with_another_seed(
+    lives: dict[str, list[int | None]], offered: dict[str, int | None], began: list[list[str]]
+) -> None:
+    """`lives`: what each node could offer after each of its beginnings."""
+    states, seen = dict[str, int](), list[list[str]]()
+
+    def train(names: Sequence[str]) -> None:
+        seen.append(list(names))
+        for name in names:
+            assert name not in states, "with the state that it had it would draw the same seed"
+            states[name] = sum(name in names for names in seen) - 1
+
+    found = train_to_offer(("north", "south"), train, lambda name: lives[name][states[name]], states.pop)
+    assert (found, seen) == (offered, began)
+
+
+def test_a_node_that_begins_anew_has_nothing_left_but_whom_it_trusts(tmp_path: Path) -> None:
+    (tmp_path / "policy").write_text("quorum none\n")
+    for name in ("keys/receipt.pem", "network/guests.jsonl", "receipts.db"):
+        (tmp_path / "north" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "north" / name).touch()
+    _Demo(tmp_path, ExitStack())._anew("north")
+    left = [path for path in (tmp_path / "north").rglob("*") if path.is_file()]
+    assert [(path.name, path.read_text()) for path in left] == [("peers.txt", "quorum none\n")]

@@ -44,6 +44,17 @@ def test_a_life_of_keys(
     assert sum(line.lstrip().startswith("#") for line in listed) == 4
 
 
+@pytest.mark.parametrize("reason", ["x" * 2001, "\udcff"], ids=["too long", "no Unicode"])
+def test_a_reason_that_no_entry_can_hold_makes_no_key(
+    state: Path, tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, target = tmp_path / "root.pem", ("--state", state)
+    assert run(monkeypatch, "keys", "init", "--root", root, *target) == 0
+    before = sorted((state / "keys").iterdir())
+    assert run(monkeypatch, "keys", "rotate", "--root", root, "--reason", reason, *target) == 2
+    assert sorted((state / "keys").iterdir()) == before
+
+
 def test_a_root_key_is_not_kept_where_it_would_be_stolen_with_the_rest(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""A mistyped ``--state``: every command of a node says that nothing is there, and makes nothing."""
+"""A mistyped ``--state``: commands that need a log say that nothing is there, and make nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cryoflux.cli.contract_options import signing
+from cryoflux.errors import UsageError
 from running import exit_code_of
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -18,18 +20,36 @@ WRITING = [
     ("round",),
     ("retire",),
 ]
+OTHERS = [
+    ("contract", "look", "abcd"),
+    ("contract", "evaluate", "abcd"),
+    ("contract", "result", "abcd"),
+    ("capsule", "offer", "#1"),
+    ("capsule", "show", "abcd"),
+    ("capsule", "list"),
+    ("capsule", "recall", "abcd", "--reason", "x"),
+    ("claim", "delta >= 0"),
+]
+EVERY = [*(("node", *words) for words in (*READING, *WRITING)), *OTHERS]
 
 
-@pytest.mark.parametrize("words", [*READING, *WRITING], ids=lambda words: " ".join(map(str, words[:2])))
+@pytest.mark.parametrize("words", EVERY, ids=lambda words: " ".join(map(str, words[:3])))
 def test_a_state_that_is_none_is_said_to_be_none_and_is_not_made(
     words: tuple[object, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(Path().iterdir())
-    assert exit_code_of(monkeypatch, "node", *words, "--state", "nosuch") == 2
+    assert exit_code_of(monkeypatch, *words, "--state", "nosuch") == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "There is no state at nosuch." in said
-    assert "cryoflux node init --name NAME --train FILE --state nosuch" in said
+    begin = "run --budget 2kJ" if words[0] == "claim" else "node init --name NAME --train FILE"
+    assert f"cryoflux {begin} --state nosuch" in said
     assert sorted(Path().iterdir()) == before
+
+
+def test_nothing_is_signed_in_a_state_that_is_none() -> None:
+    with pytest.raises(UsageError, match="There is no state at nosuch"), signing("nosuch"):
+        pass
+    assert not Path("nosuch").exists()
 
 
 @pytest.mark.parametrize("words", [("pull",), ("peers",), ("books",)], ids=" ".join)

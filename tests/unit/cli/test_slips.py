@@ -61,6 +61,16 @@ def test_a_file_that_cannot_be_made_is_a_slip_and_no_fault_of_the_disk(
     assert [path.name for path in tmp_path.iterdir()] == ["a folder"]
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "1e300"])
+@pytest.mark.parametrize("option", ["--delta", "--spread"])
+def test_a_number_that_no_contract_can_hold_is_a_slip(
+    option: str, number: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("contract", "check", "--clause", "delta >= 0.05 nats", "--spread", "0.8", option, number)
+    code, text = said(monkeypatch, capsys, *words)
+    assert (code, f"Invalid value for '{option}'" in text) == (2, True), text
+
+
 @pytest.mark.parametrize(
     ("words", "command"),
     [

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +20,10 @@ from cryoflux.network.serving import create_app
 from cryoflux.serving.fairness import Allowances
 from cryoflux.serving.routing import NotServedError, Request
 
+NOTHING_HELD = SimpleNamespace(held_s=0.0)
 
-def app_over(tmp_path: Path, publish: Any = lambda: None, **limits: Any) -> Any:
+
+def app_over(tmp_path: Path, publish: Any = lambda: NOTHING_HELD, **limits: Any) -> Any:
     folder = NetworkFolder.of(tmp_path)
     (folder.public / "log").mkdir(parents=True, exist_ok=True)
     (folder.public / "log/checkpoint").write_bytes(b"a head\n")
@@ -78,8 +81,12 @@ def test_what_the_disk_refuses_is_no_missing_file(tmp_path: Path, monkeypatch: p
 def test_the_tree_is_brought_up_to_date_when_something_has_changed_and_only_then(tmp_path: Path) -> None:
     turns: list[int] = []
 
+    def publish() -> object:
+        turns.append(1)
+        return NOTHING_HELD
+
     async def look() -> None:
-        app = app_over(tmp_path, lambda: turns.append(1))
+        app = app_over(tmp_path, publish)
         for _ in range(3):
             await ask(app)
         assert len(turns) == 1
@@ -90,6 +97,27 @@ def test_the_tree_is_brought_up_to_date_when_something_has_changed_and_only_then
         assert len(turns) == 2
 
     asyncio.run(look())
+
+
+def test_what_is_held_back_is_shown_when_it_is_due_though_nothing_has_changed(
+    tmp_path: Path,
+) -> None:
+    held_s = [0.1, 0.0]
+    turns: list[int] = []
+
+    def publish() -> object:
+        turns.append(1)
+        return SimpleNamespace(held_s=held_s[len(turns) - 1])
+
+    async def look() -> list[int]:
+        app, found = app_over(tmp_path, publish), list[int]()
+        for wait_s in (0.0, 0.0, 0.15, 0.15):
+            await asyncio.sleep(wait_s)
+            await ask(app)
+            found.append(len(turns))
+        return found
+
+    assert asyncio.run(look()) == [1, 1, 2, 2]
 
 
 def test_a_tree_that_cannot_be_brought_up_to_date_is_shown_as_it_was(tmp_path: Path) -> None:

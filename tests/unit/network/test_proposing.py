@@ -10,6 +10,7 @@ from cryoflux.decision.levels import RoundBudget, certified_level
 from cryoflux.errors import ModelError
 from cryoflux.evaluation.losses import EvaluationFailedError
 from cryoflux.network.proposing import FEW, MOST_BROUGHT, search_round
+from cryoflux.network.round_losses import LossesByList
 from cryoflux.registry.composition import Composition, folded
 from cryoflux.registry.mixture import OfferedUpdate, StepKind
 
@@ -106,6 +107,18 @@ def test_the_same_losses_give_the_same_result_and_each_is_computed_once() -> Non
     found = search_round(BASE, [offer(n) for n in moves], world.losses, COUNT)
     assert found == search_round(BASE, [offer(n) for n in moves], World(moves).losses, COUNT)
     assert found.read == world.read
+
+
+def test_a_search_reads_nothing_that_one_before_it_has_read_and_keeps_eight_bytes_a_loss() -> None:
+    world = World({1: axis(0), 2: axis(1), 3: -axis(2)})
+    known: LossesByList = {}
+    offers = [offer(1), offer(2), offer(3)]
+    first = search_round(BASE, offers, world.losses, COUNT, known=known)
+    assert sum(map(len, known.values())) == first.read == world.read
+    again = search_round(BASE, offers, world.losses, COUNT, known=known)
+    assert (again.steps, again.evidence, again.tried) == (first.steps, first.evidence, first.tried)
+    assert (again.read, world.read) == (0, first.read)
+    assert {one.itemsize for one in known.values()} == {8}
 
 
 def test_what_cannot_be_added_up_is_passed_over() -> None:

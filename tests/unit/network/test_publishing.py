@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.node_file import PeerHint, hints_in
 from cryoflux.network.public_log import publish_log
 from cryoflux.network.public_tree import PublicTree
-from cryoflux.network.publishing import Publisher
+from cryoflux.network.publishing import Publisher, publish_all
 from cryoflux.network.revealing import RevealRule
 from cryoflux.receipts.checkpoint import (
     Checkpoint,
@@ -40,6 +41,7 @@ from cryoflux.witness.cosigned import parse_heads
 from node_tree import tree_key
 from public_node import (
     NOBODY,
+    POLICY,
     WITNESS,
     WITNESS_KEY,
     WITNESS_VKEY,
@@ -115,6 +117,38 @@ def test_an_entry_is_known_to_nobody_before_a_quorum_has_seen_it(node: PublicNod
     node.publish()
     assert receipt.envelope in bundles(node.shown())
     assert adapter in adapters(node)
+
+
+def test_nothing_is_shown_before_the_second_is_over_in_which_a_quorum_saw_it(node: PublicNode) -> None:
+    """Else a copy could be dated to that second too: cosignatures have no parts of seconds."""
+    node.trained()
+    node.cosign()
+    first = node.time_s
+    for now_s, held_s in ((first, 1.0), (first + 0.75, 0.25), (first - 0.5, 1.5)):  # at last a clock behind
+        said = node.publish(rule(now=lambda now_s=now_s: now_s))
+        assert (said.size, said.waiting, said.held_s, node.shown()) == (0, 2, held_s, {})
+    node.trained()
+    node.cosign()
+    said = node.publish(rule(now=lambda: node.time_s + 0.5))
+    assert (said.size, said.waiting, said.held_s) == (2, 2, 0.5), "the head before it is shown"
+    said = node.publish(rule(now=lambda: node.time_s + 1.0))
+    assert (said.size, said.held_s) == (4, 0.0)
+
+
+def test_a_witness_whose_clock_is_far_ahead_holds_nothing_back(node: PublicNode) -> None:
+    node.trained()
+    node.cosign()
+    assert node.publish(rule(now=lambda: node.time_s - 60.0)).size == 2
+
+
+def test_who_publishes_once_waits_for_the_second_to_be_over(node: PublicNode) -> None:
+    write_atomic(node.folder.known_peers, POLICY.encode())
+    node.trained()
+    node.time_s = int(time.time()) + 1 - 60  # it is cosigned a minute later: in the second that comes
+    node.cosign()
+    waited = list[float]()
+    assert publish_all(node.publisher, waited.append).size == 0
+    assert [0 < one <= 2 for one in waited] == [True]
 
 
 def test_what_was_shown_stays_where_the_rule_asks_for_more_by_then(node: PublicNode) -> None:

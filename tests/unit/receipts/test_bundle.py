@@ -174,6 +174,7 @@ def test_a_whole_bundle_verifies_with_stock_tools_only(original: Path, complete:
     assert run_script(complete, bare, key_id(load_public_key(complete / "keys" / "receipt.pub")))[0] == 0
     code, said = run_script(complete, bare, first)
     assert (code, said.splitlines()[0].split(":")[0]) == (1, "FAILED keys/receipt.pub")
+    assert said.splitlines()[-1] == "NOT VERIFIED: 1 check failed"
 
 
 def fork(made: Made) -> None:
@@ -193,7 +194,7 @@ def test_a_fork_verifies_with_stock_tools_and_one_in_the_middle_does_not(tmp_pat
     bundle = make(tmp_path / "fork", fork)
     code, said = run_script(bundle, bare)
     assert code == 0, said
-    assert said.startswith("VERIFIED 4 entries, 1 receipts")
+    assert said.startswith("VERIFIED 4 entries, 1 receipt:")
     assert len((bundle / "heads.txt").read_text("utf-8").splitlines()) == 2
 
     def late(made: Made) -> None:

@@ -8,7 +8,7 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cryoflux.errors import CryoFluxError, VerificationError
+from cryoflux.errors import CryoFluxError, ExitCode, UsageError, VerificationError
 from cryoflux.receipts.decoding import parse_statement
 from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.statement import Base, ReceiptStatement
@@ -278,20 +278,21 @@ def test_keys_in_the_order_of_code_points_are_not_canonical(log: PlainLog) -> No
 def test_what_a_reader_would_refuse_is_not_signed(log: PlainLog, changes: dict[str, object]) -> None:
     statement = log.entries[1].statement
     assert isinstance(statement, ReceiptStatement)
-    with pytest.raises(VerificationError):
+    with pytest.raises(UsageError) as error:
         sign_document(statement.but(predicate=statement.predicate.but(**changes)), KEY)
+    assert error.value.exit_code is ExitCode.USAGE
 
 
 def test_a_receipt_that_is_too_long_is_not_signed(log: PlainLog) -> None:
     statement = log.entries[1].statement
     assert isinstance(statement, ReceiptStatement)
     long = {f"{i}": "x" * 2000 for i in range(30)}
-    with pytest.raises(VerificationError, match="at most 60000"):
+    with pytest.raises(UsageError, match="at most 60000"):
         sign_document(statement.but(predicate=statement.predicate.but(software=long)), KEY)
 
 
 def test_a_field_of_another_form_is_told_without_its_expression() -> None:
-    with pytest.raises(VerificationError) as error:
+    with pytest.raises(UsageError) as error:
         canonical_bytes(Base(digest="North", files="0" * 64))
     assert error.value.what == (
         "A receipt cannot hold this exactly: Expected `str` of another form - at `$.digest`."

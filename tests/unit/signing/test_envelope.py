@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.dsse import Envelope as IndependentEnvelope
 from securesystemslib.signer import SSlibKey
 
-from cryoflux.errors import VerificationError
+from cryoflux.errors import UsageError, VerificationError
 from cryoflux.receipts.log import ReceiptLog
 from cryoflux.signing.envelope import decode_base64, pae, parse_envelope, sign_document, verify
 from cryoflux.signing.keys import key_id
@@ -67,7 +67,7 @@ def test_a_second_signature_or_an_odd_one_is_refused(log: PlainLog) -> None:
 def test_a_statement_too_large_for_a_tile_is_not_signed(log: PlainLog) -> None:
     statement = log.entries[0].statement
     large = statement.predicate.but(recipe={f"{i:04}": "x" * 1900 for i in range(30)})
-    with pytest.raises(VerificationError, match="at most 60000"):
+    with pytest.raises(UsageError, match="at most 60000"):
         sign_document(statement.but(predicate=large), KEY)
 
 
