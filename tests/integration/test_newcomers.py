@@ -98,8 +98,11 @@ SLIPS = {
     "a space": (("--name", "q q"), "cryoflux node init --name q-q"),
     "no letter at all": (("--name", "…"), "cryoflux node init --name north"),
     "no name": (("--name", ""), "The node has no name yet."),
-    "an address with a space": (("--url", "http://a b"), "is no address of a node"),
-    "no address": (("--url", "here:8790"), "is no address of a node"),
+    "no address": (("--url", "here:8790"), "is no address that others can hear of"),
+    "an address that readers pass over": (
+        ("--url", "http://127.1:8790"),
+        "is no address that others can hear",
+    ),
 }
 
 

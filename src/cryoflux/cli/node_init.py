@@ -143,18 +143,19 @@ def _refuse_early(settings: Settings, wishes: _Wishes) -> None:
         UsageError, DataError: a name, an address or a file is not what it has to be.
     """
     from cryoflux.data.formats import read_arrived
+    from cryoflux.network.node_file import is_hinted_url
     from cryoflux.network.node_name import refuse_node_name
-    from cryoflux.network.peers import is_url
 
     if wishes.name:
         refuse_node_name(wishes.name, "cryoflux node init --name")
     urls = wishes.urls or []
     if len(urls) > _MOST_URLS:
         raise UsageError(f"A node has at most {_MOST_URLS} URLs.", hint="Leave some of them out.")
-    if strange := [url for url in urls if not is_url(url)]:
+    if strange := [url for url in urls if not is_hinted_url(url)]:
         raise UsageError(
-            f"{strange[0][:100]!r} is no address of a node.",
-            why="Others pull it over HTTP: its address has no spaces, and at most 180 characters after http://.",
+            f"{strange[0][:100]!r} is no address that others can hear of.",
+            why="They take http or https, a host name in lower case or an IPv4 address, a port up to 65535 "
+            "that is not the usual one, and a plain path.",
             hint="Write it as in --url http://HOST:8790.",
         )
     first_peers(settings)
