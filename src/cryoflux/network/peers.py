@@ -43,8 +43,8 @@ from cryoflux.witness.policy import BOM, LogLine, Policy, PolicyReader, split_it
 
 _URL = re.compile(r"https?://[!-~]{1,180}")
 _LINE_HINT = (
-    "Its lines are node NAME VKEY URL, verifier NAME, strangers 1% and introductions public, and those of a "
-    "witness policy: docs/how-to/run-a-node.md. `cryoflux node peers add` writes the first two."
+    "Its lines are node NAME VKEY URL, verifier NAME, strangers 1% and introductions public "
+    "(docs/how-to/run-a-node.md), and those of a witness policy; `node peers add` writes some of them."
 )
 _KEY_HINT = "Ask for it there: cryoflux witness key prints it"
 _MOST_BYTES = 2 * 1024 * 1024
