@@ -236,7 +236,7 @@ class PolicyReader:
     def group(self, items: Sequence[str]) -> None:
         """Make a group of what stands above."""
         if len(items) < 3:
-            raise ValueError(f"{len(items)} items; it is written group NAME all|any|K MEMBER…")
+            raise _miscounted(items, "group NAME all|any|K MEMBER…")
         name, threshold, *members = items
         for member in members:
             if member not in self.names or member in self.members:
@@ -267,9 +267,13 @@ def split_items(items: Sequence[str], least: int, form: str) -> list[str]:
     """
     most = form.count(" ")
     if not least <= len(items) <= most:
-        items_there = f"{len(items)} item{'' if len(items) == 1 else 's'}"
-        raise ValueError(f"{items_there} behind {form.partition(' ')[0]!r}; it is written {form}")
+        raise _miscounted(items, form)
     return [*items, *[""] * (most - len(items))]
+
+
+def _miscounted(items: Sequence[str], form: str) -> ValueError:
+    count = f"{len(items)} item{'' if len(items) == 1 else 's'}"
+    return ValueError(f"{count} behind {form.partition(' ')[0]!r}; it is written {form}")
 
 
 def _needed(text: str, count: int) -> int:
