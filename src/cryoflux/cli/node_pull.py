@@ -17,13 +17,14 @@ from cryoflux.cli.chosen import reader_state, state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.node_follow import follow_peers
-from cryoflux.errors import ExitCode
+from cryoflux.errors import ExitCode, UsageError
 from cryoflux.quantities import counted
 
 if TYPE_CHECKING:
     from cryoflux.config import Settings
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.gathered import Gathered, PeerGathered
+    from cryoflux.receipts.checkpoint import VerifierKey
 
 peers_app = typer.Typer(
     cls=CommandGroup,
@@ -235,14 +236,24 @@ def add_peer(
     from cryoflux.config import load_settings
     from cryoflux.network.peers import with_node
 
-    begin = first_peers(load_settings({"state": state}).settings)
+    begin, own = first_peers(load_settings({"state": state}).settings), _own_key(state_of(state))
     _replace(
         state,
         "added",
         name,
-        lambda path: with_node(path, name, vkey, url, verifier=verifier, begin=begin),
+        lambda path: with_node(path, name, vkey, url, verifier=verifier, begin=begin, own=own),
         as_json,
     )
+
+
+def _own_key(state: Path) -> VerifierKey | None:
+    """The key of the node's own log; none where it has none, as whoever only reads."""
+    from cryoflux.witness.cosigned import log_key_of
+
+    try:
+        return log_key_of(state)
+    except UsageError:
+        return None
 
 
 def begin_peers(settings: Settings, state: Path) -> Path | None:

@@ -11,6 +11,7 @@ from contract_world import World
 from cryoflux.cli.contract_evidence import in_words
 from cryoflux.network.contracts import evaluation
 from cryoflux.receipts.contract_parts import ContractEvidence
+from cryoflux.registry.composition import list_digest
 
 TERMS = World().agree().terms
 CODES = sorted(
@@ -47,6 +48,8 @@ def test_who_it_is_and_which_entry() -> None:
     found = words("second-look", leaf="ab" * 32, origin=TERMS.buyer)
     assert found == "the buyer has looked a second time, which does not count (entry abababab…)"
     assert words("available", "breached").endswith("what was offered could not be had")
+    assert words("base", list_digest(())) == "compared with the genesis, without an update"
+    assert words("base", "c" * 64) == f"compared with the list {'c' * 16}…"
     assert words("had-by-another", "c" * 64, origin="log.example/x").startswith("log.example/x had")
 
 
