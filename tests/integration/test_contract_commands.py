@@ -344,6 +344,7 @@ def test_a_log_that_is_no_nodes_yet_proposes_nothing(deal: Deal, said: Said, tmp
     words = deal.new()
     words[words.index(deal.seller.path)] = tmp_path / "plain"
     deal.policy.write_text(policy_text(own, log_key_of(deal.buyer.path)))
+    refused(said(*deal.new("--task", "loradelta")), "no node for the task loradelta")
     found = said(*words)
     refused(found, "does not say yet who its node is")
     assert f"cryoflux node init --name NAME --state {tmp_path / 'plain'}" in " ".join(found[2].split())

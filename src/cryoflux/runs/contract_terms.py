@@ -108,12 +108,7 @@ def terms_for(asked: TermsAsked, memory: LogState, own: str, state: StateFolder)
     task = asked.task or next(iter({**memory.tasks, **memory.nodes}), "")
     known, node = memory.tasks.get(task), memory.nodes.get(task)
     if node is None or node.node is None:
-        for_task = f" for {task}" if asked.task else ""
-        raise UsageError(
-            f"The log of {state.path} does not say yet who its node is{for_task}.",
-            why="That says how many tokens of a text are read, without which the same model has many losses.",
-            hint=f"Say it, then propose: cryoflux node init --name NAME{state.flag()}",
-        )
+        raise _no_node(asked.task, memory, state)
     buys = asked.parties[1] == own
     root, count = _own_guest(asked, node, state) if buys else _guest_of_other(asked, task, state)
     said = node.node
@@ -142,6 +137,22 @@ def terms_for(asked: TermsAsked, memory: LogState, own: str, state: StateFolder)
     refuse_terms(terms)
     refuse_small(terms)
     return terms
+
+
+def _no_node(task: str, memory: LogState, state: StateFolder) -> UsageError:
+    """That a log does not say who its node is, for the task that was named."""
+    known = [name for name, node in memory.nodes.items() if node.node is not None]
+    if task and known:
+        return UsageError(
+            f"The log of {state.path} has no node for the task {task[:64]}.",
+            why="A contract is about the updates of a task that the node offers or adopts.",
+            hint=f"It has one for {', '.join(known)}: leave out --task, or name that.",
+        )
+    return UsageError(
+        f"The log of {state.path} does not say yet who its node is.",
+        why="That says how many tokens of a text are read, without which the same model has many losses.",
+        hint=f"Say it, then propose: cryoflux node init --name NAME{state.flag()}",
+    )
 
 
 def _own_guest(asked: TermsAsked, node: NodeState, state: StateFolder) -> tuple[str, int]:
