@@ -143,6 +143,7 @@ def _round(one: RoundFact, times: HeadTimes, recalled: frozenset[str], counts: C
         level=one.level,
         origins=one.origins,
         copied=one.copied,
+        shown_alone=one.shown_alone,
         withdrawn=one.level > 0 and one.index not in counts,
         recalled=frozenset(
             capsule
