@@ -238,7 +238,7 @@ class _Demo:
         key = self._documents("witness", "key", "--state", "rogue")[0]["key"]
         proof = shlex.split(evidence.splitlines()[0])[0]
         self._say("witness", "check-evidence", proof, "--log", key)
-        self._title("South's books: what was adopted alone is confirmed, whatever was offered beside it")
+        self._title("south's books: what was adopted alone is confirmed, whatever was offered beside it")
         self._say("node", "books", "--state", "south")
 
     def _take_back(self) -> None:
