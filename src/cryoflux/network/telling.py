@@ -189,6 +189,8 @@ class _OwnRecord(PeerRecord):
     def _arrive_as_written(self) -> None:
         arrivals = self.arrivals
         size, latest_s = arrivals[-1] if arrivals else (0, 0)
+        if size >= self.mirror.size:
+            return
         for envelope in self.mirror.entries(size):
             with suppress(VerificationError):  # then it came no earlier than the one before it
                 said = datetime.fromisoformat(parse_entry(size, envelope).at)
