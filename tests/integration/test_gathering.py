@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cryoflux.errors import StorageError
 from cryoflux.files import write_atomic
 from cryoflux.network.books import LATER, Confirmation, books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule
-from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.gathered import PeerGathered
 from cryoflux.network.gathering import gather
 from cryoflux.network.head_times import seen_before
@@ -33,7 +34,7 @@ from cryoflux.network.unmade import Unmade, UnmadeByRoot
 from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
 from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
-from node_log import GUEST_KEY, GUESTS
+from node_log import AT, GUEST_KEY, GUESTS
 from node_tree import CosigningWitness, Odd, TreeNode, serving_tree, tree_key
 
 T = 1_764_000_000
@@ -569,13 +570,15 @@ def test_books_are_the_same_however_the_logs_came(
     assert books[judge.origin].tiers == ("modelled",)
 
 
+@pytest.mark.parametrize("left_out", [0, 1])
 def test_an_opening_is_reproduced_by_whoever_has_its_examples(
-    tmp_path: Path, north: TreeNode, judge: TreeNode
+    tmp_path: Path, north: TreeNode, judge: TreeNode, left_out: int
 ) -> None:
     network = tmp_path / "mine"
     _, peers = gathered(network, judge, north)
     rounds(judge, found_offers(network, peers))
-    opened = judge.node.open()
+    content = b"".join(one + b"\n" for one in GUESTS[: len(GUESTS) - left_out])
+    opened = judge.node.open(sha256_hex(content))
     judge.publish({W1: T + 300, W2: T + 300})
     assert opened.network is not None
     root = opened.network.predicate.root  # type: ignore[union-attr]
@@ -586,13 +589,13 @@ def test_an_opening_is_reproduced_by_whoever_has_its_examples(
 
     assert told() == {}
     record = PeerRecord.of(network, judge.vkey)
-    record.keep_examples(root, b"".join(one + b"\n" for one in GUESTS))
-    assert told() == {root: True}
+    record.keep_examples(root, content)
+    assert told() == {root: not left_out}
     record.add_remeasured({root: False})
     assert told() == {root: False}
     (record.folder / "remeasured").unlink()
-    record.keep_examples(root, b"".join(one + b"\n" for one in GUESTS[:-1]))
-    assert told() == {root: False}
+    record.keep_examples(root, content[1:])
+    assert told() == {}, "what is damaged here contradicts nobody"
     assert GUEST_KEY.hex() in (record.folder / "facts").read_text()
 
 
@@ -653,16 +656,42 @@ def test_ones_own_log_tells_the_same_as_its_mirror(tmp_path: Path, judge: TreeNo
     network = tmp_path / "mine"
     _, peers = gathered(network, judge, north)
     rounds(judge, found_offers(network, peers))
+    guests = b"".join(one + b"\n" for one in GUESTS)
+    opened = judge.node.open(sha256_hex(guests)).network
+    assert opened is not None
+    examples = f"openings/{opened.predicate.root}/{EXAMPLES}"  # type: ignore[union-attr]
+    judge.put(examples, guests)
+    write_atomic(judge.state / "network" / examples, guests)
     judge.publish({W1: T + 300, W2: T + 300})
     (judge.state / "log" / "heads").write_bytes((judge.tree / "log" / "heads").read_bytes())
     _, peers = gathered(network, judge, north)
     own = own_record(judge.state)
-    mine, _ = told_by(judge.state / "network", peers_of({}), [own])
+    mine, now_s = told_by(judge.state / "network", peers_of({}), [own])
     theirs = {log.origin: log for log in told_by(network, peers)[0]}
     assert mine[-1] == theirs[judge.origin]
+    book = books_of(mine, [], 1, now_s)[judge.origin]
+    assert book == books_of(theirs.values(), [], 1, now_s)[judge.origin]
+    assert (book.opened, book.reproduced) == (1, 1)
     assert [one.recorded_s for one in mine[-1].rounds] == [T + 300]
     assert MemberVerdict.ADOPTED in mine[-1].rounds[0].members.values()
     assert LATER not in [one.entered_s for one in mine[-1].rounds]
+
+
+def test_without_witnesses_ones_own_log_is_here_since_it_was_written(judge: TreeNode) -> None:
+    """Nobody pulls it; else nothing of it would count in one's own books."""
+    judge.offer()
+    peers = peers_of({}, quorum="none")
+    for count in range(2):
+        (mine,), newest_s = told_by(judge.state / "network", peers, [own_record(judge.state)])
+        # Its receipt says an earlier day than what is before it: a clock that was set back.
+        assert [one.committed_s for one in mine.offers] == [_seconds(AT)]
+        assert [one.recorded_s for one in mine.rounds] == [newest_s] * count
+        judge.node.record(judge.node.announce([judge.node.candidate()]))
+    assert newest_s == _seconds("2026-11-25T01:02:03Z"), "when the round ended"
+
+
+def _seconds(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
 
 
 def test_without_witnesses_what_came_first_counts(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:

@@ -187,7 +187,7 @@ class PeerRecord:
             policy: who makes a quorum.
         """
         if policy.reached(set()):
-            return HeadTimes.of(self._arrivals())
+            return HeadTimes.of(self.arrivals)
         digest = _digest(policy)
         kept = self._kept_times(digest)
         size, found = self.mirror.size, dict[str, tuple[int, dict[str, int]]]()
@@ -206,7 +206,9 @@ class PeerRecord:
             return {}
         return kept.notes if kept is not None and kept.policy == policy else {}
 
-    def _arrivals(self) -> list[tuple[int, int]]:
+    @property
+    def arrivals(self) -> list[tuple[int, int]]:
+        """How many of its entries were here, and since when, Unix seconds."""
         pairs = (line.split() for line in self._read(_ARRIVED, MOST_HEADS_BYTES).splitlines())
         try:
             return [(int(size), int(time_s)) for size, time_s in pairs]
@@ -216,14 +218,17 @@ class PeerRecord:
     @property
     def arrived_s(self) -> int:
         """When the newest of its entries were here first, Unix seconds; 0 where none are."""
-        return max((time_s for _, time_s in self._arrivals()), default=0)
+        return max((time_s for _, time_s in self.arrivals), default=0)
 
     def arrive(self, now_s: int) -> None:
         """Remember since when as many entries of it are here as there are, if that is not known."""
-        size = self.mirror.size
-        if size > max((known for known, _ in self._arrivals()), default=0):
-            line = b"%d %d\n" % (size, now_s)
-            write_atomic(self.folder / _ARRIVED, self._read(_ARRIVED, MOST_HEADS_BYTES) + line)
+        size, arrivals = self.mirror.size, self.arrivals
+        if size > max((known for known, _ in arrivals), default=0):
+            self.keep_arrivals([*arrivals, (size, now_s)])
+
+    def keep_arrivals(self, arrivals: Iterable[tuple[int, int]]) -> None:
+        """Remember them: how many entries were here, and since when, Unix seconds."""
+        write_atomic(self.folder / _ARRIVED, b"".join(b"%d %d\n" % pair for pair in arrivals))
 
     @property
     def node(self) -> bytes:
