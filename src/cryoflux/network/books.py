@@ -11,12 +11,10 @@ nowhere, because nobody names it. Bounds, never "always": of 59 that held of 59 
 An update is *confirmed* by a verifier that adopted it alone, on a guest holdout that was entered before the
 update was committed: all steps of what the holdout was shown are of it, so that the certified level is its
 own, whatever else was considered. What was adopted with others, or beside other weights of older updates, is
-used, and no more is known of it. It is *refuted* by a verifier for which it was the only candidate of a
-round, and that did not take it: beside others it may have been passed over for theirs. Where it was shown
-alone beside others, and not accepted, that is the verifier's word too, and says neither: else it could be
-shown to one guest holdout after the other, each time beside another offer, until chance favours it. Times are
-those of witnesses: a round that no quorum has seen yet counts nowhere, as it may be another one for each
-reader.
+used, and no more is known of it alone. It is *refuted* by a verifier that showed it alone to a guest holdout
+which did not accept it, or for which it was the only candidate of a round, and that did not take it. What was
+passed over beside others may have been so for theirs. Times are those of witnesses: a round that no quorum
+has seen yet counts nowhere, as it may be another one for each reader.
 What a verifier found of an update it found of the offer of one log: whoever offers the same bytes in another
 log earns nothing by it.
 
@@ -71,8 +69,8 @@ _SHOWN_WITHIN_S = 86_400
 """that a verifier has, by witnesses, to show what its opened verdicts rest on"""
 _MOST_COUNTED = 10_000
 """decided updates of a proposer, the newest: a bound on more than these says nothing new"""
-_REFUTED, _NEITHER, _UNREPRODUCED = -1, -2, -3
-"""in place of a level; neither: it was taken back, or says nothing of what it is about"""
+_REFUTED, _TAKEN_BACK, _UNREPRODUCED = -1, -2, -3
+"""in place of a level"""
 _DECIDED = frozenset({MemberVerdict.NOT_CHOSEN, MemberVerdict.SCREENED})
 """what says that an update was tried, and not taken"""
 
@@ -133,7 +131,7 @@ class RoundTold:
             return self.level if is_alone else None
         if verdict not in _DECIDED:
             return None
-        return _REFUTED if len(self.members) == 1 else _NEITHER if is_alone else None
+        return _REFUTED if is_alone or len(self.members) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +333,7 @@ class _Found:
             in_time = one.entered_s < offer.committed_s <= one.recorded_s
             if in_time and verifier != owner.origin and level is not None:
                 taken_back = offer.capsule in one.recalled or (verifier, offer.capsule) in self.copies
-                level = _NEITHER if taken_back else level
+                level = _TAKEN_BACK if taken_back else level
                 said.setdefault(verifier, []).append((level, (verifier, one.root) in self.withheld))
         words = [_counted(some) for some in said.values()]
         levels = sorted((level for level in words if level >= 0), reverse=True)

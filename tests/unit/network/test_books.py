@@ -88,14 +88,10 @@ WITH believed AS (
     SELECT log, number, capsule, 'yes' AS finding FROM members JOIN rounds USING (log, number)
     WHERE verdict = 'adopted' AND shown_alone = capsule
     UNION ALL
-    SELECT log, number, capsule, 'no' FROM members m WHERE verdict IN ('not-chosen', 'screened')
-    AND NOT EXISTS (SELECT 1 FROM members b WHERE b.log = m.log AND b.number = m.number
-                    AND b.capsule <> m.capsule)
-    UNION ALL
-    SELECT m.log, m.number, m.capsule, 'neither' FROM members m JOIN members b USING (log, number)
-    JOIN rounds USING (log, number)
-    WHERE m.verdict IN ('not-chosen', 'screened') AND shown_alone = m.capsule AND b.capsule <> m.capsule
-    GROUP BY m.log, m.number, m.capsule
+    SELECT log, number, capsule, 'no' FROM members m JOIN rounds USING (log, number)
+    WHERE verdict IN ('not-chosen', 'screened')
+    AND (shown_alone = capsule OR NOT EXISTS (
+        SELECT 1 FROM members b WHERE b.log = m.log AND b.number = m.number AND b.capsule <> m.capsule))
 ), said AS (
     SELECT o.log AS owner, o.capsule, m.log AS verifier, r.level,
            EXISTS (SELECT 1 FROM withheld h WHERE h.log = r.log AND h.root = r.root) AS withheld,
@@ -385,12 +381,13 @@ ADOPTED, NOT_CHOSEN = MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN
         ({"c": ADOPTED, "d": NOT_CHOSEN}, "c", "confirmed"),
         ({"c": ADOPTED, "d": ADOPTED}, "", "open"),
         ({"c": ADOPTED}, "", "open"),  # beside another weight of an older one
-        ({"c": NOT_CHOSEN, "d": MemberVerdict.SCREENED}, "c", "open"),
+        ({"c": NOT_CHOSEN, "d": MemberVerdict.SCREENED}, "c", "refuted"),
+        ({"c": NOT_CHOSEN, "d": MemberVerdict.SCREENED}, "", "open"),
         ({"c": NOT_CHOSEN, "d": ADOPTED}, "d", "open"),
         ({"c": NOT_CHOSEN}, "", "refuted"),
     ],
 )
-def test_what_was_adopted_alone_is_confirmed_and_only_who_had_no_other_candidate_refutes(
+def test_what_was_shown_alone_is_decided_and_what_was_passed_over_for_others_is_not(
     members: dict[str, MemberVerdict], shown_alone: str, found: str
 ) -> None:
     origins = dict.fromkeys(members, "seller")
@@ -403,11 +400,11 @@ def test_what_was_adopted_alone_is_confirmed_and_only_who_had_no_other_candidate
 
 
 def test_who_shows_an_update_to_one_guest_holdout_after_the_other_has_said_its_word() -> None:
-    """Beside other offers, too: else it could go on until chance favours the update, and refute nothing."""
+    """Beside other offers, too: else it could go on until chance favours the update."""
     origins = {"c": "seller", "d": "seller"}
     missed = RoundTold("root", 1, NOW - 9, {"c": NOT_CHOSEN, "d": NOT_CHOSEN}, 0, origins, shown_alone="c")
     again = replace(adopted_alone("c"), root="another", origins={"c": "seller"})
-    for first, found in ((missed, Confirmation.OPEN), (replace(missed, shown_alone="d"), "confirmed")):
+    for first, found in ((missed, Confirmation.REFUTED), (replace(missed, shown_alone="d"), "confirmed")):
         logs = [LogTold("log0", rounds=(first, again)), LogTold("seller", (CapsuleTold("c", NOW - DAY),))]
         assert standing(logs) == found
         assert rows(books_of(logs, VERIFIERS, 1, NOW)) == by_sql(logs, 1)
