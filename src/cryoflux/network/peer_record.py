@@ -9,7 +9,7 @@ peers/<origin>/
   node.json    who it says it is
   arrived      how many entries were here, and since when
   missing      capsules of it that could not be had, how often that was tried, and why
-  unshown      what of its openings could not be had, how often that was tried, and when (`peer_files`)
+  unshown      what of its openings could not be had, how often that was tried, when, and why (`unshown`)
   shown/       updates that its opened verdicts rest on, and that no log here has made, as it shows them
   remeasured   of guest holdouts that it opened, whether their losses were found to be those of the models
   unmade       of guest holdouts that it opened, what audits lacked to tell, and how often it was asked for
