@@ -363,7 +363,7 @@ def test_a_window_is_told_in_words_with_its_zone(deal: Deal, said: Said) -> None
     deal.again(deal.first - 60)
     deal.let_go()
     out = " ".join(said("evaluate", name, *logs, "--state", deal.seller.path)[1].split())
-    assert f"the window is open until {utc_label(deal.first + HOUR)}" in out
+    assert f"the window ends at {utc_label(deal.first + HOUR)}" in out
     deal.again(deal.first + HOUR + 5)
     deal.let_go()
     out = " ".join(said("evaluate", name, *logs, "--state", deal.seller.path)[1].split())

@@ -18,6 +18,7 @@ import public_node
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import StorageError
 from cryoflux.files import write_atomic
+from cryoflux.network.auditing import audit
 from cryoflux.network.books import LATER, Confirmation, books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
@@ -561,7 +562,7 @@ def test_books_are_the_same_however_the_logs_came(
         found.append((books_of(logs, [judge.origin], 1, now_s), now_s))
     assert found[0] == found[1]
     books, now_s = found[0]
-    assert now_s == T + 201
+    assert now_s == T + 200, "both were there by then, whatever the clock of one alone says"
     standings = [books[node.origin].capsules[0].standing for node in (north, south)]
     assert standings == [Confirmation.CONFIRMED, Confirmation.REFUTED]
     assert books[north.origin].capsules[0].level == 50_000_000
@@ -622,7 +623,7 @@ def test_what_an_opened_verdict_rests_on_comes_though_it_was_never_offered(
 def test_what_is_not_shown_of_an_opening_is_asked_for_ever_later_until_it_comes(
     tmp_path: Path, north: TreeNode, judge: TreeNode
 ) -> None:
-    network, content = tmp_path / "mine", b"adapter 4"
+    network, content = NetworkFolder.of(tmp_path / "mine").path, b"adapter 4"
     own = NetworkFolder(network).capsule(sha256_hex(content))
     _, peers = gathered(network, judge, north, now=lambda: T)
     rounds(judge, found_offers(network, peers))
@@ -645,6 +646,13 @@ def test_what_is_not_shown_of_an_opening_is_asked_for_ever_later_until_it_comes(
     assert asked(4_200) == [update, update.replace("config.json", "model.safetensors"), examples]
     assert files(own) == {"adapter_model.safetensors": content, "adapter_config.json": b"config"}
     assert asked(9_000) == [examples], "what came were other examples than were opened"
+    record, altered = PeerRecord.of(network, judge.vkey), f"{examples} is not what was signed."
+    assert gathered(network, judge, now=lambda: T + 9_001)[0]["judge"].unopened[root].why.endswith(altered)
+    record.change_unmade(lambda _: {root: (Unmade(f"openings/{root}"),)})  # as an audit finds it
+    assert audit(tmp_path / "mine", peers, "judge", None, {}, T).unmade[root][0].why.endswith(altered)
+    assert gathered(network, judge, now=lambda: T + 9_002)[0]["judge"].unopened[root].tries == 1
+    assert record.unmade[root][0].why.endswith(altered), "which an audit lacked is asked for at once"
+    record.change_unmade(lambda _: {})
     judge.put(examples[1:], guests)
     assert asked(9_060) == []
     assert asked(18_600) == [examples]

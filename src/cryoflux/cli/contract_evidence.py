@@ -18,8 +18,8 @@ _MOST_SHOWN = 40
 _TIMES = {
     "agreed-late": "{who} signed at {when}, when the first window had begun",
     "not-agreed": "not accepted yet by {who}, whose log is here until {when}",
-    "window-open": "the window is open until {when}",
-    "log-ends": "the log of {who} is here until {when} only",
+    "window-open": "the window ends at {when}, and no party's log is here until then",
+    "log-ends": "the log of {who} is here until {when} only: cosigned again, and pulled, it tells more",
     "look-due": "the buyer's look is due until {when}",
 }
 """of what has a time as its value"""

@@ -149,6 +149,10 @@ def _peer_document(one: PeerGathered, evidence: Path | None) -> dict[str, Any]:
             {"capsule": capsule, "tries": missing.tries, "why": missing.why}
             for capsule, missing in sorted(one.unavailable.items())
         ],
+        "unopened": [
+            {"guest": root, "tries": missing.tries, "why": missing.why}
+            for root, missing in sorted(one.unopened.items())
+        ],
         "received_bytes": one.received,
         "hint_count": one.hints,
     }
@@ -167,10 +171,11 @@ def _lines(found: Gathered, folder: NetworkFolder) -> list[str]:
         lines.append(f"{one.name.ljust(width)}  {_said(one)}")
         if (evidence := _evidence(one, folder)) is not None:
             lines.append(f"{' ' * width}  evidence: {shlex.quote(str(evidence))}")
-        missing = sorted(one.unavailable.items())
+        missing = [(f"{capsule[:16]}…", said) for capsule, said in sorted(one.unavailable.items())]
+        missing += [(f"guest holdout {root[:16]}…", said) for root, said in sorted(one.unopened.items())]
         lines += [
-            f"{' ' * width}  unavailable: {capsule[:16]}… ({counted(said.tries, 'try', 'tries')}): {said.why}"
-            for capsule, said in missing[:_SHOWN]
+            f"{' ' * width}  unavailable: {what} ({counted(said.tries, 'try', 'tries')}): {said.why}"
+            for what, said in missing[:_SHOWN]
         ]
         if len(missing) > _SHOWN:
             lines.append(f"{' ' * width}  and {len(missing) - _SHOWN} more")

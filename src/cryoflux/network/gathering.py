@@ -246,15 +246,15 @@ class _Gathering:
         if found.outcome in _READ_ON:
             due = [one for one, _ in witnessed_offers(node, facts, times)]
             waiting = sum(times.at(one.receipt_index) is None for one in facts.offers)
-            missing: dict[str, Missing] = {}
+            missing, unopened = dict[str, Missing](), dict[str, Missing]()
             meant = self._only is None or node.origin in self._only  # a hint of one makes us ask nobody else
             if meant and found.outcome is not PullOutcome.UNREACHABLE:
                 files = PeerFiles(self._folder, node, record, self._peers.nodes, self._rations, claims)
                 files.lacked(facts)
                 missing = files.offered(due)
-                files.opened(facts, self._now_s)
+                unopened = files.opened(facts, self._now_s)
             fetched = sum(not lacking(self._folder, one.update) for one in due)
-            found = replace(found, fetched=fetched, waiting=waiting, unavailable=missing)
+            found = replace(found, fetched=fetched, waiting=waiting, unavailable=missing, unopened=unopened)
         return replace(found, received=self._most[node.name] - ration.left)
 
 
