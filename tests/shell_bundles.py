@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +120,18 @@ def named_by_program(
         elif failed := re.match(r"F entries/0*([0-9]+)\.json", line):
             named.add(int(failed[1]))
     return {name: frozenset(named) for name, named in found.items()}
+
+
+def verdict_by(named: frozenset[int], script: Callable[[], Verdict]) -> Verdict:
+    """The script's verdict on a log, without running it where its program names an entry already.
+
+    Then it refuses the log at that entry: all that follows can add complaints alone.
+
+    Args:
+        named: what the program names, as `named_by_program` has it.
+        script: runs it.
+    """
+    return Verdict(False, named, "") if named else script()
 
 
 def script_around_entries(place: Path, count: int, root: bytes) -> Path:

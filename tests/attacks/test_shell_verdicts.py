@@ -37,6 +37,7 @@ from shell_bundles import (
     run_shell,
     run_verify,
     script_around_entries,
+    verdict_by,
 )
 
 pytestmark = needs_tools
@@ -111,9 +112,7 @@ def test_an_entry_gets_the_verdict_of_verify(
     name: str, tmp_path: Path, tools: Path, named: dict[str, frozenset[int]]
 ) -> None:
     entries, first = log_around(name, {**FIRST, **SECOND}[name]), pem(ENTRIES["receiptKey"])
-    # Where its program names an entry the script refuses the log: the rest of it can add complaints alone.
-    alone = Verdict(False, named[name], "") if named[name] else None
-    shell = alone or run_shell(bundle_of(tmp_path / "bundle", entries, first), tools)
+    shell = verdict_by(named[name], lambda: run_shell(bundle_of(tmp_path / "bundle", entries, first), tools))
     if name in SPELT_OTHERWISE_IN_AN_EXPORT:
         assert len(entries) - 1 in shell.entries
         return
