@@ -10,7 +10,7 @@ peers/<origin>/
   arrived      how many entries were here, and since when
   missing      capsules of it that could not be had, how often that was tried, and why
   unshown      what of its openings could not be had, how often that was tried, and when (`peer_files`)
-  shown/       updates that its opened verdicts rest on, and that no log here has made, as it shows them
+  shown/       updates that its opened verdicts rest on, and that others made, as it shows them
   remeasured   of guest holdouts that it opened, whether their losses were found to be those of the models
   unmade       of guest holdouts that it opened, what audits lacked to tell, and how often it was asked for
   audit.lock   held while one of the last two is changed: an audit and a pull may run side by side
@@ -48,7 +48,7 @@ from cryoflux.network.folder import NODE
 from cryoflux.network.head_times import HeadTimes, SeenBy, all_heads, cosigned_by, seen_before, together
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.mirror import MirrorFolder
-from cryoflux.network.unmade import UnmadeByRoot
+from cryoflux.network.unmade import UnmadeByRoot, bounded
 from cryoflux.receipts.checkpoint import Note, VerifierKey
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, heads_in
 from cryoflux.witness.policy import Policy
@@ -167,7 +167,7 @@ class PeerRecord:
         write_atomic(self.folder / "openings" / root, content)
 
     def shown(self, adapter: str) -> Path:
-        """The folder of an update that its verdicts rest on, and that no log here has made: as it shows it.
+        """The folder of an update that its verdicts rest on, and that others made: as it shows it.
 
         Args:
             adapter: digest of it.
@@ -269,12 +269,14 @@ class PeerRecord:
     def change_unmade(self, change: Callable[[UnmadeByRoot], UnmadeByRoot]) -> UnmadeByRoot:
         """Remember what a change makes of it; whoever else changes it does that before or afterwards.
 
+        No more is kept than is read again.
+
         Args:
             change: what was remembered → what is from now on.
         """
         with one_at_a_time(self.folder / _AUDIT_LOCK):
             before = self.unmade
-            if (after := change(before)) != before:
+            if (after := bounded(change(before))) != before:
                 write_atomic(self.folder / _UNMADE, msgspec.json.encode(after, order="sorted"))
         return after
 
