@@ -52,7 +52,7 @@ from cryoflux.receipts.network_statement import (
 )
 from cryoflux.registry.composition import Term
 from cryoflux.registry.mixture import OfferedUpdate
-from cryoflux.witness.cosigned import log_key_of
+from cryoflux.witness.cosigned import keep_cosigned, log_key_of
 from node_log import AT, GUEST_KEY, GUESTS, TASK, NodeLog, origin
 from plain_log import PlainLog, StoredLog, model
 from synthetic_parts import digest_of
@@ -262,10 +262,7 @@ class World:
 
 
 def witnessed(state: Path, time_s: int) -> None:
-    """A witness cosigns the newest head of a state, which is published with those before."""
-    path = state / "log"
-    note = parse_note((path / "checkpoint").read_bytes())
+    """A witness cosigns the newest head of a state, which keeps it beside those before."""
+    note = parse_note((state / "log" / "checkpoint").read_bytes())
     line = cosign(note.checkpoint, WITNESS_KEY.name, WITNESS, time_s)
-    heads = path / "heads"
-    before = heads.read_bytes() + b"\n" if heads.is_file() else b""
-    heads.write_bytes(before + with_signatures(note.content, [line]))
+    keep_cosigned(state / "log", with_signatures(note.content, [line]))

@@ -148,12 +148,17 @@ def _log(
         said[offer.capsule].append(verdict.level)
         member = MemberVerdict.ADOPTED if verdict.level else MemberVerdict.NOT_CHOSEN
         recorded = max(offer.committed_s, verdict.entered_s) + _HOUR
-        rounds.append(
-            RoundTold(verdict.root, verdict.entered_s, recorded, {offer.capsule: member}, verdict.level)
-        )
+        rounds.append(_alone(verdict.root, verdict.entered_s, recorded, offer.capsule, member, verdict.level))
         if opens and verdict.reproduced is not None:
             opened[verdict.root] = opened.get(verdict.root, True) and verdict.reproduced
     return LogTold(name, rounds=tuple(rounds), opened=opened)
+
+
+def _alone(
+    root: str, entered_s: int, at_s: int, capsule: str, verdict: MemberVerdict, level: int
+) -> RoundTold:
+    """A round of one candidate, which its guest holdout was shown alone."""
+    return RoundTold(root, entered_s, at_s, {capsule: verdict}, level, shown_alone=capsule)
 
 
 def _confirmed(book: NodeBook) -> bool:
@@ -205,7 +210,7 @@ def wash_adoption(life: Life) -> bool:
     """Has a hundred keys of its own adopt its updates."""
     offers = tuple(CapsuleTold(f"capsule{number}", 10 * _HOUR) for number in range(CAPSULES))
     members = {one.capsule: MemberVerdict.ADOPTED for one in offers}
-    rounds = tuple(RoundTold("r", 0, 11 * _HOUR, {c: v}, 50_000_000) for c, v in members.items())
+    rounds = tuple(_alone("r", 0, 11 * _HOUR, c, v, 50_000_000) for c, v in members.items())
     keys = [LogTold(f"key{place}", rounds=rounds) for place in range(100)]
     told = [LogTold("cheat", offers, upper_uj=_JOULES), *keys]
     book = books_of(told, [f"verifier{place}" for place in range(VERIFIERS)], QUORUM, _NOW // 10)["cheat"]

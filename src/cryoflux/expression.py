@@ -41,6 +41,10 @@ _NUMBER = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,12})?) ?([A-Za-z/]*)", re.ASCI
 AVAILABLE = "available"
 """a promise that what is offered can be had"""
 _HINT = 'Write it as in "delta >= 0.05 and joules_estimate <= 2 kJ"; docs/reference/claims.md has them all.'
+_CONTRACT_HINT = (
+    'Write it as in "delta >= 0.05 nats" or "eta >= 0.2 nats/kJ", each clause by a --clause of its own; '
+    "docs/how-to/agree-on-a-contract.md has them all."
+)
 
 
 class Operator(StrEnum):
@@ -213,8 +217,13 @@ def parse_promise(text: str) -> Clause | None:
     Raises:
         UsageError: it is none, in a comparison of something else, or in another spelling.
     """
-    if text == AVAILABLE:
-        return None
+    try:
+        return None if text == AVAILABLE else _promise(text)
+    except UsageError as error:  # what claims are written like is no help here
+        raise UsageError(error.what, why=error.why, hint=_CONTRACT_HINT) from error
+
+
+def _promise(text: str) -> Clause:
     clause = _clause(text.strip(" ")) if len(text) <= _MOST_CHARACTERS else None
     if clause is None or clause.quantity not in _PROMISED or clause.operator is not Operator.AT_LEAST:
         raise _refused(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["asked_again", "demand_of", "sections_of", "verify"]
+__all__ = ["asked_again", "demand_of", "load_receipt_key", "sections_of", "verify"]
 
+import base64
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from cryoflux.errors import UsageError
+from cryoflux.files import read_beginning
 from cryoflux.quantities import parse_duration
 from cryoflux.signing.keys import load_public_key
+from cryoflux.witness.policy import Policy, read_policy
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     from cryoflux.verification.again import Again
     from cryoflux.verification.result import Report
     from cryoflux.verification.sections import SectionCheck, Sections
     from cryoflux.verification.witnessing import Demand
 
 _Place: TypeAlias = str | os.PathLike[str]
+_MOST_KEY_BYTES = 256 * 1024
+_PLUSES_OF_VKEY = 2
 
 
 def verify(
@@ -48,7 +56,7 @@ def verify(
 
     Args:
         target: state directory or file.
-        key: public key (PEM) that must have signed the receipts; a state brings its own otherwise.
+        key: public key (PEM, or ``node.json``) that must have signed the receipts; a state brings its own.
         meter_key: public key (PEM) of the meter that must have signed every charge, or several of them.
         log_key: public key (PEM) that must have signed the head; the same.
         policy: file that names witnesses; they must have seen the log.
@@ -73,7 +81,7 @@ def verify(
     with _restored(again := asked_again(recompute, spot_check, spot_receipts, retrain, spot_seed)):
         return steps.verify_target(
             Path(target),
-            key=load_public_key(Path(key)) if key is not None else None,
+            key=load_receipt_key(Path(key)) if key is not None else None,
             meters=tuple(load_public_key(path) for path in _places(meter_key)),
             log_key=load_public_key(Path(log_key)) if log_key is not None else None,
             again=again,
@@ -169,18 +177,62 @@ def sections_of(tasks: Sequence[str]) -> Sections:
     return found
 
 
-def demand_of(policy: Path | None, max_age: str | None) -> Demand | None:
+def load_receipt_key(path: Path) -> Ed25519PublicKey:
+    """The key that a log's entries are signed by: of a PEM file, or as a public tree brings it.
+
+    Args:
+        path: the PEM file; or ``node.json`` or ``capsule.json`` of a tree.
+
+    Raises:
+        UsageError: there is no such key.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from cryoflux.signing.ed25519 import is_sound_key
+
+    if str(path).count("+") >= _PLUSES_OF_VKEY and not path.exists():
+        raise UsageError(
+            f"--key names a file, and {str(path)[:100]} is none.",
+            why="It is the key of a log's heads. Entries are signed by the key that it is named after.",
+            hint="Name node.json of the log's public tree: the receipt key in it is the one of that name.",
+        )
+    content = _beginning(path)
+    if not content.startswith(b"{"):
+        return load_public_key(path)
+    try:
+        raw = base64.b64decode(json.loads(content)["receipt_key"], validate=True)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raw = b""
+    if not is_sound_key(raw):
+        raise UsageError(
+            f"{path} brings no receipt key.",
+            why="Signatures cannot be checked without one.",
+            hint="Name a PEM file, such as state/keys/receipt.pub, or node.json of a public tree.",
+        )
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        return read_beginning(path, _MOST_KEY_BYTES)
+    except OSError:  # `load_public_key` says so
+        return b""
+
+
+def demand_of(
+    policy: Path | None, max_age: str | None, read: Callable[[Path], Policy] = read_policy
+) -> Demand | None:
     """What witnesses have to say; none where no policy names any.
 
     Args:
         policy: file that names them.
         max_age: how old their word may be: ``1d``.
+        read: what reads that file.
 
     Raises:
         UsageError: the policy cannot be used, or an age was given without one.
     """
     from cryoflux.verification.witnessing import Demand
-    from cryoflux.witness.policy import read_policy
 
     if policy is None:
         if max_age is not None:
@@ -191,4 +243,4 @@ def demand_of(policy: Path | None, max_age: str | None) -> Demand | None:
             )
         return None
     oldest_s = int(parse_duration(max_age)) if max_age is not None else None
-    return Demand(read_policy(policy), int(time.time()), oldest_s)
+    return Demand(read(policy), int(time.time()), oldest_s)

@@ -249,6 +249,8 @@ NOWHERE = (
     *("http://127.1", "http://0x7f000001", "http://2130706433", "http://0177.0.0.1", "http://300.1.1.1"),
     *("http://localhost.", "http://newcomer.example.", "http://newcomer..example", "http://-.example"),
     *("http://newcomer.example:99999", "http://newcomer.example:0", "http://me:word@newcomer.example"),
+    *("http://NEWCOMER.example", "http://newcomer.example:80", "http://newcomer.example:08790"),
+    *("http://newcomer.example/a/../b", "http://newcomer.example/."),
     *("http://printer", "http://printer.local", "http://a.localhost", "http://router.home.arpa"),
 )
 

@@ -14,8 +14,11 @@ import pytest
 
 from contract_world import GAIN, Party, World, policy_text
 from cryoflux.network.contracts.document import read_contract
-from cryoflux.quantities import utc_label
+from cryoflux.network.following import follow
+from cryoflux.network.peer_record import PeerRecord
+from cryoflux.quantities import Tier, utc_label
 from cryoflux.receipts.contract_parts import AgreedTerms
+from cryoflux.signing.keys import load_public_key, raw_public_key
 from cryoflux.verification.result import Status
 from cryoflux.witness.cosigned import log_key_of
 from json_rule import complaints, keys_of, parsed
@@ -178,11 +181,8 @@ def test_two_results_that_differ_show_the_first_evidence_that_does(deal: Deal, s
 
 
 def test_mirrors_of_a_state_are_read_without_being_named(deal: Deal, said: Said) -> None:
-    from cryoflux.network.mirror import MirrorFolder
-
     terms = done(deal, said)
-    mirror = MirrorFolder.of(deal.seller.path / "network", log_key_of(deal.buyer.path))
-    shutil.copytree(deal.buyer.path / "log", mirror.path)
+    pull(deal.buyer, deal.seller)
     code, out, _ = said("evaluate", terms.digest[:8], "--state", deal.seller.path, "--json")
     (document,) = [json.loads(line) for line in out.splitlines()]
     assert (code, document["standing"]) == (0, "fulfilled")
@@ -204,6 +204,13 @@ def test_a_log_that_signed_another_history_is_convicted_by_its_copies(deal: Deal
     assert (code, "the seller told two histories" in out, "void" in out) == (0, True, True)
 
 
+def pull(log: StoredLog, into: StoredLog) -> None:
+    """Mirror a log in the state of another one."""
+    record = PeerRecord.of(into.path / "network", log_key_of(log.path))
+    shutil.copytree(log.path / "log", record.folder)
+    follow(record, raw_public_key(load_public_key(log.path / "keys/receipt.pub")))
+
+
 # What is refused
 
 
@@ -217,6 +224,21 @@ def test_terms_that_the_holdout_is_too_small_for_are_refused_with_others(deal: D
     refused(found, "The guest holdout has 512 examples", 1)
     assert "with a guest holdout of" in found[2]
     assert not (deal.folder / "seller/network/contracts").exists()
+
+
+def test_joules_that_the_seller_does_not_have_are_asked_for_in_no_terms(deal: Deal, said: Said) -> None:
+    """A clause on η at a better tier than the seller's could never be decided; nor by who buys from it."""
+    found = said(*deal.new("--tier", "counter"))
+    refused(found, "those of the seller's log are modelled", 1)
+    assert "cryoflux contract new --tier modelled" in " ".join(found[2].split())
+    assert not (deal.folder / "seller/network/contracts").exists()
+    assert said(*deal.new())[0] == 0
+    terms, sent = deal.terms, deal.folder / "sent.json"
+    sent.write_bytes(terms.but(joules=terms.joules.but(tier_min=Tier.COUNTER)).content)
+    pull(deal.seller, deal.buyer)
+    refused(said("accept", sent, "--state", deal.buyer.path), "those of the seller's log are modelled", 1)
+    refused(said(*buying(deal, "--tier", "counter")), "those of the seller's log are modelled", 1)
+    assert said(*buying(deal, "--tier", "modelled"))[0] == 0
 
 
 def test_terms_that_nobody_could_settle_are_refused(deal: Deal, said: Said) -> None:
@@ -269,6 +291,20 @@ def test_terms_say_whose_guest_holdout_it_is(deal: Deal, said: Said) -> None:
     refused(said(*deal.new("--examples", 0)), "The buyer's guest holdout is not named")
 
 
+def test_a_seller_that_has_pulled_the_buyers_log_need_not_name_its_guest_holdout(
+    deal: Deal, said: Said
+) -> None:
+    words = deal.new()
+    at = words.index("--guest")
+    del words[at : at + 4]
+    found = said(*words)
+    refused(found, "The buyer's guest holdout is not named")
+    assert "cryoflux node pull" in " ".join(found[2].split())
+    pull(deal.buyer, deal.seller)
+    assert said(*words)[0] == 0
+    assert (deal.terms.guest_root, deal.terms.count) == (deal.guest, 512)
+
+
 def buying(deal: Deal, *more: object) -> list[object]:
     words = deal.new(*more)
     at = words.index("--buyer")
@@ -308,6 +344,7 @@ def test_a_log_that_is_no_nodes_yet_proposes_nothing(deal: Deal, said: Said, tmp
     words = deal.new()
     words[words.index(deal.seller.path)] = tmp_path / "plain"
     deal.policy.write_text(policy_text(own, log_key_of(deal.buyer.path)))
+    refused(said(*deal.new("--task", "loradelta")), "no node for the task loradelta")
     found = said(*words)
     refused(found, "does not say yet who its node is")
     assert f"cryoflux node init --name NAME --state {tmp_path / 'plain'}" in " ".join(found[2].split())
@@ -326,7 +363,7 @@ def test_a_window_is_told_in_words_with_its_zone(deal: Deal, said: Said) -> None
     deal.again(deal.first - 60)
     deal.let_go()
     out = " ".join(said("evaluate", name, *logs, "--state", deal.seller.path)[1].split())
-    assert f"the window is open until {utc_label(deal.first + HOUR)}" in out
+    assert f"the window ends at {utc_label(deal.first + HOUR)}" in out
     deal.again(deal.first + HOUR + 5)
     deal.let_go()
     out = " ".join(said("evaluate", name, *logs, "--state", deal.seller.path)[1].split())

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -17,10 +18,11 @@ import public_node
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import StorageError
 from cryoflux.files import write_atomic
+from cryoflux.network.auditing import audit
 from cryoflux.network.books import LATER, Confirmation, books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule
 from cryoflux.network.fetching import Fetched, PeerUnreachableError, Ration
-from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.gathered import PeerGathered
 from cryoflux.network.gathering import gather
 from cryoflux.network.head_times import seen_before
@@ -35,7 +37,7 @@ from cryoflux.network.unmade import Unmade, UnmadeByRoot
 from cryoflux.receipts.network_parts import MemberVerdict, RoundCandidate
 from cryoflux.witness.cosigned import log_key_of
 from cryoflux.witness.evidence import check_equivocation, parse_equivocation
-from node_log import GUEST_KEY, GUESTS
+from node_log import AT, GUEST_KEY, GUESTS
 from node_tree import CosigningWitness, Odd, TreeNode, serving_tree, tree_key
 
 T = 1_764_000_000
@@ -619,7 +621,7 @@ def test_books_are_the_same_however_the_logs_came(
         found.append((books_of(logs, [judge.origin], 1, now_s), now_s))
     assert found[0] == found[1]
     books, now_s = found[0]
-    assert now_s == T + 201
+    assert now_s == T + 200, "both were there by then, whatever the clock of one alone says"
     standings = [books[node.origin].capsules[0].standing for node in (north, south)]
     assert standings == [Confirmation.CONFIRMED, Confirmation.REFUTED]
     assert books[north.origin].capsules[0].level == 50_000_000
@@ -628,13 +630,15 @@ def test_books_are_the_same_however_the_logs_came(
     assert books[judge.origin].tiers == ("modelled",)
 
 
+@pytest.mark.parametrize("left_out", [0, 1])
 def test_an_opening_is_reproduced_by_whoever_has_its_examples(
-    tmp_path: Path, north: TreeNode, judge: TreeNode
+    tmp_path: Path, north: TreeNode, judge: TreeNode, left_out: int
 ) -> None:
     network = tmp_path / "mine"
     _, peers = gathered(network, judge, north)
     rounds(judge, found_offers(network, peers))
-    opened = judge.node.open()
+    content = b"".join(one + b"\n" for one in GUESTS[: len(GUESTS) - left_out])
+    opened = judge.node.open(sha256_hex(content))
     judge.publish({W1: T + 300, W2: T + 300})
     assert opened.network is not None
     root = opened.network.predicate.root  # type: ignore[union-attr]
@@ -645,13 +649,13 @@ def test_an_opening_is_reproduced_by_whoever_has_its_examples(
 
     assert told() == {}
     record = PeerRecord.of(network, judge.vkey)
-    record.keep_examples(root, b"".join(one + b"\n" for one in GUESTS))
-    assert told() == {root: True}
+    record.keep_examples(root, content)
+    assert told() == {root: not left_out}
     record.add_remeasured({root: False})
     assert told() == {root: False}
     (record.folder / "remeasured").unlink()
-    record.keep_examples(root, b"".join(one + b"\n" for one in GUESTS[:-1]))
-    assert told() == {root: False}
+    record.keep_examples(root, content[1:])
+    assert told() == {}, "what is damaged here contradicts nobody"
     assert GUEST_KEY.hex() in (record.folder / "facts").read_text()
 
 
@@ -678,7 +682,7 @@ def test_what_an_opened_verdict_rests_on_comes_though_it_was_never_offered(
 def test_what_is_not_shown_of_an_opening_is_asked_for_ever_later_until_it_comes(
     tmp_path: Path, north: TreeNode, judge: TreeNode
 ) -> None:
-    network, content = tmp_path / "mine", b"adapter 4"
+    network, content = NetworkFolder.of(tmp_path / "mine").path, b"adapter 4"
     own = NetworkFolder(network).capsule(sha256_hex(content))
     _, peers = gathered(network, judge, north, now=lambda: T)
     rounds(judge, found_offers(network, peers))
@@ -701,6 +705,13 @@ def test_what_is_not_shown_of_an_opening_is_asked_for_ever_later_until_it_comes(
     assert asked(4_200) == [update, update.replace("config.json", "model.safetensors"), examples]
     assert files(own) == {"adapter_model.safetensors": content, "adapter_config.json": b"config"}
     assert asked(9_000) == [examples], "what came were other examples than were opened"
+    record, altered = PeerRecord.of(network, judge.vkey), f"{examples} is not what was signed."
+    assert gathered(network, judge, now=lambda: T + 9_001)[0]["judge"].unopened[root].why.endswith(altered)
+    record.change_unmade(lambda _: {root: (Unmade(f"openings/{root}"),)})  # as an audit finds it
+    assert audit(tmp_path / "mine", peers, "judge", None, {}, T).unmade[root][0].why.endswith(altered)
+    assert gathered(network, judge, now=lambda: T + 9_002)[0]["judge"].unopened[root].tries == 1
+    assert record.unmade[root][0].why.endswith(altered), "which an audit lacked is asked for at once"
+    record.change_unmade(lambda _: {})
     judge.put(examples[1:], guests)
     assert asked(9_060) == []
     assert asked(18_600) == [examples]
@@ -712,16 +723,42 @@ def test_ones_own_log_tells_the_same_as_its_mirror(tmp_path: Path, judge: TreeNo
     network = tmp_path / "mine"
     _, peers = gathered(network, judge, north)
     rounds(judge, found_offers(network, peers))
+    guests = b"".join(one + b"\n" for one in GUESTS)
+    opened = judge.node.open(sha256_hex(guests)).network
+    assert opened is not None
+    examples = f"openings/{opened.predicate.root}/{EXAMPLES}"  # type: ignore[union-attr]
+    judge.put(examples, guests)
+    write_atomic(judge.state / "network" / examples, guests)
     judge.publish({W1: T + 300, W2: T + 300})
     (judge.state / "log" / "heads").write_bytes((judge.tree / "log" / "heads").read_bytes())
     _, peers = gathered(network, judge, north)
     own = own_record(judge.state)
-    mine, _ = told_by(judge.state / "network", peers_of({}), [own])
+    mine, now_s = told_by(judge.state / "network", peers_of({}), [own])
     theirs = {log.origin: log for log in told_by(network, peers)[0]}
     assert mine[-1] == theirs[judge.origin]
+    book = books_of(mine, [], 1, now_s)[judge.origin]
+    assert book == books_of(theirs.values(), [], 1, now_s)[judge.origin]
+    assert (book.opened, book.reproduced) == (1, 1)
     assert [one.recorded_s for one in mine[-1].rounds] == [T + 300]
     assert MemberVerdict.ADOPTED in mine[-1].rounds[0].members.values()
     assert LATER not in [one.entered_s for one in mine[-1].rounds]
+
+
+def test_without_witnesses_ones_own_log_is_here_since_it_was_written(judge: TreeNode) -> None:
+    """Nobody pulls it; else nothing of it would count in one's own books."""
+    judge.offer()
+    peers = peers_of({}, quorum="none")
+    for count in range(2):
+        (mine,), newest_s = told_by(judge.state / "network", peers, [own_record(judge.state)])
+        # Its receipt says an earlier day than what is before it: a clock that was set back.
+        assert [one.committed_s for one in mine.offers] == [_seconds(AT)]
+        assert [one.recorded_s for one in mine.rounds] == [newest_s] * count
+        judge.node.record(judge.node.announce([judge.node.candidate()]))
+    assert newest_s == _seconds("2026-11-25T01:02:03Z"), "when the round ended"
+
+
+def _seconds(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
 
 
 def test_without_witnesses_what_came_first_counts(tmp_path: Path, north: TreeNode, south: TreeNode) -> None:

@@ -66,6 +66,8 @@ def test_a_new_state_begins_with_who_it_is_and_nothing_was_tried(files: Path, tm
     said = json.loads(found.stdout)
     assert kinds(state) == ["node", "guest-holdout", "session"]
     assert said["guest_holdout"]["examples"] >= 200
+    entered = {name: said["guest_holdout"][name] for name in ("root", "examples")}
+    assert said["unused_guest_holdouts"] == [entered], "which a contract may name"
     assert complaints(said) == []
     (session,) = [one.session for one in read_entries(state) if one.session is not None]
     assert round(said["joules_spent"] * 1e6) == session.energy.microjoules > 0
@@ -98,8 +100,11 @@ SLIPS = {
     "a space": (("--name", "q q"), "cryoflux node init --name q-q"),
     "no letter at all": (("--name", "…"), "cryoflux node init --name north"),
     "no name": (("--name", ""), "The node has no name yet."),
-    "an address with a space": (("--url", "http://a b"), "is no address of a node"),
-    "no address": (("--url", "here:8790"), "is no address of a node"),
+    "no address": (("--url", "here:8790"), "is no address that others can hear of"),
+    "an address that readers pass over": (
+        ("--url", "http://127.1:8790"),
+        "is no address that others can hear",
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import pytest
@@ -178,8 +179,12 @@ def test_that_something_can_be_had_is_a_word_of_its_own() -> None:
     ],
 )
 def test_what_is_no_clause_of_a_contract_is_refused(text: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=words) as refused:
         parse_promise(text)
+    quoted = re.findall(r'"([^"]+)"', refused.value.hint)
+    assert quoted
+    for shown in quoted:  # what is recommended in its place is one
+        assert parse_promise(shown)
 
 
 @given(st.text(max_size=60))

@@ -116,7 +116,7 @@ class AgentClient:
         raise AgentError(
             f"{what}.",
             why="Without its meter an attempt cannot be paid for, so nothing was trained.",
-            hint=f"Check that `cryoflux agent` runs at {self._url}, or leave out --agent to meter here.",
+            hint=f"Check that `cryoflux agent` runs at {self._url}, or name no agent to meter here.",
         ) from error
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:

@@ -143,13 +143,17 @@ def look_at_contract(
         bool, typer.Option("--unavailable", help="Say that the bytes of what was offered could not be had.")
     ] = False,
     budget: Annotated[
-        str, typer.Option("--budget", metavar="ENERGY", help="Granted for it; what it takes more is charged.")
+        str, typer.Option("--budget", metavar="ENERGY", help="Granted for it; all that it takes is charged.")
     ] = "100J",
     log: LogOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """As the buyer, look at the window that is due, once, and publish a bit for each clause."""
+    """As the buyer, look at the window that is due, once, and publish a bit for each clause.
+
+    Two models read every example of the guest holdout. Nothing ends that half-way: what it takes beyond
+    --budget is charged too, and the next grant pays for it first.
+    """
     from cryoflux.network.contracts.due import ContractLogs
     from cryoflux.network.contracts.logs import read_logs
     from cryoflux.quantities import parse_energy

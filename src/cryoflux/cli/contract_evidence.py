@@ -7,6 +7,7 @@ __all__ = ["in_words"]
 from typing import TYPE_CHECKING
 
 from cryoflux.quantities import NANO, format_energy, format_nats, utc_label
+from cryoflux.registry.composition import list_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +18,8 @@ _MOST_SHOWN = 40
 _TIMES = {
     "agreed-late": "{who} signed at {when}, when the first window had begun",
     "not-agreed": "not accepted yet by {who}, whose log is here until {when}",
-    "window-open": "the window is open until {when}",
-    "log-ends": "the log of {who} is here until {when} only",
+    "window-open": "the window ends at {when}, and no party's log is here until then",
+    "log-ends": "the log of {who} is here until {when} only: cosigned again, and pulled, it tells more",
     "look-due": "the buyer's look is due until {when}",
 }
 """of what has a time as its value"""
@@ -26,8 +27,8 @@ _WORDS = {
     "two-histories": "{who} told two histories",
     "nothing-offered": "nothing was offered in the window, by {value} entries of {who}",
     "not-read": "{who} signed something that this version cannot read",
-    "offer": "{who} offered what makes the version {value}",
-    "base": "compared with the version {value}",
+    "offer": "{who} offered what makes the list {value}",
+    "base": "compared with the list {value}",
     "look": "the buyer has looked",
     "look-of-another": "the buyer has looked at something else than what was due",
     "look-too-late": "the buyer has looked too late",
@@ -60,6 +61,8 @@ def in_words(one: ContractEvidence, terms: AgreedTerms) -> str:
     time_s = _number(one.value)
     if one.code in _TIMES and time_s is not None:
         said = _TIMES[one.code].format(**named, when=_moment(time_s))
+    elif one.code == "base" and one.value == list_digest(()):
+        said = "compared with the genesis, without an update"
     elif one.code in _NUMBERS and time_s is not None:
         said = _NUMBERS[one.code](time_s)
     else:

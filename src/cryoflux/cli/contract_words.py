@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryoflux.cli.console import stdout
 from cryoflux.cli.contract_evidence import in_words
+from cryoflux.expression import AVAILABLE
 from cryoflux.quantities import MICRO, format_energy, utc_label
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _KNOWN = {
     "attested": "the buyer's word, until its guest holdout is opened",
     "verified": "by sums that were sealed and opened",
 }
+_BY_WORD_ALONE = "the buyer's word, which no opening verifies"
 
 
 def check_document(found: CheckedTerms) -> dict[str, Any]:
@@ -158,7 +160,9 @@ def print_verdict(terms: AgreedTerms, verdict: ContractVerdict) -> None:
         until = utc_label(terms.windows.end_s(one.window))[:16].replace("T", " ")
         stdout.print(f"{mark} window {one.window + 1} until {until} UTC: {one.standing.value}", markup=False)
         for each in one.clauses:
-            line = f"    {each.clause}: {each.standing.value} ({_KNOWN[each.known.value]})"
+            by_word = each.clause == AVAILABLE and each.known.value == "attested"
+            known = _BY_WORD_ALONE if by_word else _KNOWN[each.known.value]
+            line = f"    {each.clause}: {each.standing.value} ({known})"
             stdout.print(line, markup=False)
         stdout.print(f"    {'; '.join(in_words(each, terms) for each in one.evidence)}", markup=False)
     for log in verdict.logs:

@@ -150,8 +150,9 @@ def _run() -> int:
         if isinstance(error, CryoFluxError):
             raise
         close_stdout()
+        named = "Something" if error.filename is None else error.filename
         raise StorageError(
-            f"Something could not be read or written: {error}.",
+            f"{named} could not be read or written: {error.strerror or error}.",
             why="What was recorded before is safe.",
             hint="Check the disk and what the output goes to, then run the same command again.",
         ) from error

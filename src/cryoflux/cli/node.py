@@ -22,7 +22,7 @@ from cryoflux.cli.node_init import NodeTaskOption, init_node
 from cryoflux.cli.node_introduce import introduce_node
 from cryoflux.cli.node_pull import peers_app, pull_peers
 from cryoflux.cli.node_serve import serve_node
-from cryoflux.quantities import parse_energy
+from cryoflux.quantities import counted, parse_energy
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -96,6 +96,10 @@ def retire_guest(
             "--root", metavar="ROOT", help="First digits of its root.", show_default="the one in use"
         ),
     ] = "",
+    give_up: Annotated[
+        bool,
+        typer.Option("--give-up-windows", help="Open it though windows of contracts wait for a look at it."),
+    ] = False,
     task: NodeTaskOption = _TASK,
     state: StateOption = None,
     as_json: JsonOption = False,
@@ -105,7 +109,7 @@ def retire_guest(
 
     settings, folder = settings_of(state)
     with changing(there(folder), settings, "cryoflux node retire") as opened:
-        found = retire(opened, task, root)
+        found = retire(opened, task, root, give_up_windows=give_up)
     if as_json:
         emit_json(
             "node.retire/1",
@@ -113,10 +117,19 @@ def retire_guest(
                 "root": found.root,
                 "looks": found.looks,
                 "looks_kept": found.kept,
+                "contract_looks": found.contract_looks,
+                "windows_given_up": [
+                    {"contract": one.contract, "number": one.window + 1} for one in found.given_up
+                ],
                 "examples": str(found.examples),
             },
         )
         return
     looks = "one look" if found.looks == 1 else f"{found.looks} looks"
-    stdout.print(f"opened   {found.root[:16]}…: {looks}, {found.kept} kept; it judges nothing any more")
+    looks += f", {found.kept} kept"
+    if found.contract_looks:
+        looks += f", and {counted(found.contract_looks, 'look', 'looks')} for contracts"
+    stdout.print(f"opened   {found.root[:16]}…: {looks}; it judges nothing any more")
+    for one in found.given_up:
+        stdout.print(f"given up {one}: nobody can look at it any more")
     stdout.print(f"examples {found.examples}")

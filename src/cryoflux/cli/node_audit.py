@@ -72,7 +72,7 @@ def _document(found: Audited) -> dict[str, Any]:
         "convicted": found.convicted,
         "holds": not found.refuted,
         "lacking": [
-            {"guest": root, "path": one.lacks, "tries": one.tries}
+            {"guest": root, "path": one.lacks, "tries": one.tries, "why": one.why}
             for root, some in found.unmade.items()
             for one in some
         ],
@@ -94,6 +94,8 @@ def _show(found: Audited, recompute: int) -> None:
         more = f" and {len(some) - 1:,} more" if len(some) > 1 else ""
         lacks = f"?     guest holdout {root[:16]}… lacks {some[0].lacks[:28]}…{more}: each pull asks for it"
         stdout.print(f"{lacks}; once two did in vain, a day after it was opened, {_NO_MORE}", indent=6)
+        if some[0].why:
+            stdout.print(f"      why it did not come: {some[0].why}", indent=6)
     again = f"{len(parts['reproduced'])} reproduced" if recompute else "nothing made again: --recompute N"
     words = [again, f"{len(parts['refuted'])} refuted", f"{len(parts['open'])} open"]
     stdout.print(f"{found.node.name}: {'refuted' if found.refuted else 'holds'} ({', '.join(words)})")

@@ -16,15 +16,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cryoflux.cli.console import stderr, stdout
+from cryoflux.cli.console import stdout
 from cryoflux.errors import StateError, UsageError
 
 _SETTINGS = {
@@ -200,6 +200,7 @@ class _Demo:
             out, err = process.communicate()
             self._require(process.returncode, err)
             self._tell(out, ("#",), "rogue")
+        stdout.print("  The Δ of #2 is invented: no model has the losses that rogue has signed there.")
         guests = "rogue-guests.csv"
         self._say("node", "init", "--name", "rogue", "--guest", guests, "--state", "rogue", keep=("node",))
         shutil.copytree(self._folder / "rogue", self._folder / "rogue-2", symlinks=True)
@@ -214,8 +215,8 @@ class _Demo:
         for name in ("south", "north"):
             self._say("node", "pull", "--state", name)
         for name in ("south", "north"):
-            candidates = tuple(f"         {other}/" for other in ("north", "south", "rogue"))
-            keep = ("round ", *candidates, "rounds")
+            said = (f"{' ' * 9}{what}" for what in ("north/", "south/", "rogue/", "reweighted: "))
+            keep = ("round ", *said, "rounds")
             self._say("node", "round", "--budget", "200J", "--state", name, keep=keep, who=name)
 
     def _two_histories(self) -> None:
@@ -227,17 +228,18 @@ class _Demo:
         show_other_history(
             self._folder / "rogue/network/public", self._folder / "rogue-2", self._folder / "lie"
         )
-        self._end("rogue")
+        _end(self._servers.pop("rogue"))
         self._serve_files("lie", self._urls["rogue"].rpartition(":")[2])
         pulled = self._say(
             "node", "pull", "--state", "south", codes=(0, 1), keep=("rogue", "       evidence:")
         )
         said, _, evidence = pulled.partition("evidence: ")
         self._require(0 if evidence else 1, said)
-        self._say("node", "books", "--state", "south")
         key = self._documents("witness", "key", "--state", "rogue")[0]["key"]
         proof = shlex.split(evidence.splitlines()[0])[0]
         self._say("witness", "check-evidence", proof, "--log", key)
+        self._title("south's books: what was adopted alone is confirmed, whatever was offered beside it")
+        self._say("node", "books", "--state", "south")
 
     def _take_back(self) -> None:
         if (adopted := self._adopted("south")) is None:
@@ -254,7 +256,7 @@ class _Demo:
         self._say("node", "books", "--state", "north")
 
     def _check_as_a_stranger(self) -> None:
-        self._title("A stranger, who trained nothing, checks south's adoptions by public files")
+        self._title("A stranger, who trained nothing, makes all adoptions and looks of south again")
         stranger = self._folder / "stranger"
         self._trusting("stranger")
         genesis = self._genesis("south")
@@ -262,7 +264,9 @@ class _Demo:
         for name in ("south", "north"):
             self._know("stranger", name)
         self._say("node", "pull", "--state", "stranger")
-        audit = ("node", "audit", "south", "--recompute", "2", "--state", "stranger")
+        rows = self._documents("receipts", "list", "--state", "south")[0]["entries"]
+        every = str(sum(row["kind"] == "round" for row in rows))  # each has a look and a version at most
+        audit = ("node", "audit", "south", "--recompute", every, "--state", "stranger")
         self._say(*audit, keep=("✓ 17", "✓ 11", "✓ 12", "?", "✗", "south:"))
 
     # ---- how they are taken
@@ -300,26 +304,21 @@ class _Demo:
     def _serve_files(self, folder: str, port: str) -> None:
         """Serve a folder as any web server does: `node serve` shows no head that witnesses did not cosign."""
         command = ("-u", "-m", "http.server", port, "--bind", "127.0.0.1", "--directory", folder)
-        stderr.print(f"$ {shlex.join(['python', *command])}")
+        stdout.print(f"$ {shlex.join(['python', *command])}")
         process = self._start_python(command)
-        self._processes.enter_context(_ending(process))
+        self._processes.callback(_end, process)
         if not (process.stdout is not None and process.stdout.readline()):
             self._require(1, process.communicate()[1])
 
     def _serve(self, *command: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
         self._show(command)
         process = self._start((*command, "--json"))
-        self._processes.enter_context(_ending(process))
+        self._processes.callback(_end, process)
         line = process.stdout.readline() if process.stdout is not None else ""
         if not line:
             self._require(1, process.communicate()[1])
         hello: dict[str, Any] = json.loads(line)
         return process, hello
-
-    def _end(self, name: str) -> None:
-        process = self._servers.pop(name)
-        process.terminate()
-        process.wait(_PATIENCE_S)
 
     @staticmethod
     def _fetch(url: str, into: Path) -> None:
@@ -379,7 +378,7 @@ class _Demo:
 
     @staticmethod
     def _show(command: Sequence[str]) -> None:
-        stderr.print(f"$ {shlex.join(['cryoflux', *command])}")
+        stdout.print(f"$ {shlex.join(['cryoflux', *command])}")
 
     @staticmethod
     def _tell(out: str, keep: Sequence[str], who: str = "") -> None:
@@ -389,10 +388,6 @@ class _Demo:
                 stdout.print(f"{lead}{line}", indent=len(lead) + 9)
 
 
-@contextmanager
-def _ending(process: subprocess.Popen[str]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(_PATIENCE_S)
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    process.wait(_PATIENCE_S)

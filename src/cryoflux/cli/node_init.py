@@ -52,6 +52,8 @@ class _Joined:
     entered: Entered | None
     judges: bool
     """whether a guest holdout is in use"""
+    unused: dict[str, int]
+    """root → examples of a guest holdout that judged nothing, and that no contract is judged by"""
     seed: int
     """that its runs go by"""
     seed_before: int | None
@@ -143,18 +145,19 @@ def _refuse_early(settings: Settings, wishes: _Wishes) -> None:
         UsageError, DataError: a name, an address or a file is not what it has to be.
     """
     from cryoflux.data.formats import read_arrived
+    from cryoflux.network.node_file import is_hinted_url
     from cryoflux.network.node_name import refuse_node_name
-    from cryoflux.network.peers import is_url
 
     if wishes.name:
         refuse_node_name(wishes.name, "cryoflux node init --name")
     urls = wishes.urls or []
     if len(urls) > _MOST_URLS:
         raise UsageError(f"A node has at most {_MOST_URLS} URLs.", hint="Leave some of them out.")
-    if strange := [url for url in urls if not is_url(url)]:
+    if strange := [url for url in urls if not is_hinted_url(url)]:
         raise UsageError(
-            f"{strange[0][:100]!r} is no address of a node.",
-            why="Others pull it over HTTP: its address has no spaces, and at most 180 characters after http://.",
+            f"{strange[0][:100]!r} is no address that others can hear of.",
+            why="They take http or https, a host name in lower case or an IPv4 address, a port up to 65535 "
+            "that is not the usual one, and a plain path.",
             hint="Write it as in --url http://HOST:8790.",
         )
     first_peers(settings)
@@ -228,6 +231,7 @@ def _stated(opened: VersionsByHand, sourced: Sourced, first: FirstVersion, wishe
         stated,
         entered,
         node_of(opened, task).guest is not None,
+        {root: tally.said.count for root, tally in node_of(opened, task).unused.items()},
         with_own_seed(sourced, opened.memory, opened.origin).run.seed,
         known.pool_seed if known is not None else None,
         charged.energy,
@@ -259,6 +263,7 @@ def _document(joined: _Joined) -> dict[str, object]:
         "seed": joined.seed,
         "joules_spent": charged.uj / MICRO if charged is not None else None,
         "guest_holdout": None,
+        "unused_guest_holdouts": [{"root": root, "examples": count} for root, count in joined.unused.items()],
     }
     if entered is not None:
         found["guest_holdout"] = {
@@ -280,7 +285,7 @@ def _lines(joined: _Joined, peers: Path | None) -> list[str]:
             "nodes that began alike look more like copies; a new state begins with its own: "
             "cryoflux node init --name NAME --train FILE --state NEW"
         )
-    lines += _entered_lines(joined.entered)
+    lines += _entered_lines(joined.entered, joined.unused)
     if peers is not None:
         lines.append(f"peers    {peers} begins with the witnesses that you trust")
     if joined.charged is not None:
@@ -292,9 +297,11 @@ def _lines(joined: _Joined, peers: Path | None) -> list[str]:
     return lines
 
 
-def _entered_lines(entered: Entered | None) -> list[str]:
+def _entered_lines(entered: Entered | None, unused: dict[str, int]) -> list[str]:
+    """What was entered; else what a contract can be judged by, with the whole of its root."""
     if entered is None:
-        return []
+        told = (f"{count} examples, by root {root}" for root, count in unused.items())
+        return [f"{'unused' if not number else '':8} {one}" for number, one in enumerate(told)]
     lines = [f"guests   {entered.count} examples judge what others offer, by root {entered.root[:16]}…"]
     if entered.searched:
         lines.append(f"search   {entered.searched} more are set aside to compose with")

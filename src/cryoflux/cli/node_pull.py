@@ -17,13 +17,14 @@ from cryoflux.cli.chosen import reader_state, state_of
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr, stdout
 from cryoflux.cli.groups import CommandGroup
 from cryoflux.cli.node_follow import follow_peers
-from cryoflux.errors import ExitCode
+from cryoflux.errors import ExitCode, UsageError
 from cryoflux.quantities import counted
 
 if TYPE_CHECKING:
     from cryoflux.config import Settings
     from cryoflux.network.folder import NetworkFolder
     from cryoflux.network.gathered import Gathered, PeerGathered
+    from cryoflux.receipts.checkpoint import VerifierKey
 
 peers_app = typer.Typer(
     cls=CommandGroup,
@@ -148,6 +149,10 @@ def _peer_document(one: PeerGathered, evidence: Path | None) -> dict[str, Any]:
             {"capsule": capsule, "tries": missing.tries, "why": missing.why}
             for capsule, missing in sorted(one.unavailable.items())
         ],
+        "unopened": [
+            {"guest": root, "tries": missing.tries, "why": missing.why}
+            for root, missing in sorted(one.unopened.items())
+        ],
         "received_bytes": one.received,
         "hint_count": one.hints,
     }
@@ -166,10 +171,11 @@ def _lines(found: Gathered, folder: NetworkFolder) -> list[str]:
         lines.append(f"{one.name.ljust(width)}  {_said(one)}")
         if (evidence := _evidence(one, folder)) is not None:
             lines.append(f"{' ' * width}  evidence: {shlex.quote(str(evidence))}")
-        missing = sorted(one.unavailable.items())
+        missing = [(f"{capsule[:16]}…", said) for capsule, said in sorted(one.unavailable.items())]
+        missing += [(f"guest holdout {root[:16]}…", said) for root, said in sorted(one.unopened.items())]
         lines += [
-            f"{' ' * width}  unavailable: {capsule[:16]}… ({counted(said.tries, 'try', 'tries')}): {said.why}"
-            for capsule, said in missing[:_SHOWN]
+            f"{' ' * width}  unavailable: {what} ({counted(said.tries, 'try', 'tries')}): {said.why}"
+            for what, said in missing[:_SHOWN]
         ]
         if len(missing) > _SHOWN:
             lines.append(f"{' ' * width}  and {len(missing) - _SHOWN} more")
@@ -235,14 +241,24 @@ def add_peer(
     from cryoflux.config import load_settings
     from cryoflux.network.peers import with_node
 
-    begin = first_peers(load_settings({"state": state}).settings)
+    begin, own = first_peers(load_settings({"state": state}).settings), _own_key(state_of(state))
     _replace(
         state,
         "added",
         name,
-        lambda path: with_node(path, name, vkey, url, verifier=verifier, begin=begin),
+        lambda path: with_node(path, name, vkey, url, verifier=verifier, begin=begin, own=own),
         as_json,
     )
+
+
+def _own_key(state: Path) -> VerifierKey | None:
+    """The key of the node's own log; none where it has none, as whoever only reads."""
+    from cryoflux.witness.cosigned import log_key_of
+
+    try:
+        return log_key_of(state)
+    except UsageError:
+        return None
 
 
 def begin_peers(settings: Settings, state: Path) -> Path | None:

@@ -14,6 +14,7 @@ import typer
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stderr
 from cryoflux.cli.memory import HeadsOption, heads_folder
 from cryoflux.cli.verdict import exit_code, print_check, print_report
+from cryoflux.cli.verify_tree import tree_report
 from cryoflux.errors import UsageError
 
 if TYPE_CHECKING:
@@ -185,7 +186,10 @@ def _is_claim(path: Path, again: int, parent: str | None) -> bool:
 
 def verify(
     target: Annotated[
-        str | None, typer.Argument(metavar="[TARGET]", help="State directory, exported receipts, or a claim.")
+        str | None,
+        typer.Argument(
+            metavar="[TARGET]", help="State directory, public tree of a node, exported receipts, or a claim."
+        ),
     ] = None,
     state: StateOption = None,
     recompute: _RecomputeOption = 0,
@@ -194,10 +198,20 @@ def verify(
     spot_seed: _SpotSeedOption = None,
     retrain: _RetrainOption = 0,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Public key (PEM) that must have signed.")
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="Public key that must have signed: PEM, or node.json of a tree.",
+        ),
     ] = None,
     policy: Annotated[
-        Path | None, typer.Option("--policy", metavar="FILE", help="Witnesses that must have seen the log.")
+        Path | None,
+        typer.Option(
+            "--policy",
+            metavar="FILE",
+            help="Witnesses that must have seen the log: a policy, or a file of peers.",
+        ),
     ] = None,
     max_age: Annotated[
         str | None, typer.Option("--max-age", metavar="TIME", help="How old their word may be, such as 1d.")
@@ -223,17 +237,18 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every receipt, or a claim; exit 1 if one is not what it claims to be."""
-    from cryoflux.log_check import asked_again, demand_of, sections_of
+    from cryoflux.cli.capsule_policy import named_policy
+    from cryoflux.log_check import asked_again, demand_of, load_receipt_key, sections_of
     from cryoflux.signing.keys import load_public_key
     from cryoflux.verification.steps import verify_target
     from cryoflux.verification.verified import trust_in
 
     place = _target(target, state)
     named: _Named = {
-        "key": load_public_key(key) if key is not None else None,
+        "key": load_receipt_key(key) if key is not None else None,
         "meters": tuple(load_public_key(path) for path in meter_key or ()),
         "log_key": load_public_key(log_key) if log_key is not None else None,
-        "demand": demand_of(policy, max_age),
+        "demand": demand_of(policy, max_age, named_policy),
         "heads": None if no_memory else heads or heads_folder(),
     }
     if no_memory and (trust_memory or only_new):
@@ -248,7 +263,8 @@ def verify(
     again = asked_again(recompute, spot_check, spot_receipts, retrain, spot_seed)
     checks, progress = sections_of(task or ()), _Progress()
     trust = trust_in(trust_memory=trust_memory, only_new=only_new)
-    report = verify_target(
+    of_state = {"--key": key, "--log-key": log_key, "--parent": parent, "--recompute and its like": again}
+    report = tree_report(place, named["demand"], named["meters"], checks, of_state) or verify_target(
         place, **named, again=again, sections=checks, progress=progress, trust=trust, parent=parent
     )
     if as_json:

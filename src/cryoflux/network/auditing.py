@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import structs
 
 from cryoflux.errors import StorageError, UsageError, VerificationError
 from cryoflux.network.folder import NetworkFolder
@@ -27,6 +28,7 @@ from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.telling import own_record
 from cryoflux.network.unmade import Unmade, UnmadeByRoot, lacked
+from cryoflux.network.unshown import Unshown
 from cryoflux.receipts.store import DATABASE, Row
 from cryoflux.state import StateFolder
 from cryoflux.verification.again import Again
@@ -34,6 +36,7 @@ from cryoflux.verification.artefacts import ARTEFACTS
 from cryoflux.verification.levels import Word
 from cryoflux.verification.material import Material
 from cryoflux.verification.model_sources import ModelSources
+from cryoflux.verification.open_question import OPENINGS
 from cryoflux.verification.result import Report
 from cryoflux.verification.rounds_told import OpenedLook
 from cryoflux.verification.sections import Sections
@@ -98,9 +101,17 @@ def audit(
     record.add_remeasured(decided)
     made_again = {root for root, holds in record.remeasured.items() if holds}
     unmade = record.change_unmade(lambda before: looks.unmade(before, made_again.union(decided)))
-    still = {root: [one for one in some if not one.here] for root, some in unmade.items()}
+    unshown = Unshown(record.folder, now_s)
+    still = {root: [_with_why(one, unshown) for one in some if not one.here] for root, some in unmade.items()}
     lacking = {root: some for root, some in still.items() if some}
     return Audited(node, replace(report, checks=asked), bool(record.mirror.evidence), lacking)
+
+
+def _with_why(one: Unmade, unshown: Unshown) -> Unmade:
+    """The same with why pulls did not bring it, where they had asked before an audit lacked it."""
+    kind, _, name = one.lacks.partition("/")
+    why = one.why or (unshown.missing(name).why if kind == OPENINGS else "")
+    return structs.replace(one, why=why)
 
 
 def _named(peers: Peers, name: str) -> PeerNode:

@@ -8,10 +8,13 @@ nowhere, because nobody names it. Bounds, never "always": of 59 that held of 59 
 - ``verifier/v1``: how many of a node's verdicts were reproduced when its guest holdouts were opened. That it
   agrees with others counts nothing: who copies verdicts agrees with everybody.
 
-An update is *confirmed* by a verifier that adopted it in a round of its own (one candidate) on a guest
-holdout that was entered before the update was committed, and *refuted* by one that tried it alone and did not
-take it. A member of a larger round is used, and no more is known of it alone. Times are those of witnesses: a
-round that no quorum has seen yet counts nowhere, as it may be another one for each reader.
+An update is *confirmed* by a verifier that adopted it alone, on a guest holdout that was entered before the
+update was committed: all steps of what the holdout was shown are of it, so that the certified level is its
+own, whatever else was considered. What was adopted with others, or beside other weights of older updates, is
+used, and no more is known of it alone. It is *refuted* by a verifier that showed it alone to a guest holdout
+which did not accept it, or for which it was the only candidate of a round, and that did not take it. What was
+passed over beside others may have been so for theirs. Times are those of witnesses: a round that no quorum
+has seen yet counts nowhere, as it may be another one for each reader.
 What a verifier found of an update it found of the offer of one log: whoever offers the same bytes in another
 log earns nothing by it.
 
@@ -68,7 +71,8 @@ _MOST_COUNTED = 10_000
 """decided updates of a proposer, the newest: a bound on more than these says nothing new"""
 _REFUTED, _TAKEN_BACK, _UNREPRODUCED = -1, -2, -3
 """in place of a level"""
-_DECIDED = frozenset({MemberVerdict.ADOPTED, MemberVerdict.NOT_CHOSEN, MemberVerdict.SCREENED})
+_DECIDED = frozenset({MemberVerdict.NOT_CHOSEN, MemberVerdict.SCREENED})
+"""what says that an update was tried, and not taken"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,27 @@ class RoundTold:
     """members that it adopted and its log recalled since"""
     copied: Mapping[str, str] = field(default_factory=dict)
     """member → its later copy, which the log's head had already"""
+    shown_alone: str = ""
+    """the member that all steps are of which its guest holdout was shown; empty where there is none"""
 
-    def of(self, capsule: str, owner: str) -> MemberVerdict | None:
-        """What became of an update as one log offers it; none where another's offer was considered."""
-        return self.members.get(capsule) if self.origins.get(capsule, owner) == owner else None
+    def word(self, capsule: str, owner: str) -> int | None:
+        """What it says of an update as one log offers it, and of nothing else.
+
+        Args:
+            capsule: the update.
+            owner: origin of the log that offers it.
+
+        Returns:
+            the level, or what stands in its place; none where it says nothing of it, as where the offer of
+            another log was considered.
+        """
+        verdict = self.members.get(capsule) if self.origins.get(capsule, owner) == owner else None
+        is_alone = self.shown_alone == capsule
+        if verdict is MemberVerdict.ADOPTED:
+            return self.level if is_alone else None
+        if verdict not in _DECIDED:
+            return None
+        return _REFUTED if is_alone or len(self.members) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +294,8 @@ def _void(log: LogTold) -> bool:
 class _Found:
     """What all rounds of a network say of each update, as far as a quorum has seen them."""
 
-    alone: Mapping[str, list[tuple[str, RoundTold]]]
-    """capsule → verifiers that tried it alone, and how, the earliest first"""
+    tried: Mapping[str, list[tuple[str, RoundTold]]]
+    """capsule → verifiers whose rounds may say something of it alone, the earliest first"""
     users: Mapping[tuple[str, str], set[str]]
     """capsule, and the log that offered it → nodes that adopted it, and have not recalled it"""
     recallers: Mapping[tuple[str, str], set[str]]
@@ -287,7 +308,7 @@ class _Found:
     @classmethod
     def of(cls, logs: Iterable[LogTold], verifiers: set[str], now_s: int) -> _Found:
         withheld, copies = set[tuple[str, str]](), set[tuple[str, str]]()
-        alone: dict[str, list[tuple[str, RoundTold]]] = {}
+        tried: dict[str, list[tuple[str, RoundTold]]] = {}
         users: dict[tuple[str, str], set[str]] = {}
         recallers: dict[tuple[str, str], set[str]] = {}
         for log in logs:
@@ -300,18 +321,17 @@ class _Found:
                     if verdict is MemberVerdict.ADOPTED:
                         had = recallers if capsule in one.recalled else users
                         had.setdefault((capsule, one.origins.get(capsule, "")), set()).add(log.origin)
-                    if believed and len(one.members) == 1:
-                        alone.setdefault(capsule, []).append((log.origin, one))
-        return cls(alone, users, recallers, frozenset(copies), frozenset(withheld))
+                    if believed and (len(one.members) == 1 or one.shown_alone == capsule):
+                        tried.setdefault(capsule, []).append((log.origin, one))
+        return cls(tried, users, recallers, frozenset(copies), frozenset(withheld))
 
     def standing(self, offer: CapsuleTold, owner: LogTold, quorum: int, now_s: int) -> CapsuleRecord:
         """What verifiers found of an update; the first word of each counts, unless it took it back."""
         said: dict[str, list[tuple[int, bool]]] = {}
-        for verifier, one in self.alone.get(offer.capsule, ()):
-            verdict = one.of(offer.capsule, owner.origin)
+        for verifier, one in self.tried.get(offer.capsule, ()):
+            level = one.word(offer.capsule, owner.origin)
             in_time = one.entered_s < offer.committed_s <= one.recorded_s
-            if in_time and verifier != owner.origin and verdict in _DECIDED:
-                level = one.level if verdict is MemberVerdict.ADOPTED else _REFUTED
+            if in_time and verifier != owner.origin and level is not None:
                 taken_back = offer.capsule in one.recalled or (verifier, offer.capsule) in self.copies
                 level = _TAKEN_BACK if taken_back else level
                 said.setdefault(verifier, []).append((level, (verifier, one.root) in self.withheld))

@@ -31,6 +31,8 @@ class PeerGathered:
     """offers that no quorum has seen the commitment of"""
     unavailable: Mapping[str, Missing] = field(default_factory=dict)
     """capsule → how often it was asked for in vain, and why it is not here"""
+    unopened: Mapping[str, Missing] = field(default_factory=dict)
+    """root of a guest holdout that it opened → the same of the examples"""
     received: int = 0
     """bytes that came"""
     why: str = ""

@@ -252,12 +252,12 @@ class _Gathering:
         if found.outcome in _READ_ON:
             due = [one for one, _ in witnessed_offers(node, facts, times)]
             waiting = sum(times.at(one.receipt_index) is None for one in facts.offers)
-            missing: dict[str, Missing] = {}
+            missing, unopened = dict[str, Missing](), dict[str, Missing]()
             if meant and answers:
                 missing = files.offered(due)
-                files.opened(facts, self._now_s)
+                unopened = files.opened(facts, self._now_s)
             fetched = sum(not lacking(self._folder, one.update) for one in due)
-            found = replace(found, fetched=fetched, waiting=waiting, unavailable=missing)
+            found = replace(found, fetched=fetched, waiting=waiting, unavailable=missing, unopened=unopened)
         return replace(found, received=self._most[node.name] - ration.left)
 
 

@@ -3,7 +3,8 @@
 A node publishes the heads that witnesses cosigned, append-only, and witnesses publish the newest of each log.
 An entry was committed at the earliest time by which a quorum had seen a head that covers it
 (`witness.commitment`). So whoever leaves heads out can only make its own commitments later; and a head that
-was there once has to stay.
+was there once has to stay. Until when a log had nothing more is said by the newest cosignatures of a head: of
+a quiet log by those that came long after the first.
 
 Of two entries of two logs, times of different witnesses may say the wrong order, because their clocks differ.
 Which of the two it had seen first each witness says by its own clock alone. Nobody shows an entry before a
@@ -19,10 +20,12 @@ from __future__ import annotations
 __all__ = [
     "CONTESTED_S",
     "HeadTimes",
+    "SeenAt",
     "SeenBy",
     "all_heads",
     "continued",
     "cosigned_by",
+    "last_reached_by",
     "merged",
     "not_there",
     "reached_by",
@@ -37,7 +40,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, cosigned_at
+from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, cosigned_at, parse_note
 from cryoflux.witness.policy import Policy
 
 CONTESTED_S = 600
@@ -56,6 +59,17 @@ class SeenBy(NamedTuple):
     """by each witness that has seen it, by its own clock"""
 
 
+class SeenAt(NamedTuple):
+    """When a witness had seen a head, by its own clock, Unix seconds."""
+
+    first_s: int
+    last_s: int
+
+    def joined(self, other: SeenAt) -> SeenAt:
+        """Of both times that it had."""
+        return SeenAt(min(self.first_s, other.first_s), max(self.last_s, other.last_s))
+
+
 @dataclass(frozen=True, slots=True)
 class HeadTimes:
     """Since when a quorum had seen how much of a log."""
@@ -66,6 +80,8 @@ class HeadTimes:
     """of each, the earliest time by which a quorum had seen it or a larger one, Unix seconds"""
     witnesses: Mapping[str, HeadTimes] = field(default_factory=dict)
     """the same of each witness alone, by its name in the policy"""
+    last_s: int = 0
+    """the latest time at which a quorum still saw one of them, Unix seconds; 0 where no witness says when"""
 
     @classmethod
     def of(cls, seen: Iterable[tuple[int, int]]) -> HeadTimes:
@@ -100,8 +116,8 @@ class HeadTimes:
 
     @property
     def newest_s(self) -> int:
-        """The latest of these times; 0 where there is none."""
-        return max(self.times_s, default=0)
+        """When a quorum had last seen the log; 0 where none has."""
+        return self.last_s or max(self.times_s, default=0)
 
     @property
     def size(self) -> int:
@@ -138,16 +154,29 @@ def continued(kept: Sequence[Note], came: Sequence[Note]) -> tuple[Note, ...]:
 
 
 def merged(one: Note, other: Note) -> Note:
-    """A head with the signatures of both; of one key at most eight, the first ones.
+    """A head with the signatures of both; of one key at most eight, those that came first and last.
 
-    Not one alone: somebody on the way may have brought a false one before the true one came.
+    Not one of each alone: somebody on the way may have brought a false one before the true one came. Fewer of
+    each key are kept where they do not fit into a note.
     """
+    if set(other.signatures) <= set(one.signatures):
+        return one  # as of all heads but the newest
     lines: dict[tuple[str, bytes], list[NoteSignature]] = {}
     for line in (*one.signatures, *other.signatures):
         known = lines.setdefault((line.name, line.key_id), [])
-        if line not in known and len(known) < _MOST_OF_A_KEY:
+        if line not in known:
             known.append(line)
-    return Note(one.checkpoint, tuple(line for some in lines.values() for line in some))
+    for most in (_MOST_OF_A_KEY, 2, 1):
+        last = most // 2
+        some = tuple(line for each in lines.values() for line in _ends(each, most - last, last))
+        with suppress(VerificationError):
+            return parse_note(Note(one.checkpoint, some).content)
+    return one
+
+
+def _ends(lines: list[NoteSignature], first: int, last: int) -> list[NoteSignature]:
+    """The first lines and the last ones."""
+    return lines if len(lines) <= first + last else lines[:first] + lines[len(lines) - last :]
 
 
 def together(notes: Iterable[Note]) -> Iterator[Note]:
@@ -159,24 +188,47 @@ def together(notes: Iterable[Note]) -> Iterator[Note]:
     yield from sorted(found.values(), key=lambda note: (note.checkpoint.size, note.checkpoint.root))
 
 
-def reached_by(note: Note, policy: Policy) -> int | None:
-    """When a quorum had seen a head, Unix seconds; none where it has not, or the policy needs nobody."""
-    return None if policy.reached(set()) else policy.seen_by(cosigned_by(note, policy))
+def reached_by(times: Mapping[str, SeenAt], policy: Policy) -> int | None:
+    """When a quorum had seen a head, Unix seconds; none where it has not, or the policy needs nobody.
+
+    Args:
+        times: when each witness had seen the head.
+        policy: who makes a quorum.
+    """
+    if policy.reached(set()):
+        return None
+    return policy.seen_by({name: seen.first_s for name, seen in times.items()})
 
 
-def cosigned_by(note: Note, policy: Policy) -> dict[str, int]:
-    """Which witnesses of a policy had seen a head, and when: of each the earliest time, Unix seconds.
+def last_reached_by(times: Mapping[str, SeenAt], policy: Policy) -> int | None:
+    """When a quorum had seen a head last, Unix seconds; none where it has not, or the policy needs nobody.
+
+    Fewer than a quorum cannot date it forward (`Policy.reached_at`): what is to follow from a log's silence
+    needs it to be silent.
+
+    Args:
+        times: when each witness had seen the head.
+        policy: who makes a quorum.
+    """
+    if policy.reached(set()):
+        return None
+    return policy.reached_at({name: seen.last_s for name, seen in times.items()})
+
+
+def cosigned_by(note: Note, policy: Policy) -> dict[str, SeenAt]:
+    """Which witnesses of a policy had seen a head, and when.
 
     A false cosignature counts for nothing, and takes nothing from those that are true.
     """
-    found: dict[str, int] = {}
+    found: dict[str, SeenAt] = {}
     for witness in policy.witnesses:
         for line in note.signatures:
             if (line.name, line.key_id) == (witness.key.name, witness.key.id):
                 with suppress(VerificationError):
                     time_s = cosigned_at(Note(note.checkpoint, (line,)), witness.key)
                     if time_s is not None:
-                        found[witness.name] = min(time_s, found.get(witness.name, time_s))
+                        seen = SeenAt(time_s, time_s)
+                        found[witness.name] = seen.joined(found.get(witness.name, seen))
     return found
 
 

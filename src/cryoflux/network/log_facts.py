@@ -23,7 +23,7 @@ from cryoflux.registry.mixture import OfferedUpdate
 from cryoflux.signing.ed25519 import is_sound_key
 from cryoflux.signing.keys import raw_key_id
 
-_FORM = 6
+_FORM = 7
 """of the facts: others are made anew"""
 
 
@@ -56,6 +56,8 @@ class RoundFact(Struct, frozen=True):
     """capsule → the log that offered it, as the announcement says"""
     copied: dict[str, str]
     """capsule → its later copy, which the head had already"""
+    shown_alone: str
+    """the member that all steps are of which the guest holdout was shown; empty where there is none"""
 
 
 class OpeningFact(Struct, frozen=True):

@@ -34,6 +34,7 @@ from cryoflux.receipts.network_statement import (
 from cryoflux.receipts.offering import offer_complaints
 from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.statement import Outcome, Receipt
+from cryoflux.registry.mixture import StepKind
 from cryoflux.signing.envelope import pae, parse_envelope
 from cryoflux.signing.keys import key_id, raw_key_id, raw_public_key
 from cryoflux.verification.signature_pool import SignaturePool
@@ -177,6 +178,7 @@ class _Walk:
             members={one.capsule: one.verdict for one in said.members},
             origins={one.capsule: one.origin for one in opened.intent.candidates},
             copied={one.capsule: one.of for one in said.members if one.verdict is MemberVerdict.COPIED},
+            shown_alone=_shown_alone(said),
         )
         self.facts.rounds.append(fact)
 
@@ -216,10 +218,23 @@ def _fits(said: RoundResult, opened: OpenRound) -> bool:
     accepted = said.outcome is RoundOutcome.ACCEPTED
     level = said.look.level if said.look is not None else None
     announced = [] if said.outcome is RoundOutcome.ABORTED else [c.capsule for c in opened.intent.candidates]
-    adopted = any(one.verdict is MemberVerdict.ADOPTED for one in said.members)
-    return [one.capsule for one in said.members] == announced and (
-        level in LEVELS if accepted else not level and not adopted
+    adopted = {one.capsule for one in said.members if one.verdict is MemberVerdict.ADOPTED}
+    return (
+        [one.capsule for one in said.members] == announced
+        and (level in LEVELS if accepted else not level)
+        and adopted == (_brought(said) if accepted else set())
     )
+
+
+def _brought(said: RoundResult) -> set[str]:
+    """Updates that the steps of a round bring in."""
+    return {step.update.adapter for step in said.steps if step.kind is not StepKind.REWEIGHT}
+
+
+def _shown_alone(said: RoundResult) -> str:
+    """The update that all steps are of which the guest holdout was shown; empty where there is none."""
+    every = {step.update.adapter for step in said.steps} if said.look is not None else set[str]()
+    return next(iter(every)) if len(every) == 1 and every == _brought(said) else ""
 
 
 def _seals_follow(said: GuestOpening, guest: GuestTally) -> bool:

@@ -12,6 +12,7 @@ __all__ = [
     "hint_of",
     "hints_in",
     "introduced_in",
+    "is_hinted_url",
     "node_file",
     "opening_file",
     "proven_entry",
@@ -47,6 +48,7 @@ _NAMED_AFTER_KEY = re.compile(r"cryoflux\.dev/[0-9a-f]{16}")
 _HINTED_URL = re.compile(r"https?://[0-9A-Za-z.-]{1,100}(:[0-9]{1,5})?(/[0-9A-Za-z._~-]{1,60}){0,4}/?")
 _LABEL = re.compile(r"[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class PeerHint(Document, frozen=True):
@@ -149,7 +151,7 @@ def hint_of(key: str, url: str) -> tuple[VerifierKey, str] | None:
         key: as a C2SP verifier key.
         url: of a public tree.
     """
-    if len(key) >= _MOST_KEY or not _HINTED_URL.fullmatch(url) or not _is_plain(url):
+    if len(key) >= _MOST_KEY or not is_hinted_url(url):
         return None
     try:
         found = parse_verifier_key(key)
@@ -159,21 +161,31 @@ def hint_of(key: str, url: str) -> tuple[VerifierKey, str] | None:
     return (found, url.rstrip("/")) if good else None
 
 
-def _is_plain(url: str) -> bool:
-    """Whether host and port of an address are ones, in the one way that they are written.
+def is_hinted_url(url: str) -> bool:
+    """Whether an address is one that a node hears of from others, written in the one way that it has.
 
-    What ends in a number is an IPv4 address, as for browsers, whatever a resolver makes of fewer numbers, or
-    of octal and hexadecimal ones.
+    It has a name or an IPv4 address in lower case, no port that goes without saying, and a path that leads
+    nowhere but down. What ends in a number is an IPv4 address, as for browsers, whatever a resolver makes of
+    fewer numbers, or of octal and hexadecimal ones.
+
+    Args:
+        url: as it was said.
     """
+    if not _HINTED_URL.fullmatch(url):
+        return False
     parts = urlsplit(url)
-    host = parts.hostname or ""
+    host, _, port = parts.netloc.partition(":")
     try:
-        port = parts.port
         if _NUMBER.fullmatch(host.rpartition(".")[2]):
             ipaddress.IPv4Address(host)
     except ValueError:
         return False
-    return port != 0 and all(map(_LABEL.fullmatch, host.split(".")))
+    is_plain = all(map(_LABEL.fullmatch, host.split("."))) and not {".", ".."} & {*parts.path.split("/")}
+    return is_plain and (not port or _is_plain_port(parts.scheme, port))
+
+
+def _is_plain_port(scheme: str, port: str) -> bool:
+    return str(int(port)) == port and 0 < int(port) < 2**16 and int(port) != _DEFAULT_PORTS[scheme]
 
 
 def opening_file(state: Path, entry: Entry, note: Note) -> bytes:

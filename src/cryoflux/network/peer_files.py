@@ -14,15 +14,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta, Struct
 
 from cryoflux.digests import sha256_hex
 from cryoflux.errors import ModelError, VerificationError
-from cryoflux.files import read_regular, write_atomic
 from cryoflux.network.collecting import Collector, PeerSource
 from cryoflux.network.fetching import PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
@@ -30,16 +24,13 @@ from cryoflux.network.log_facts import LogFacts, OfferFact, OpeningFact
 from cryoflux.network.peer_record import MOST_EXAMPLES_BYTES, FirstClaim, Missing, PeerRecord
 from cryoflux.network.peers import PeerNode
 from cryoflux.network.unmade import UnmadeByRoot, asked, in_turn
+from cryoflux.network.unshown import Unshown
 from cryoflux.verification.open_question import LISTS, OPENINGS
 
 _OTHERS = 4
 """peers that are asked for what an offer needs, beside the one that offers it"""
-_FIRST_WAIT_S, _MOST_WAIT_S = 600, 86_400
-"""until what lies behind an opening is asked for again, after the first time in vain, and at most"""
 _MOST_HIDDEN, _MOST_HIDDEN_IN_ALL = 4, 64
 """things of an opened guest holdout that a pull asks for in vain, and of all: one is enough to withhold"""
-_NO_EXAMPLES = "its examples are not shown"
-_UNSHOWN, _MOST_UNSHOWN_BYTES = "unshown", 2**24
 
 
 class PeerFiles:
@@ -94,7 +85,7 @@ class PeerFiles:
             record.keep_missing(missing)
         return missing
 
-    def opened(self, facts: LogFacts, now_s: int) -> None:
+    def opened(self, facts: LogFacts, now_s: int) -> dict[str, Missing]:
         """Fetch what opened verdicts rest on: the examples, and updates of the peer's own that were composed.
 
         It need not have offered those: without them nobody could make its verdicts again. Nobody is a
@@ -104,20 +95,28 @@ class PeerFiles:
             facts: of its log.
             now_s: Unix seconds.
 
+        Returns:
+            root of each guest holdout whose examples are not here → why they are not.
+
         Raises:
             StorageError: the disk is full, read-only, or refuses.
         """
-        unshown = _Unshown(self._record.folder / _UNSHOWN, now_s)
-        lacked = {one.lacks for some in self._record.unmade.values() for one in some}
+        unshown, missing = Unshown(self._record.folder, now_s), dict[str, Missing]()
+        lacked = {one.lacks: one for some in self._record.unmade.values() for one in some}
         for one in facts.openings:
-            if f"{OPENINGS}/{one.root}" not in lacked and not self._record.examples(one.root):
+            known = lacked.get(f"{OPENINGS}/{one.root}")
+            if known is None and not self._record.examples(one.root):
                 self._ask(unshown, one.root, partial(self._examples, one))
+            if not self._record.examples(one.root):
+                by_audit = Missing(known.tries, known.why) if known is not None and known.why else None
+                missing[one.root] = by_audit or unshown.missing(one.root)
         newest = max((one.index for one in facts.rounds), default=0) if facts.openings else 0
         made = {} if self._node.by_lottery else facts.made
         for adapter, (config, index) in made.items():
             if index < newest:
                 self._ask(unshown, adapter, partial(self._collector.collect_made, adapter, config))
         unshown.keep()
+        return missing
 
     def lacked(self, facts: LogFacts, *, answers: bool = True) -> None:
         """Ask again for what audits have not found here, before anything else.
@@ -174,20 +173,21 @@ class PeerFiles:
         if kind == OPENINGS:
             if (opening := openings.get(name)) is None:  # what is here of its log is read anew
                 return None
-            shows = collector.sources or self._record.examples(name)
-            return _why_not(partial(self._examples, opening)) and _NO_EXAMPLES if shows else _NO_EXAMPLES
+            if not collector.sources and not self._record.examples(name):
+                return "Nobody was asked."
+            return _why_not(partial(self._examples, opening))
         if kind == LISTS:
             return _why_not(partial(collector.collect_list, name))
         return _why_not(partial(collector.collect_judged, name, self._record.shown(name), anew=anew))
 
-    def _ask(self, unshown: _Unshown, name: str, fetch: Callable[[], None]) -> None:
+    def _ask(self, unshown: Unshown, name: str, fetch: Callable[[], None]) -> None:
         if self._ration.is_spent or not unshown.is_due(name):
             return
         try:
             fetch()
-        except (PeerUnreachableError, VerificationError):  # an audit says that it is not here
+        except (PeerUnreachableError, VerificationError) as error:
             if not self._ration.is_spent:  # else it was not asked at all
-                unshown.missed(name)
+                unshown.missed(name, error.what)
         else:
             unshown.came(name)
 
@@ -197,60 +197,8 @@ class PeerFiles:
         url = f"{self._node.url}/openings/{opening.root}/{EXAMPLES}"
         content = self._ration.fetch(url, MOST_EXAMPLES_BYTES).content
         if sha256_hex(content) != opening.examples:
-            raise VerificationError(f"{url} is not what was opened.", why="What came has another digest.")
+            raise VerificationError(f"{url} is not what was signed.", why="What came has another digest.")
         self._record.keep_examples(opening.root, content)
-
-
-class _Try(Struct, frozen=True):
-    """How often something was asked for in vain."""
-
-    tries: Annotated[int, Meta(ge=1)]
-    asked_s: int
-    """for the last time, Unix seconds"""
-
-
-class _Unshown:
-    """What a peer has not shown of what it opened, by name: each is asked for again ever later.
-
-    Args:
-        path: of the file that remembers it.
-        now_s: Unix seconds.
-    """
-
-    def __init__(self, path: Path, now_s: int) -> None:
-        self._path, self._now_s = path, now_s
-        self._tries = _kept(path)
-        self._changed = False
-
-    def is_due(self, name: str) -> bool:
-        """Whether something is asked for now."""
-        if (known := self._tries.get(name)) is None:
-            return True
-        wait_s = min(_FIRST_WAIT_S * 2 ** min(known.tries - 1, 16), _MOST_WAIT_S)
-        return not 0 <= self._now_s - known.asked_s < wait_s
-
-    def missed(self, name: str) -> None:
-        """Take note that something did not come."""
-        known = self._tries.get(name)
-        self._tries[name] = _Try(known.tries + 1 if known is not None else 1, self._now_s)
-        self._changed = True
-
-    def came(self, name: str) -> None:
-        """Take note that something is here."""
-        self._changed |= self._tries.pop(name, None) is not None
-
-    def keep(self) -> None:
-        """Remember all of it."""
-        if self._changed:
-            write_atomic(self._path, msgspec.json.encode(self._tries, order="sorted"))
-
-
-def _kept(path: Path) -> dict[str, _Try]:
-    """What is remembered; nothing where nothing is, or what is there is damaged."""
-    try:
-        return msgspec.json.decode(read_regular(path, _MOST_UNSHOWN_BYTES), type=dict[str, _Try])
-    except (OSError, msgspec.DecodeError, ValueError):
-        return {}
 
 
 def _why_not(collect: Callable[[], None]) -> str:

@@ -9,7 +9,7 @@ peers/<origin>/
   node.json    who it says it is
   arrived      how many entries were here, and since when
   missing      capsules of it that could not be had, how often that was tried, and why
-  unshown      what of its openings could not be had, how often that was tried, and when (`peer_files`)
+  unshown      what of its openings could not be had, how often that was tried, when, and why (`unshown`)
   shown/       updates that its opened verdicts rest on, and that others made, as it shows them
   remeasured   of guest holdouts that it opened, whether their losses were found to be those of the models
   unmade       of guest holdouts that it opened, what audits lacked to tell, and how often it was asked for
@@ -24,6 +24,7 @@ from __future__ import annotations
 __all__ = [
     "MOST_EXAMPLES_BYTES",
     "MOST_NODE_BYTES",
+    "SEEN",
     "ClaimMade",
     "FirstClaim",
     "Missing",
@@ -45,7 +46,17 @@ from cryoflux.digests import sha256_hex
 from cryoflux.errors import StorageError, VerificationError
 from cryoflux.files import IrregularFileError, one_at_a_time, read_regular, write_atomic
 from cryoflux.network.folder import NODE
-from cryoflux.network.head_times import HeadTimes, SeenBy, all_heads, cosigned_by, seen_before, together
+from cryoflux.network.head_times import (
+    HeadTimes,
+    SeenAt,
+    SeenBy,
+    all_heads,
+    cosigned_by,
+    last_reached_by,
+    reached_by,
+    seen_before,
+    together,
+)
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.unmade import UnmadeByRoot, bounded
@@ -56,9 +67,9 @@ from cryoflux.witness.policy import Policy
 _MOST_FACTS_BYTES = 2**30
 MOST_NODE_BYTES = 256 * 1024
 MOST_EXAMPLES_BYTES = 64 * 2**20
-_HEADS_TAG, _SEEN, _FACTS, _TIMES = "heads-tag", "seen", "facts", "times"
-_MISSING, _ARRIVED, _REMEASURED, _UNMADE = "missing", "arrived", "remeasured", "unmade"
-_AUDIT_LOCK = "audit.lock"
+SEEN = "seen"
+_HEADS_TAG, _FACTS, _TIMES = "heads-tag", "facts", "times"
+_ARRIVED, _REMEASURED, _UNMADE, _AUDIT_LOCK = "arrived", "remeasured", "unmade", "audit.lock"
 _FACTS_DECODER = msgspec.json.Decoder(LogFacts)
 
 
@@ -72,8 +83,8 @@ class Missing(Struct, frozen=True):
 class _Times(Struct):
     policy: str
     """digest of the policy by which they were computed"""
-    notes: dict[str, tuple[int, dict[str, int]]]
-    """SHA-256 of a head with its signatures → its size, and which witnesses had seen it since when"""
+    notes: dict[str, tuple[int, dict[str, SeenAt]]]
+    """SHA-256 of a head with its signatures → its size, and which witnesses had seen it when"""
 
 
 def _digest(policy: Policy) -> str:
@@ -136,7 +147,7 @@ class PeerRecord:
     @property
     def seen(self) -> tuple[Note, ...]:
         """The heads of it that witnesses published."""
-        return self._heads(_SEEN)
+        return self._heads(SEEN)
 
     def _heads(self, name: str) -> tuple[Note, ...]:
         try:
@@ -176,7 +187,7 @@ class PeerRecord:
 
     def keep_seen(self, notes: tuple[Note, ...]) -> None:
         """Remember heads that a witness publishes, beside those that are here."""
-        write_atomic(self.folder / _SEEN, all_heads(together((*self.seen, *notes))))
+        write_atomic(self.folder / SEEN, all_heads(together((*self.seen, *notes))))
 
     def times(self, policy: Policy) -> HeadTimes:
         """When a quorum had seen which of its entries.
@@ -187,10 +198,10 @@ class PeerRecord:
             policy: who makes a quorum.
         """
         if policy.reached(set()):
-            return HeadTimes.of(self._arrivals())
+            return HeadTimes.of(self.arrivals)
         digest = _digest(policy)
         kept = self._kept_times(digest)
-        size, found = self.mirror.size, dict[str, tuple[int, dict[str, int]]]()
+        size, found = self.mirror.size, dict[str, tuple[int, dict[str, SeenAt]]]()
         for note in together((*self.published, *self.seen)):
             name = sha256_hex(note.content)
             if note.checkpoint.size <= size:
@@ -199,14 +210,16 @@ class PeerRecord:
             write_atomic(self.folder / _TIMES, msgspec.json.encode(_Times(digest, found)))
         return _times_of(found.values(), policy)
 
-    def _kept_times(self, policy: str) -> dict[str, tuple[int, dict[str, int]]]:
+    def _kept_times(self, policy: str) -> dict[str, tuple[int, dict[str, SeenAt]]]:
         try:
             kept = msgspec.json.decode(self._read(_TIMES, MOST_HEADS_BYTES) or b"null", type=_Times | None)
         except (msgspec.DecodeError, ValueError):
             return {}
         return kept.notes if kept is not None and kept.policy == policy else {}
 
-    def _arrivals(self) -> list[tuple[int, int]]:
+    @property
+    def arrivals(self) -> list[tuple[int, int]]:
+        """How many of its entries were here, and since when, Unix seconds."""
         pairs = (line.split() for line in self._read(_ARRIVED, MOST_HEADS_BYTES).splitlines())
         try:
             return [(int(size), int(time_s)) for size, time_s in pairs]
@@ -216,14 +229,17 @@ class PeerRecord:
     @property
     def arrived_s(self) -> int:
         """When the newest of its entries were here first, Unix seconds; 0 where none are."""
-        return max((time_s for _, time_s in self._arrivals()), default=0)
+        return max((time_s for _, time_s in self.arrivals), default=0)
 
     def arrive(self, now_s: int) -> None:
         """Remember since when as many entries of it are here as there are, if that is not known."""
-        size = self.mirror.size
-        if size > max((known for known, _ in self._arrivals()), default=0):
-            line = b"%d %d\n" % (size, now_s)
-            write_atomic(self.folder / _ARRIVED, self._read(_ARRIVED, MOST_HEADS_BYTES) + line)
+        size, arrivals = self.mirror.size, self.arrivals
+        if size > max((known for known, _ in arrivals), default=0):
+            self.keep_arrivals([*arrivals, (size, now_s)])
+
+    def keep_arrivals(self, arrivals: Iterable[tuple[int, int]]) -> None:
+        """Remember them: how many entries were here, and since when, Unix seconds."""
+        write_atomic(self.folder / _ARRIVED, b"".join(b"%d %d\n" % pair for pair in arrivals))
 
     @property
     def node(self) -> bytes:
@@ -269,10 +285,8 @@ class PeerRecord:
     def change_unmade(self, change: Callable[[UnmadeByRoot], UnmadeByRoot]) -> UnmadeByRoot:
         """Remember what a change makes of it; whoever else changes it does that before or afterwards.
 
-        No more is kept than is read again.
-
         Args:
-            change: what was remembered → what is from now on.
+            change: what was remembered → what is from now on, of which no more is kept than is read again.
         """
         with one_at_a_time(self.folder / _AUDIT_LOCK):
             before = self.unmade
@@ -287,17 +301,18 @@ class PeerRecord:
             write_atomic(self.folder / _REMEASURED, msgspec.json.encode(known, order="sorted"))
 
 
-def _times_of(heads: Iterable[tuple[int, dict[str, int]]], policy: Policy) -> HeadTimes:
-    """Of some heads: the size of each, and which witnesses had seen it since when."""
+def _times_of(heads: Iterable[tuple[int, dict[str, SeenAt]]], policy: Policy) -> HeadTimes:
+    """Of some heads: the size of each, and which witnesses had seen it when."""
     alone: dict[str, list[tuple[int, int]]] = {}
-    quorum = []
+    quorum, last_s = [], 0
     for size, times in heads:
-        if (time_s := policy.seen_by(times)) is not None:
+        if (time_s := reached_by(times, policy)) is not None:
             quorum.append((size, time_s))
-        for name, seen_s in times.items():
-            alone.setdefault(name, []).append((size, seen_s))
-    each = {name: HeadTimes.of(seen) for name, seen in alone.items()}
-    return replace(HeadTimes.of(quorum), witnesses=each)
+        last_s = max(last_s, last_reached_by(times, policy) or 0)
+        for name, seen in times.items():
+            alone.setdefault(name, []).append((size, seen.first_s))
+    each = {name: HeadTimes.of(pairs) for name, pairs in alone.items()}
+    return replace(HeadTimes.of(quorum), witnesses=each, last_s=last_s)
 
 
 class ClaimMade(NamedTuple):

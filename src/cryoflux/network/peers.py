@@ -39,9 +39,13 @@ from cryoflux.files import read_regular
 from cryoflux.network.node_name import is_node_name, refuse_node_name
 from cryoflux.network.reaching import Reach
 from cryoflux.receipts.checkpoint import KeyType, VerifierKey, parse_verifier_key
-from cryoflux.witness.policy import LogLine, Policy, PolicyReader, split_items
+from cryoflux.witness.policy import BOM, LogLine, Policy, PolicyReader, split_items
 
 _URL = re.compile(r"https?://[!-~]{1,180}")
+_LINE_HINT = (
+    "Its lines are node NAME VKEY URL, verifier NAME, strangers 1% and introductions public "
+    "(docs/how-to/run-a-node.md), and those of a witness policy; `node peers add` writes some of them."
+)
 _KEY_HINT = "Ask for it there: cryoflux witness key prints it"
 _MOST_BYTES = 2 * 1024 * 1024
 _SHARE = "1%"
@@ -106,8 +110,12 @@ class _PeersReader(PolicyReader):
         more["introductions"] = self.take_introductions
         return {**PolicyReader.words(self), **more}
 
+    def hint(self, keyword: str) -> str:
+        of_policy = keyword in PolicyReader.words(self)
+        return PolicyReader.hint(self, keyword) if of_policy else _LINE_HINT
+
     def node(self, items: Sequence[str]) -> None:
-        name, vkey, url = split_items(items, 3, 3)
+        name, vkey, url = split_items(items, 3, "node NAME VKEY URL")
         if not is_node_name(name):
             raise ValueError(f"{name[:40]!r} is not a name of lower-case letters, digits and . _ -")
         if name in {node.name for node in self.nodes}:
@@ -121,7 +129,7 @@ class _PeersReader(PolicyReader):
         self.nodes.append(PeerNode(name, key, url.rstrip("/")))
 
     def verifier(self, items: Sequence[str]) -> None:
-        (named,) = split_items(items, 1, 1)
+        (named,) = split_items(items, 1, "verifier NAME|VKEY")
         key = next((node.key for node in self.nodes if node.name == named), None)
         if key is None and "+" not in named:
             raise ValueError(f"{named[:40]!r} is no node that is defined above, and no key")
@@ -140,7 +148,7 @@ class _PeersReader(PolicyReader):
 
     def take_introductions(self, items: Sequence[str]) -> None:
         """Take the word by which others may introduce themselves."""
-        (where,) = split_items(items, 1, 1)
+        (where,) = split_items(items, 1, "introductions public|anywhere")
         if where not in _NEARNESS:
             raise ValueError(f"introductions are 'public' or 'anywhere', not {where[:40]!r}")
         self.introductions = _NEARNESS[where]
@@ -152,7 +160,7 @@ def is_url(text: str) -> bool:
 
 
 def parse_peers(content: bytes, where: str = "The file of peers") -> Peers:
-    """Read a file of peers.
+    """Read a file of peers, as whatever editor has written it: with a byte order mark too, or CRLF.
 
     Args:
         content: the file's bytes.
@@ -162,7 +170,7 @@ def parse_peers(content: bytes, where: str = "The file of peers") -> Peers:
         UsageError: a line of it is not understood.
     """
     reader = _PeersReader()
-    policy = reader.read(content, where)
+    policy = reader.read(content.removeprefix(BOM).replace(b"\r\n", b"\n"), where)
     if (reader.strangers or reader.introductions is not None) and policy.reached(set()):
         line = STRANGERS if reader.strangers else "introductions"
         raise UsageError(
@@ -184,7 +192,14 @@ def read_peers(path: Path) -> Peers:
 
 
 def with_node(
-    path: Path, name: str, vkey: str, url: str, *, verifier: bool = False, begin: bytes = NOBODY
+    path: Path,
+    name: str,
+    vkey: str,
+    url: str,
+    *,
+    verifier: bool = False,
+    begin: bytes = NOBODY,
+    own: VerifierKey | None = None,
 ) -> bytes:
     """The content of a file of peers with one node more; what else it says stays as it is.
 
@@ -195,12 +210,19 @@ def with_node(
         url: of its public tree.
         verifier: whether its verdicts count.
         begin: what the file begins with where there is none yet.
+        own: key of the log of whose peers it is; none where it has no log.
 
     Raises:
-        UsageError: an argument is none, or names what the file has already; or the file is not understood,
-            would not be with it, or cannot be read.
+        UsageError: an argument is none, or names the log itself or what the file has already; or the file is
+            not understood, would not be with it, or cannot be read.
     """
     content = _content(path, begin)
+    if own is not None and own.name == vkey.partition("+")[0]:
+        raise UsageError(
+            f"VKEY is the key of this node's own log, {own.name}.",
+            why="A node reads its own log as it is; its peers are others.",
+            hint=_KEY_HINT,
+        )
     _refuse_arguments(parse_peers(content, str(path)), name, vkey, url)
     lines = [f"node {name} {vkey} {url}\n", *([f"verifier {name}\n"] if verifier else [])]
     glue = b"" if content.endswith(b"\n") or not content else b"\n"
@@ -257,7 +279,7 @@ def without_node(path: Path, name: str) -> bytes:
         )
     gone = {("node", name), ("verifier", name)}
     lines = content.decode("utf-8", "surrogateescape").splitlines(keepends=True)
-    kept = "".join(line for line in lines if tuple(line.split()[:2]) not in gone)
+    kept = "".join(line for line in lines if tuple(line.removeprefix("\ufeff").split()[:2]) not in gone)
     new = kept.encode("utf-8", "surrogateescape")
     parse_peers(new, f"{path} without this node")
     return new

@@ -29,7 +29,7 @@ from cryoflux.receipts.tile_reader import TileReader
 from cryoflux.receipts.tiles import MOST_TILE_BYTES, TILE_WIDTH, Tile, bundle, tiles_of
 from cryoflux.signing.keys import LOG_KEY, load_public_key
 from cryoflux.state import StateFolder
-from cryoflux.witness.cosigned import MOST_HEADS_BYTES, parse_heads, with_head
+from cryoflux.witness.cosigned import MOST_HEADS_BYTES, newest_alone, parse_heads, with_head
 
 _HEAD, _HEADS = "log/checkpoint", "log/heads"
 _HASH_BYTES = 32
@@ -85,12 +85,13 @@ def publish_log(state: StateFolder, tree: PublicTree, rule: RevealRule) -> Shown
     for tile in tiles_of(size):
         if not tree.has(f"log/{tile.path}"):
             _show_tile(state.log, reader, tree, tile)
-    tree.put(_HEAD, note.content)
     shown = tuple(head for head in heads if head.checkpoint.size <= size)
+    is_among_them = bool(shown) and shown[-1].checkpoint == note.checkpoint
+    # A quiet log that witnesses cosign again has no new head, and still something to tell.
+    tree.put(_HEAD, newest_alone(shown[-1] if is_among_them else note).content)
     if shown:
         tree.put(_HEADS, all_heads(shown))
     _remove_narrower(tree, before.checkpoint.size if before is not None else 0, size)
-    is_among_them = bool(shown) and shown[-1].checkpoint == note.checkpoint
     return ShownLog(shown if is_among_them else (*shown, note), point.size - size, held_s)
 
 

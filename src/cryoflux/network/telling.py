@@ -14,18 +14,29 @@ from __future__ import annotations
 __all__ = ["own_record", "tell", "told_by"]
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from cryoflux.files import read_regular
+from cryoflux.digests import sha256_hex
+from cryoflux.errors import VerificationError
+from cryoflux.files import IrregularFileError, read_regular
 from cryoflux.network.books import LATER, CapsuleTold, LogTold, RoundTold
-from cryoflux.network.folder import NetworkFolder
+from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.following import follow, signed_heads
 from cryoflux.network.head_times import HeadTimes, together
 from cryoflux.network.log_facts import LogFacts, OpeningFact, RoundFact
 from cryoflux.network.mirror import MirrorFolder
-from cryoflux.network.peer_record import ClaimMade, PeerRecord, claims_made, first_of
+from cryoflux.network.peer_record import (
+    MOST_EXAMPLES_BYTES,
+    ClaimMade,
+    PeerRecord,
+    claims_made,
+    first_of,
+)
 from cryoflux.network.peers import Peers
+from cryoflux.receipts.entry import parse_entry
 from cryoflux.receipts.guest_tree import guest_root
 from cryoflux.receipts.log import LOG_FOLDER
 from cryoflux.receipts.network_parts import MemberVerdict
@@ -135,6 +146,7 @@ def _round(one: RoundFact, times: HeadTimes, recalled: frozenset[str], counts: C
         level=one.level,
         origins=one.origins,
         copied=one.copied,
+        shown_alone=one.shown_alone,
         withdrawn=one.level > 0 and one.index not in counts,
         recalled=frozenset(
             capsule
@@ -149,10 +161,46 @@ def _reproduced(record: PeerRecord, one: OpeningFact, *, losses: bool | None) ->
     if not one.follows or losses is False:
         return False
     content = record.examples(one.root)
-    if not content:
+    if sha256_hex(content) != one.examples:  # nothing, or damaged here since it came
         return None
     lines = content.removesuffix(b"\n").split(b"\n")
     return len(lines) == one.count and guest_root(lines, bytes.fromhex(one.key)) == one.root
+
+
+class _OwnRecord(PeerRecord):
+    """The record of a node's own log: what others have to ask for lies in its state."""
+
+    def __init__(self, state: Path) -> None:
+        network, key = NetworkFolder.of(state), log_key_of(state)
+        mirror = MirrorFolder(state / LOG_FOLDER, key)
+        super().__init__(MirrorFolder.of(network.path, key).path, mirror)
+        self._openings = network.openings
+
+    def examples(self, root: str) -> bytes:
+        """The examples of a guest holdout that it opened; empty where they are not there."""
+        try:
+            return read_regular(self._openings / root / EXAMPLES, MOST_EXAMPLES_BYTES)
+        except (FileNotFoundError, NotADirectoryError, IrregularFileError):
+            return b""
+
+    def times(self, policy: Policy) -> HeadTimes:
+        """When a quorum had seen which of its entries; where nobody is needed, when they were written."""
+        if policy.reached(set()):
+            self._arrive_as_written()
+        return super().times(policy)
+
+    def _arrive_as_written(self) -> None:
+        arrivals = self.arrivals
+        size, latest_s = arrivals[-1] if arrivals else (0, 0)
+        if size >= self.mirror.size:
+            return
+        for envelope in self.mirror.entries(size):
+            with suppress(VerificationError):  # then it came no earlier than the one before it
+                said = datetime.fromisoformat(parse_entry(size, envelope).at)
+                latest_s = max(latest_s, int(said.timestamp()))
+            size += 1
+            arrivals.append((size, latest_s))
+        self.keep_arrivals(arrivals)
 
 
 def own_record(state: Path) -> PeerRecord:
@@ -166,8 +214,7 @@ def own_record(state: Path) -> PeerRecord:
         VerificationError: it is damaged.
         StorageError: the disk is full, read-only, or refuses.
     """
-    key, log = log_key_of(state), state / LOG_FOLDER
-    record = PeerRecord(MirrorFolder.of(NetworkFolder.of(state).path, key).path, MirrorFolder(log, key))
+    record, log = _OwnRecord(state), state / LOG_FOLDER
     path = next((log / name for name in (HEADS, WITNESSED) if (log / name).is_file()), None)
     heads = heads_in(read_regular(path, MOST_HEADS_BYTES)) if path is not None else ()
     first = load_first_public(state / KEYS_FOLDER, create=False)

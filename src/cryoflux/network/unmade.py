@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 _TRIES = 2
 """pulls that have to have asked for something in vain before it is withheld"""
-_MOST_OF_ONE, _MOST_IN_ALL, _MOST_WHY = 64, 2**15, 160
+_MOST_OF_ONE, _MOST_IN_ALL, _MOST_WHY = 64, 2**15, 300
 """things that are remembered of a guest holdout, and of all, and characters of a reason: together they are
 less than what is read of the file (`peer_record`)"""
 

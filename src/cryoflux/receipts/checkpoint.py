@@ -25,6 +25,7 @@ __all__ = [
     "VerifierKey",
     "cosign",
     "cosigned_at",
+    "cosigned_times",
     "named_after",
     "origin_of",
     "parse_checkpoint",
@@ -279,6 +280,15 @@ def cosigned_at(note: Note, key: VerifierKey) -> int | None:
     Raises:
         VerificationError: what claims to be its cosignature is not.
     """
+    return max(cosigned_times(note, key), default=None)
+
+
+def cosigned_times(note: Note, key: VerifierKey) -> list[int]:
+    """When a witness cosigned a note, each time that it did, POSIX seconds.
+
+    Raises:
+        VerificationError: what claims to be its cosignature is not.
+    """
     times = []
     for signed in note.by(key):
         time_s = int.from_bytes(signed[:8], "big")
@@ -292,7 +302,7 @@ def cosigned_at(note: Note, key: VerifierKey) -> int | None:
                 why="It was made for another log, size, root or time, or by another key.",
             )
         times.append(time_s)
-    return max(times, default=None)
+    return times
 
 
 def with_signatures(content: bytes, more: Iterable[NoteSignature]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["round_document", "round_lines"]
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cryoflux.quantities import MICRO, NANO
@@ -59,8 +59,16 @@ def round_lines(
         lines.append(f"         and {more} more")
     own = [step for step in record.steps if step.kind is StepKind.REWEIGHT]
     if own and record.outcome is RoundOutcome.ACCEPTED:
-        lines += [f"         {_called(s.update.adapter, names)}  of our own, times {s.amount}" for s in own]
+        lines.append(_reweighted(own, record.members, names))
     return lines
+
+
+def _reweighted(steps: Sequence[ListStep], members: Sequence[Member], names: Mapping[str, str]) -> str:
+    """What was kept of other weights, and whether that is all that was kept."""
+    said = ", ".join(f"{_called(one.update.adapter, names)} times {one.amount}" for one in steps)
+    brought = any(one.verdict is MemberVerdict.ADOPTED for one in members)
+    alone = "" if brought else "; nothing that was offered is in what was kept"
+    return f"         reweighted: {said}, of what our head had already{alone}"
 
 
 def _called(capsule: str, names: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ __all__ = [
     "verdict",
 ]
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryoflux.quantities import counted
@@ -109,8 +110,17 @@ def recomputed_in_words(report: Report) -> str:
         but = f"; {near} of the candidates, up to what float32 rounds away, from base and adapter{but}"
     if parts:
         return f"{', '.join(parts)}{but}"
+    return f"nothing{but or _how_to_recompute(report)}"
+
+
+def _how_to_recompute(report: Report) -> str:
+    """What to type to have something computed again; empty where that was asked for, or there is nothing."""
     asked = any(check.knowledge.value == "recomputed" for check in report.checks)
-    return f"nothing{but}" if asked or not report.evaluated else "nothing (add --recompute 1)"
+    if asked or not report.evaluated:
+        return ""
+    if (Path(report.target) / "node.json").is_file():  # a public tree has no models
+        return " (cryoflux node audit NAME --recompute 1 does, of what was pulled)"
+    return " (add --recompute 1)"
 
 
 def _rounds_made_again(report: Report) -> list[str]:

@@ -19,7 +19,7 @@ from cryoflux.network.contracts.due import ContractLogs, DueLook
 from cryoflux.network.contracts.looking import look_of, sums_of
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.guest import GuestFolder, open_guest
-from cryoflux.quantities import Energy
+from cryoflux.quantities import Energy, utc_label
 from cryoflux.receipts.contract_parts import AgreedTerms, look_name
 from cryoflux.receipts.contract_statement import ContractLook, ContractLookStatement
 from cryoflux.receipts.entry import Entry
@@ -47,27 +47,43 @@ class LookedAt:
     """what looking has cost; none where nothing was measured this time"""
 
 
-def due_look(terms: AgreedTerms, logs: ContractLogs, looked: Collection[int]) -> DueLook:
+def due_look(terms: AgreedTerms, logs: ContractLogs, looked: Collection[int], flag: str = "") -> DueLook:
     """The first window that is over, was offered something, and was not looked at.
 
     Args:
         terms: of the contract.
         logs: of both parties.
         looked: windows that the buyer has looked at, also where no witness has seen that yet.
+        flag: what a command needs to mean the buyer's state.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or the seller's log is not here until the end of the next one.
     """
     windows = terms.windows
     for window, due in logs.windows():
-        over = windows.end_s(window) <= logs.seller.seen_s
-        late = logs.buyer.seen_s > windows.due_s(window)
-        if due is not None and over and not late and window not in looked:
+        if window in looked or logs.buyer.seen_s > windows.due_s(window):
+            continue
+        if logs.seller.seen_s < windows.end_s(window):
+            raise _not_here(terms, window, logs.seller.seen_s, flag)
+        if due is not None:
             return due
     raise UsageError(
         "No window of the contract is to be looked at now.",
         why="A window is looked at once, after it has ended by the seller's log, and until its look is due.",
         hint=f"See where it stands: cryoflux contract evaluate {terms.digest[:16]}.",
+    )
+
+
+def _not_here(terms: AgreedTerms, window: int, seen_s: int, flag: str) -> UsageError:
+    """Why a window cannot be looked at yet: whether its end was the last word of the seller nobody knows."""
+    here = f"is here until {utc_label(seen_s)} only" if seen_s else "is not here as a quorum saw it"
+    patient_s = terms.windows.due_s(window) + terms.windows.length_s
+    return UsageError(
+        f"Window {window + 1} ends at {utc_label(terms.windows.end_s(window))}, and the seller's log {here}.",
+        why="What it offered last is known once witnesses have seen its log after that; it need have nothing "
+        f"new. If it stays away until {utc_label(patient_s)} by your own log, the window is breached.",
+        hint="Ask the seller to type, after that end: cryoflux witness submit --policy FILE. Then pull it: "
+        f"cryoflux node pull{flag}.",
     )
 
 
@@ -103,7 +119,7 @@ def look_at_window(
             hint=f"The buyer is {terms.buyer}.",
         )
     tally = hand.memory.nodes[terms.task].contracts[terms.digest]
-    due = due_look(terms, logs, {look.window for look in tally.looks})
+    due = due_look(terms, logs, {look.window for look in tally.looks}, hand.state.flag())
     guest = open_guest(NetworkFolder.of(hand.state.path), terms.guest_root)
     name, charged = look_name(terms.digest, due.window), Charged()
     sums = None if unavailable else guest.sums(name)

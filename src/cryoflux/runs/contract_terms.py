@@ -24,11 +24,17 @@ from cryoflux.receipts.contract_parts import (
 )
 from cryoflux.receipts.entry import Entry
 from cryoflux.registry.composition import Term
+from cryoflux.runs.contract_parties import pulled_node
 from cryoflux.state import StateFolder
+from cryoflux.witness.policy import parse_policy
 
 _ROOT = re.compile(r"[0-9a-f]{64}")
 _MEASURED = "Δ of the contract is measured on examples that the seller has not seen and nobody was judged by."
-_ASK_BUYER = "Its `cryoflux node init --guest FILE --json` says both: ask the buyer for them, and say"
+_ASK_BUYER = (
+    "Pull the buyer's log, which says both: cryoflux node peers add, then cryoflux node pull. Or ask the "
+    "buyer, whose `cryoflux node init` says them of what is unused, and say"
+)
+_NONE_UNUSED = "Ask the buyer to enter one (cryoflux node init --guest FILE), then pull: cryoflux node pull"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,10 @@ class TermsAsked:
     on_missing: OnMissing
     amount: str
     guest_root: str = ""
-    """of the buyer's guest holdout, of a buyer's own its first digits; empty for the first that is unused"""
+    """of the buyer's guest holdout, or its first digits where the buyer's log is here; empty for the first
+    that is unused"""
     count: int = 0
-    """examples of it; 0 for those that were entered, which a buyer's own log says"""
+    """examples of it; 0 for those that were entered, which the buyer's log says"""
     profile: str = ""
     """empty for the node's"""
     max_tokens: int = 0
@@ -101,14 +108,9 @@ def terms_for(asked: TermsAsked, memory: LogState, own: str, state: StateFolder)
     task = asked.task or next(iter({**memory.tasks, **memory.nodes}), "")
     known, node = memory.tasks.get(task), memory.nodes.get(task)
     if node is None or node.node is None:
-        for_task = f" for {task}" if asked.task else ""
-        raise UsageError(
-            f"The log of {state.path} does not say yet who its node is{for_task}.",
-            why="That says how many tokens of a text are read, without which the same model has many losses.",
-            hint=f"Say it, then propose: cryoflux node init --name NAME{state.flag()}",
-        )
+        raise _no_node(asked.task, memory, state)
     buys = asked.parties[1] == own
-    root, count = _own_guest(asked, node, state) if buys else _guest_of_other(asked)
+    root, count = _own_guest(asked, node, state) if buys else _guest_of_other(asked, task, state)
     said = node.node
     head = known.composition.terms if known is not None else ()  # before the first attempt it is the genesis
     terms = AgreedTerms(
@@ -137,6 +139,22 @@ def terms_for(asked: TermsAsked, memory: LogState, own: str, state: StateFolder)
     return terms
 
 
+def _no_node(task: str, memory: LogState, state: StateFolder) -> UsageError:
+    """That a log does not say who its node is, for the task that was named."""
+    known = [name for name, node in memory.nodes.items() if node.node is not None]
+    if task and known:
+        return UsageError(
+            f"The log of {state.path} has no node for the task {task[:64]}.",
+            why="A contract is about the updates of a task that the node offers or adopts.",
+            hint=f"It has one for {', '.join(known)}: leave out --task, or name that.",
+        )
+    return UsageError(
+        f"The log of {state.path} does not say yet who its node is.",
+        why="That says how many tokens of a text are read, without which the same model has many losses.",
+        hint=f"Say it, then propose: cryoflux node init --name NAME{state.flag()}",
+    )
+
+
 def _own_guest(asked: TermsAsked, node: NodeState, state: StateFolder) -> tuple[str, int]:
     """Root and size of the guest holdout of a buyer's own log."""
     if not asked.guest_root:
@@ -158,8 +176,20 @@ def _own_guest(asked: TermsAsked, node: NodeState, state: StateFolder) -> tuple[
     return found[0], asked.count or node.guests[found[0]].said.count
 
 
-def _guest_of_other(asked: TermsAsked) -> tuple[str, int]:
-    """Root and size of the guest holdout of another log, as it says them."""
+def _guest_of_other(asked: TermsAsked, task: str, state: StateFolder) -> tuple[str, int]:
+    """Root and size of the guest holdout of another log: by what was pulled of it, or as they are named."""
+    policy = parse_policy(asked.policy.encode(), "The policy of the contract")
+    node = pulled_node(state.path, policy, asked.parties[1], task)
+    unused = node.unused if node is not None else {}
+    for root, tally in unused.items():
+        if root.startswith(asked.guest_root.lower()) and asked.count in {0, tally.said.count}:
+            return root, tally.said.count
+    if node is not None and not unused:
+        raise UsageError(
+            "The buyer's log, as it was pulled, has no guest holdout that is unused.",
+            why=_MEASURED,
+            hint=_NONE_UNUSED,
+        )
     if not asked.guest_root or not asked.count:
         raise UsageError(
             "The buyer's guest holdout is not named, with how many examples it has.",

@@ -37,6 +37,7 @@ from cryoflux.receipts.entry import AnyStatement, Entry
 from cryoflux.receipts.log import CHECKPOINT
 from cryoflux.receipts.parts import Sha256Digest, Subject
 from cryoflux.runs.by_hand import VersionsByHand
+from cryoflux.runs.contract_parties import refuse_low_tier
 from cryoflux.runs.contract_terms import refuse_small, unused_words
 
 _NAME = "contract.json"
@@ -51,9 +52,11 @@ def propose_terms(hand: VersionsByHand, terms: AgreedTerms) -> Entry:
 
     Raises:
         UsageError: they are a contract of others, their windows have begun, or the log has them already.
+        CryoFluxError: the seller's joules are of a lower tier than they believe.
         StateError, StorageError: nothing can be written.
     """
     _refuse(hand, terms)
+    refuse_low_tier(hand, terms)
     _refuse_holdout(hand, terms)
     _keep(hand, terms)
 
@@ -83,12 +86,14 @@ def accept_terms(hand: VersionsByHand, terms: AgreedTerms) -> Entry:
 
     Raises:
         UsageError: they are a contract of others, cannot be settled, or their windows have begun.
-        CryoFluxError: the guest holdout is too small for them.
+        CryoFluxError: the guest holdout is too small for them, or the seller's joules are of a lower tier
+            than they believe.
         StateError, StorageError: nothing can be written.
     """
     refuse_terms(terms)
     _refuse(hand, terms)
     refuse_small(terms)
+    refuse_low_tier(hand, terms)
     _refuse_holdout(hand, terms)
     if _genesis_of(hand, terms.task) != terms.genesis.digest:
         raise UsageError(

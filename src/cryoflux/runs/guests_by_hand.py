@@ -5,10 +5,20 @@ Each is a signed entry first, and takes effect after it.
 
 from __future__ import annotations
 
-__all__ = ["Entered", "GuestWishes", "Retired", "enter", "refuse_guests", "retire", "show_opened"]
+__all__ = [
+    "Entered",
+    "GuestWishes",
+    "Retired",
+    "WindowLeft",
+    "enter",
+    "refuse_guests",
+    "retire",
+    "show_opened",
+]
 
 import random
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +36,7 @@ from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.guest import GuestFolder, enter_guest, open_guest
 from cryoflux.network.search_set import MOST_SEARCHED
 from cryoflux.network_state import GuestTally, NodeState
+from cryoflux.quantities import utc_label
 from cryoflux.receipts.contract_parts import OpenedContractLook, look_name
 from cryoflux.receipts.network_parts import OpenedRound, SealedSums
 from cryoflux.receipts.network_statement import (
@@ -43,6 +54,8 @@ from cryoflux.state import StateFolder
 LEAST_GUESTS = 200
 """examples; half of fewer show nothing of the size that updates have"""
 MOST_GUESTS = 20_000
+_MOST_NAMED = 4
+"""windows in one message"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +87,30 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowLeft:
+    """A window of a contract that was not looked at, and whose look is not overdue."""
+
+    contract: str
+    window: int
+    due_s: int
+    """until when it may be looked at, Unix seconds"""
+
+    def __str__(self) -> str:
+        return f"window {self.window + 1} of {self.contract[:16]}… (until {utc_label(self.due_s)})"
+
+
+@dataclass(frozen=True, slots=True)
 class Retired:
     """A guest holdout that was opened."""
 
     root: str
     looks: int
+    """of rounds"""
     kept: int
     examples: Path
+    contract_looks: int = 0
+    given_up: tuple[WindowLeft, ...] = ()
+    """windows of contracts that could have been looked at"""
 
 
 def enter(opened: VersionsByHand, task: str, wishes: GuestWishes, data: PreparedData) -> Entered:
@@ -182,7 +212,14 @@ def _guests(data: PreparedData, wishes: GuestWishes, used: list[str]) -> tuple[l
     return lines, len(rows) - strange - len(lines), strange
 
 
-def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened | None = None) -> Retired:
+def retire(
+    opened: VersionsByHand,
+    task: str,
+    root: str = "",
+    *,
+    why: WhyOpened | None = None,
+    give_up_windows: bool = False,
+) -> Retired:
     """Open a guest holdout: from here on anybody can make each of its verdicts again, and it gives no more.
 
     Args:
@@ -190,9 +227,10 @@ def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened 
         task: whose offers it judged.
         root: of it; the one in use, or else the oldest that is not opened, where it is empty.
         why: it retires; found out where it is none.
+        give_up_windows: whether to open it though windows of contracts wait for a look at it.
 
     Raises:
-        UsageError: there is none that could be opened.
+        UsageError: there is none that could be opened, or windows of contracts wait for a look.
         StateError: a round is open.
         StateTamperedError: it is not what the log names.
         StorageError: the disk is full, read-only, or refuses.
@@ -202,18 +240,14 @@ def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened 
     show_opened(opened, task)  # of one whose command died after its entry
     tally = _to_open(opened, node, root)
     guest = open_guest(network, tally.said.root)
+    left = _windows_left(node, guest.root, int(opened.now().timestamp()))
+    if left and not give_up_windows:
+        raise _waiting(left, guest.root, opened.state)
     rounds = [
         OpenedRound(intent=look.intent, sums=_sums(guest, look.intent, of_contract=False))
         for look in tally.looks
     ]
-    for_contracts = [
-        OpenedContractLook(
-            contract=terms.digest,
-            window=look.window,
-            sums=_sums(guest, look_name(terms.digest, look.window), of_contract=True),
-        )
-        for terms, look in node.contract_looks(guest.root)
-    ]
+    for_contracts = _for_contracts(node, guest)
     said = why or _why(tally, opened.now().date().isoformat())
 
     def build(sequence: int, prev: str) -> OpeningStatement:
@@ -236,7 +270,40 @@ def retire(opened: VersionsByHand, task: str, root: str = "", *, why: WhyOpened 
     opened.append(build)
     show_opened(opened, task)
     opened.published(binding=False)
-    return Retired(guest.root, len(rounds), tally.kept, network.openings / guest.root / EXAMPLES)
+    place = network.openings / guest.root / EXAMPLES
+    return Retired(guest.root, len(rounds), tally.kept, place, len(for_contracts), left)
+
+
+def _for_contracts(node: NodeState, guest: GuestFolder) -> list[OpenedContractLook]:
+    return [
+        OpenedContractLook(
+            contract=terms.digest,
+            window=look.window,
+            sums=_sums(guest, look_name(terms.digest, look.window), of_contract=True),
+        )
+        for terms, look in node.contract_looks(guest.root)
+    ]
+
+
+def _windows_left(node: NodeState, root: str, now_s: int) -> tuple[WindowLeft, ...]:
+    """The windows of contracts that a guest holdout still has to be looked at for."""
+    return tuple(
+        WindowLeft(tally.terms.digest, window, tally.terms.windows.due_s(window))
+        for tally in node.contracts.values()
+        if tally.terms.guest_root == root
+        for window in range(tally.terms.windows.count)
+        if now_s <= tally.terms.windows.due_s(window) and all(one.window != window for one in tally.looks)
+    )
+
+
+def _waiting(left: Sequence[WindowLeft], root: str, state: StateFolder) -> UsageError:
+    more = f", and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
+    return UsageError(
+        f"Not looked at yet: {', '.join(map(str, left[:_MOST_NAMED]))}{more}.",
+        why="Once the guest holdout is open nobody can, and the terms say what a missing look means.",
+        hint=f"Look first: cryoflux contract look {left[0].contract[:16]}{state.flag()}. Or give them up: "
+        f"cryoflux node retire --root {root[:16]} --give-up-windows{state.flag()}.",
+    )
 
 
 def _sums(guest: GuestFolder, name: str, *, of_contract: bool) -> SealedSums:

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import Note, VerifierKey, cosigned_at, verify_log
+from cryoflux.receipts.checkpoint import Note, VerifierKey, cosigned_times, verify_log
 from cryoflux.witness.policy import Policy
 
 
@@ -31,7 +31,7 @@ class Commitment:
 
 
 def quorum_time(note: Note, policy: Policy) -> tuple[bool, int | None]:
-    """Whether a quorum cosigned a note, and since when.
+    """Whether a quorum cosigned a note, and since when: of each witness its first time counts.
 
     Returns:
         and the time, POSIX seconds; none where there is no quorum, or nobody is needed for one.
@@ -39,8 +39,8 @@ def quorum_time(note: Note, policy: Policy) -> tuple[bool, int | None]:
     Raises:
         VerificationError: what claims to be a witness's cosignature is not.
     """
-    said = {line.name: cosigned_at(note, line.key) for line in policy.witnesses}
-    times = {name: time_s for name, time_s in said.items() if time_s is not None}
+    said = {line.name: cosigned_times(note, line.key) for line in policy.witnesses}
+    times = {name: min(some) for name, some in said.items() if some}
     if policy.reached(set()):
         return True, None
     return policy.reached(set(times)), policy.seen_by(times)

@@ -5,7 +5,9 @@ every entry. Where it is still the newest, ``checkpoint`` carries the cosignatur
 
 All of them are kept in ``log/heads``, oldest first, an empty line between two: the first that covers an entry
 says by when the entry was there. So none of them ever goes, and none changes but the last, to which further
-cosignatures come. States that were begun before have it from their next cosigned head on.
+cosignatures come: of each witness its first one, which commits, and its newest one, which says until when the
+log had nothing more. So what is kept grows by entries, and not by how often a quiet log is cosigned again.
+States that were begun before have it from their next cosigned head on.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ __all__ = [
     "heads_in",
     "keep_cosigned",
     "log_key_of",
+    "newest_alone",
     "parse_heads",
     "with_head",
 ]
 
+from contextlib import suppress
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -29,6 +33,7 @@ from cryoflux.files import read_beginning, storage_errors, write_atomic
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
     Note,
+    NoteSignature,
     VerifierKey,
     parse_note,
     verifier_key,
@@ -43,8 +48,10 @@ from cryoflux.signing.keys import KEYS_FOLDER, LOG_KEY, load_public_key
 WITNESSED = "witnessed"
 HEADS = "heads"
 MOST_HEADS_BYTES = 64 * 2**20
-"""of all heads of one log: of three witnesses more than 100,000"""
+"""of all heads of one log: of three witnesses more than 60,000, though each was cosigned again"""
 _EMPTY_LINE = b"\n\n"
+_COSIGNATURE_BYTES = 72
+"""eight of the time, and the signature"""
 
 
 def parse_heads(content: bytes) -> tuple[Note, ...]:
@@ -80,14 +87,15 @@ def heads_in(content: bytes) -> tuple[Note, ...]:
 def with_head(content: bytes, new: Note) -> bytes:
     """Cosigned heads, with one more; of the last one again, with what has come to its signatures.
 
-    A signature that is there stays, also where its witness has cosigned the same head later once more.
+    The first signature of a witness stays, also where it has cosigned the same head later once more; of those
+    the newest is kept beside it.
 
     Args:
         content: the heads so far.
         new: the head. An older one than the last changes nothing.
 
     Raises:
-        VerificationError: the last head is no note, or would become too long.
+        VerificationError: the last head is no note.
     """
     if not content:
         return new.content
@@ -98,9 +106,32 @@ def with_head(content: bytes, new: Note) -> bytes:
         return content + b"\n" + new.content
     if last.checkpoint != new.checkpoint:
         return content
-    signed = {(one.name, one.key_id) for one in last.signatures}
-    further = tuple(one for one in new.signatures if (one.name, one.key_id) not in signed)
-    return before + between + parse_note(Note(last.checkpoint, last.signatures + further).content).content
+    for most in (2, 1):  # of many witnesses two signatures each do not fit
+        with suppress(VerificationError):
+            again = Note(last.checkpoint, _first_and_newest(last, new, most)).content
+            return before + between + parse_note(again).content
+    return content
+
+
+def newest_alone(note: Note) -> Note:
+    """A head with one signature of each key, the newest, as readers of any kind expect it."""
+    return Note(note.checkpoint, tuple({(one.name, one.key_id): one for one in note.signatures}.values()))
+
+
+def _first_and_newest(last: Note, new: Note, most: int) -> tuple[NoteSignature, ...]:
+    """Of each key its first signature, and after it the one of the latest time; or the first one alone."""
+    lines: dict[tuple[str, bytes], list[NoteSignature]] = {}
+    for one in (*last.signatures, *new.signatures):
+        known = lines.setdefault((one.name, one.key_id), [])
+        if not known or _said_s(one) > _said_s(known[-1]):
+            known[1:] = [one]
+    return tuple(line for some in lines.values() for line in some[:most])
+
+
+def _said_s(line: NoteSignature) -> int:
+    """The time that a cosignature says; 0 of a log's own signature, which says none."""
+    is_cosignature = len(line.signature) == _COSIGNATURE_BYTES
+    return int.from_bytes(line.signature[:8], "big") if is_cosignature else 0
 
 
 def keep_cosigned(folder: Path, cosigned: bytes) -> None:

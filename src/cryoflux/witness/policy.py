@@ -14,6 +14,7 @@ specification leaves open is closed here: a log cannot be its own witness.
 from __future__ import annotations
 
 __all__ = [
+    "BOM",
     "MAX_CLOCK_SKEW_S",
     "MOST_POLICY_BYTES",
     "Group",
@@ -38,6 +39,9 @@ from cryoflux.receipts.checkpoint import KeyType, VerifierKey, parse_verifier_ke
 MOST_POLICY_BYTES = 256 * 1024
 """of a policy's file"""
 _NONE = "none"
+BOM = b"\xef\xbb\xbf"
+"""what some editors begin a file of UTF-8 with"""
+_HINT = "See docs/how-to/witness-a-log.md for an example, and c2sp.org/tlog-policy for the rules."
 MAX_CLOCK_SKEW_S = 300
 """how far the clock of an honest witness may be ahead of ours, s"""
 
@@ -159,6 +163,11 @@ class PolicyReader:
         """
         return {"log": self.log, "witness": self.witness, "group": self.group, "quorum": self.choose}
 
+    def hint(self, keyword: str) -> str:
+        """What tells how a line is written that begins with a word, which may be none of those known."""
+        del keyword  # one page has them all
+        return _HINT
+
     def read(self, content: bytes, where: str) -> Policy:
         """Take every line of a file.
 
@@ -167,21 +176,24 @@ class PolicyReader:
         """
         fits = len(content) <= self.most_bytes
         lines = content.decode("utf-8", "surrogateescape").split("\n") if fits else []
-        if not lines or len(lines) > self.most_lines or _controls(content):
-            raise _unusable(where, "it is too long, or holds control characters")
+        strange = _strange(content) if 0 < len(lines) <= self.most_lines else "is too long"
+        if strange:
+            raise _unusable(where, f"it {strange}")
         words = self.words()
         for number, line in enumerate(lines, start=1):
             keyword, *items = [item for item in line.replace("\t", " ").split(" ") if item] or ["#"]
             if keyword.startswith("#"):
                 continue
             if keyword not in words:
-                raise _unusable(where, f"line {number}: {keyword[:40]!r} is not known")
+                known = f"a line begins with one of {', '.join(words)}"
+                said = f"line {number}: {keyword[:40]!r} is not known: {known}"
+                raise _unusable(where, said, self.hint(keyword))
             try:
                 words[keyword](items)
             except VerificationError as error:
-                raise _unusable(where, f"line {number}: {error.what}") from error
+                raise _unusable(where, f"line {number}: {error.what}", self.hint(keyword)) from error
             except ValueError as error:
-                raise _unusable(where, f"line {number}: {error}") from error
+                raise _unusable(where, f"line {number}: {error}", self.hint(keyword)) from error
         if self.quorum is None:
             raise _unusable(where, "it has no quorum line")
         return Policy(tuple(self.logs), tuple(self.witnesses), tuple(self.groups), self.quorum)
@@ -213,18 +225,18 @@ class PolicyReader:
 
     def log(self, items: Sequence[str]) -> None:
         """Accept a log."""
-        vkey, url = split_items(items, 1, 2)
+        vkey, url = split_items(items, 1, "log VKEY [URL]")
         self.logs.append(LogLine(self.key(vkey, KeyType.LOG), url))
 
     def witness(self, items: Sequence[str]) -> None:
         """Know a witness."""
-        name, vkey, url = split_items(items, 2, 3)
+        name, vkey, url = split_items(items, 2, "witness NAME VKEY [URL]")
         self.witnesses.append(WitnessLine(self._new(name), self.key(vkey, KeyType.WITNESS), url))
 
     def group(self, items: Sequence[str]) -> None:
         """Make a group of what stands above."""
         if len(items) < 3:
-            raise ValueError("a group has a name, a threshold and members")
+            raise _miscounted(items, "group NAME all|any|K MEMBER…")
         name, threshold, *members = items
         for member in members:
             if member not in self.names or member in self.members:
@@ -234,7 +246,7 @@ class PolicyReader:
 
     def choose(self, items: Sequence[str]) -> None:
         """Name the quorum."""
-        (name,) = split_items(items, 1, 1)
+        (name,) = split_items(items, 1, "quorum NAME|none")
         if self.quorum is not None:
             raise ValueError("there is more than one quorum line")
         if name not in {*self.names, _NONE}:
@@ -242,15 +254,26 @@ class PolicyReader:
         self.quorum = name
 
 
-def split_items(items: Sequence[str], least: int, most: int) -> list[str]:
+def split_items(items: Sequence[str], least: int, form: str) -> list[str]:
     """The items of a line, as many as it may have; those that it leaves out are empty.
+
+    Args:
+        items: behind the word that it begins with.
+        least: of them that it has to have.
+        form: how such a line is written, with that word and all of them.
 
     Raises:
         ValueError: there are fewer or more.
     """
+    most = form.count(" ")
     if not least <= len(items) <= most:
-        raise ValueError(f"{len(items)} items; {least} are needed")
+        raise _miscounted(items, form)
     return [*items, *[""] * (most - len(items))]
+
+
+def _miscounted(items: Sequence[str], form: str) -> ValueError:
+    count = f"{len(items)} item{'' if len(items) == 1 else 's'}"
+    return ValueError(f"{count} behind {form.partition(' ')[0]!r}; it is written {form}")
 
 
 def _needed(text: str, count: int) -> int:
@@ -274,15 +297,21 @@ def parse_policy(content: bytes, where: str = "The policy") -> Policy:
     return PolicyReader().read(content, where)
 
 
-def _controls(content: bytes) -> bool:
-    return any((byte < 32 and byte not in b"\t\n") or byte == 127 for byte in content)
+def _strange(content: bytes) -> str:
+    """What no policy has; empty where there is nothing of it."""
+    if content.startswith(BOM):
+        return "begins with a byte order mark: save it as UTF-8 without BOM"
+    if b"\r\n" in content:
+        return "has lines that end with CRLF: save it with line ends of Unix (LF)"
+    controls = any((byte < 32 and byte not in b"\t\n") or byte == 127 for byte in content)
+    return "holds control characters" if controls else ""
 
 
-def _unusable(where: str, reason: str) -> UsageError:
+def _unusable(where: str, reason: str, hint: str = _HINT) -> UsageError:
     return UsageError(
         f"{where} cannot be used: {reason.rstrip('.')}.",
         why="A policy that is half understood would trust somebody whom nobody named.",
-        hint="See docs/how-to/witness-a-log.md for an example, and c2sp.org/tlog-policy for the rules.",
+        hint=hint,
     )
 
 

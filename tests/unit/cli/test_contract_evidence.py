@@ -9,8 +9,10 @@ import pytest
 
 from contract_world import World
 from cryoflux.cli.contract_evidence import in_words
+from cryoflux.cli.contract_words import print_verdict
 from cryoflux.network.contracts import evaluation
 from cryoflux.receipts.contract_parts import ContractEvidence
+from cryoflux.registry.composition import list_digest
 
 TERMS = World().agree().terms
 CODES = sorted(
@@ -38,7 +40,7 @@ def test_all_codes_are_found_in_what_evaluates() -> None:
 
 
 def test_times_are_said_with_their_zone_and_none_as_none() -> None:
-    assert words("window-open", "1796021580") == "the window is open until 2026-11-30T06:53:00Z"
+    assert words("window-open", "1796021580").startswith("the window ends at 2026-11-30T06:53:00Z, and ")
     unseen = words("not-agreed", "0", origin=TERMS.buyer)
     assert unseen.endswith("no head of it that a quorum cosigned is here")
 
@@ -47,9 +49,22 @@ def test_who_it_is_and_which_entry() -> None:
     found = words("second-look", leaf="ab" * 32, origin=TERMS.buyer)
     assert found == "the buyer has looked a second time, which does not count (entry abababab…)"
     assert words("available", "breached").endswith("what was offered could not be had")
+    assert words("base", list_digest(())) == "compared with the genesis, without an update"
+    assert words("base", "c" * 64) == f"compared with the list {'c' * 16}…"
     assert words("had-by-another", "c" * 64, origin="log.example/x").startswith("log.example/x had")
 
 
 def test_what_a_later_version_shows_is_shown_as_it_came() -> None:
     assert words("heard-of", "12") == "heard-of 12"
     assert words("window-open", "soon") == "window-open soon"
+
+
+def test_no_opening_is_awaited_for_what_none_verifies(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World().agree()
+    world.deliver(0)
+    world.look(0)
+    world.open()
+    print_verdict(world.terms, world.evaluate())
+    said = capsys.readouterr().out
+    assert "available: fulfilled (the buyer's word, which no opening verifies)" in said
+    assert "until its guest holdout is opened" not in said

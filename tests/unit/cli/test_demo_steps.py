@@ -139,6 +139,12 @@ def test_a_node_that_has_nothing_to_offer_begins_once_more_with_another_seed(
     assert (found, seen) == (offered, began)
 
 
+def test_commands_and_what_they_print_are_one_transcript(capsys: pytest.CaptureFixture[str]) -> None:
+    _Demo._show(("node", "round", "--state", "south"))
+    _Demo._tell("round #r1 Kept\nlog south\n", ("round ",), "south")
+    assert capsys.readouterr() == ("$ cryoflux node round --state south\n  south  round #r1 Kept\n", "")
+
+
 def test_a_node_that_begins_anew_has_nothing_left_but_whom_it_trusts(tmp_path: Path) -> None:
     (tmp_path / "policy").write_text("quorum none\n")
     for name in ("keys/receipt.pem", "network/guests.jsonl", "receipts.db"):

@@ -112,6 +112,13 @@ def test_what_cannot_be_written_is_no_success_of_doctor(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_cannot_be_read_or_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = said(monkeypatch, capsys, "node", "demo", "--dir", "/proc/x")
+    assert (code, "/proc/x could not be read or written: No such file" in text) == (5, True), text
+
+
 def test_doctor_names_the_extra_that_has_a_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     owners = {"OpenSSL": ["pyopenssl"], **importlib.metadata.packages_distributions()}

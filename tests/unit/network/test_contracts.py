@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract_world import COUNT, FIRST, GAIN, LENGTH, World
+from cryoflux.errors import UsageError
+from cryoflux.network.contracts.due import ContractLogs, DueLook
 from cryoflux.network.contracts.evaluation import ContractVerdict, evaluate
 from cryoflux.quantities import Tier
 from cryoflux.receipts.contract_parts import (
@@ -22,6 +24,7 @@ from cryoflux.receipts.contract_parts import (
 )
 from cryoflux.receipts.contract_statement import ContractResult
 from cryoflux.runs.contract_check import ResultsApart, results_apart
+from cryoflux.runs.contract_look import due_look
 from node_log import AT, TASK
 
 ONE = AgreedWindows(first=FIRST, length_s=LENGTH, count=1)
@@ -232,3 +235,22 @@ def test_two_results_differ_in_a_clause_or_in_the_evidence_of_the_same_logs() ->
     assert (apart.mine, apart.theirs) == (found.evidence[2], evidence[2])
     # Who had read less of the logs had less evidence, and is not contradicted by that.
     assert signed(world, evidence=evidence, logs=()) == []
+
+
+def test_a_look_waits_for_the_sellers_log_though_it_is_quiet_and_says_who_has_to_do_what() -> None:
+    world = World().agree(windows=ONE)
+    world.offer(world.train())
+    end_s = ONE.end_s(0)
+    world.seller.seen(end_s - 100)
+    world.buyer.seen(end_s + 10)
+
+    def due() -> DueLook:
+        told = [party.told(world.terms) for party in (world.seller, world.buyer)]
+        return due_look(world.terms, ContractLogs(world.terms, told), set(), " --state mine")
+
+    with pytest.raises(UsageError, match="the seller's log is here until") as refused:
+        due()
+    assert "cryoflux witness submit" in refused.value.hint
+    assert "cryoflux node pull --state mine" in refused.value.hint
+    world.seller.seen(end_s + 20)  # the same head, cosigned again
+    assert due().window == 0

@@ -14,6 +14,8 @@ from cryoflux.network.head_times import (
     SeenBy,
     all_heads,
     continued,
+    cosigned_by,
+    last_reached_by,
     merged,
     not_there,
     reached_by,
@@ -30,6 +32,10 @@ W = [CosigningWitness(name) for name in "abc"]
 _LINES = "".join(f"witness {one.name} {one.vkey}\n" for one in W).encode()
 POLICY = parse_policy(_LINES + b"group g 2 a b c\nquorum g\n")
 POLICY_OF_ANY = _LINES + b"group g any a b c\nquorum g\n"
+
+
+def reached(note: Note, policy: Policy) -> int | None:
+    return reached_by(cosigned_by(note, policy), policy)
 
 
 def head(size: int, **times: int) -> Note:
@@ -50,9 +56,9 @@ def test_the_time_of_an_entry_is_the_earliest_of_all_heads_that_cover_it(seen: l
 
 
 def test_a_quorum_has_seen_a_head_when_the_last_one_that_it_needs_had() -> None:
-    assert reached_by(head(3, a=10, b=20, c=30), POLICY) == 20
-    assert reached_by(head(3, a=10), POLICY) is None
-    assert reached_by(head(3), parse_policy(b"quorum none\n")) is None
+    assert reached(head(3, a=10, b=20, c=30), POLICY) == 20
+    assert reached(head(3, a=10), POLICY) is None
+    assert reached(head(3), parse_policy(b"quorum none\n")) is None
 
 
 @pytest.mark.parametrize(
@@ -157,10 +163,10 @@ def test_a_false_cosignature_counts_for_nothing_and_takes_nothing_away() -> None
     """Whoever stands on the way may add lines: what true ones say stays as it is, whichever came first."""
     false, another = head(4, c=5).signatures[-1], head(4, b=5).signatures[-1]
     note = head(3, a=10, b=20)
-    assert reached_by(note, POLICY) == 20
-    assert reached_by(Note(note.checkpoint, (*note.signatures, false)), POLICY) == 20
-    assert reached_by(merged(Note(note.checkpoint, (another, false)), note), POLICY) == 20
-    assert reached_by(Note(note.checkpoint, (false, another)), POLICY) is None
+    assert reached(note, POLICY) == 20
+    assert reached(Note(note.checkpoint, (*note.signatures, false)), POLICY) == 20
+    assert reached(merged(Note(note.checkpoint, (another, false)), note), POLICY) == 20
+    assert reached(Note(note.checkpoint, (false, another)), POLICY) is None
 
 
 def test_heads_are_read_as_they_were_written() -> None:
@@ -181,8 +187,27 @@ def test_signatures_add_up_and_none_that_was_seen_goes() -> None:
     kept = [head(1, a=1), head(2, a=2)]
     came = [head(1, b=3, a=9), head(2), head(3, c=4)]
     found = continued(kept, came)
-    assert [reached_by(note, POLICY) for note in found] == [3, None, None]
+    assert [reached(note, POLICY) for note in found] == [3, None, None]
     assert len(found[1].signatures) == 2
+
+
+def test_of_a_head_that_is_cosigned_again_and_again_the_first_and_the_newest_time_stay() -> None:
+    """Also behind false lines that somebody on the way has brought, and within what a note may hold."""
+    false = head(4, a=7).signatures[-1]
+    kept = merged(head(3, a=10, b=10), Note(head(3).checkpoint, (false,)))
+    many = [CosigningWitness(f"w{number}") for number in range(12)]
+    for time_s in range(20, 30):
+        came = head(3, a=time_s, b=time_s)
+        for one in many:
+            came = parse_note(one.cosigned(came.content, time_s))
+        kept = merged(kept, came)
+        seen = cosigned_by(parse_note(kept.content), POLICY)
+        assert (reached_by(seen, POLICY), last_reached_by(seen, POLICY)) == (10, time_s)
+
+
+def test_fewer_than_a_quorum_date_a_head_neither_back_nor_forward() -> None:
+    seen = cosigned_by(merged(head(3, a=10, b=20, c=1), head(3, a=30, c=99)), POLICY)
+    assert (reached_by(seen, POLICY), last_reached_by(seen, POLICY)) == (10, 30)
 
 
 @pytest.mark.parametrize(("came", "gone"), [([], 1), ([1], 2), ([2, 1], 1), ([1, 3], 2), ([1, 2, 3], 0)])
@@ -195,4 +220,4 @@ def test_a_head_that_is_not_where_it_was_is_found(came: list[int], gone: int) ->
 def test_heads_from_anywhere_are_put_together(notes: list[Note]) -> None:
     found = list(together(notes))
     assert [note.checkpoint.size for note in found] == [1, 2, 3]
-    assert reached_by(found[0], POLICY) == 2
+    assert reached(found[0], POLICY) == 2

@@ -21,10 +21,12 @@ from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.merkle import root_hash
 from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.network_statement import GuestOpening, RoundIntent, RoundResult, UpdateOffer
+from cryoflux.registry.mixture import ListStep, OfferedUpdate, StepKind
 from cryoflux.signing.envelope import sign_document
 from cryoflux.signing.keys import raw_public_key
 from node_log import AT, TASK, NodeLog, node_log
 from plain_log import LOG_KEY, PlainLog, plain_log
+from synthetic_parts import digest_of
 
 OTHER = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
 
@@ -58,6 +60,7 @@ def test_all_that_a_node_says_comes_to_the_same_in_any_parts(parts: Sequence[int
     assert (kept.level, missed.level) == (50_000_000, 0)
     assert list(kept.members.values()) == [MemberVerdict.ADOPTED, MemberVerdict.SCREENED]
     assert set(kept.origins.values()) == {"log.example/2"}
+    assert [one.shown_alone for one in facts.rounds] == [next(iter(one.members)) for one in (kept, missed)]
     (node,) = facts.nodes.values()
     assert (node.certified.levels, node.certified.withdrawn) == ([], 1), "it was recalled"
     (offer,) = facts.offers
@@ -156,6 +159,17 @@ def test_a_signature_that_does_not_hold_is_named() -> None:
     assert facts_of(log, told).fault == "entry 4: bad"
 
 
+def reweighted(said: RoundResult) -> ListStep:
+    """Another weight of the update that the log has made itself."""
+    own = OfferedUpdate(adapter=digest_of("adapter 0"), genesis=said.steps[0].update.genesis)
+    return ListStep(kind=StepKind.REWEIGHT, update=own, amount="1/2")
+
+
+def test_what_was_shown_beside_another_weight_of_an_older_update_was_not_shown_alone() -> None:
+    facts = forged(RoundResult, lambda said: said.but(steps=[*said.steps, reweighted(said)]))
+    assert ([one.shown_alone for one in facts.rounds], facts.broken) == (["", ""], 0)
+
+
 def forged(kind: type, forge: Callable) -> LogFacts:
     log = PlainLog()
     node_log(log, kind, forge)
@@ -176,6 +190,7 @@ def forged(kind: type, forge: Callable) -> LogFacts:
             RoundResult,
             lambda said: said.but(members=[one.but(verdict=MemberVerdict.ADOPTED) for one in said.members]),
         ),
+        (RoundResult, lambda said: said.but(steps=[reweighted(said)])),
     ],
 )
 def test_a_round_that_does_not_keep_its_rule_is_counted(kind: type, forge: Callable) -> None:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.errors import UsageError
 from cryoflux.network.peers import parse_peers, read_peers, with_node, without_node
-from cryoflux.receipts.checkpoint import KeyType, verifier_key
+from cryoflux.receipts.checkpoint import KeyType, parse_verifier_key, verifier_key
 
 
 def vkey(name: str, seed: int, kind: KeyType = KeyType.LOG) -> str:
@@ -56,7 +56,7 @@ def test_nodes_verifiers_and_the_policy_come_of_one_file() -> None:
         (f"node x {WITNESS} http://x.example", "line 10: witness.example/1 is not the key of a log"),
         (f"node X {vkey('log.example/x', 9)} http://x.example", "line 10: 'X' is not a name"),
         (f"node x {vkey('log.example/x', 9)} ftp://x.example", "line 10: 'ftp://x.example' is not an http"),
-        (f"node x {vkey('log.example/x', 9)}", "line 10: 2 items; 3 are needed"),
+        (f"node x {vkey('log.example/x', 9)}", "line 10: 2 items behind 'node'; it is written node NAME"),
         ("node x nonsense http://x.example", "line 10: 'nonsense' is not a verifier key"),
         ("verifier nobody", "line 10: 'nobody' is no node"),
         ("verifier north", "line 10: log.example/n is a verifier already"),
@@ -69,6 +69,40 @@ def test_what_is_half_understood_is_refused_with_its_line(line: str, said: str) 
     with pytest.raises(UsageError) as error:
         parse_peers(f"{WHOLE}{line}\n".encode(), "peers.txt")
     assert error.value.what.startswith(f"peers.txt cannot be used: {said}")
+
+
+@pytest.mark.parametrize(
+    ("line", "page"),
+    [
+        ("node x", "run-a-node.md"),
+        ("verifier nobody", "run-a-node.md"),
+        ("strangers 2%", "run-a-node.md"),
+        ("introductions nobody", "run-a-node.md"),
+        ("nodde x", "run-a-node.md"),
+        ("group g all nobody", "witness-a-log.md"),
+        ("witness w", "witness-a-log.md"),
+    ],
+)
+def test_a_line_that_cannot_be_used_leads_to_the_page_that_describes_it(line: str, page: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_peers(f"{WHOLE}{line}\n".encode())
+    assert f"docs/how-to/{page}" in error.value.hint
+
+
+def test_a_file_is_read_as_whatever_editor_wrote_it(tmp_path: Path) -> None:
+    plain = parse_peers(WHOLE.encode())
+    path = tmp_path / "peers.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + WHOLE.replace("# ours\n", "").replace("\n", "\r\n").encode())
+    assert read_peers(path) == plain
+    path.write_bytes(without_node(path, "north"))
+    assert [node.name for node in read_peers(path).nodes] == ["south"]
+
+
+def test_the_log_itself_is_none_of_its_peers(tmp_path: Path) -> None:
+    own = parse_verifier_key(OWN)
+    with pytest.raises(UsageError, match="the key of this node's own log"):
+        with_node(tmp_path / "peers.txt", "x", OWN, "http://x.example", own=own)
+    assert with_node(tmp_path / "peers.txt", "x", KEY, "http://x.example", own=own)
 
 
 def test_a_policy_alone_does_not_know_the_words_of_peers(tmp_path: Path) -> None:

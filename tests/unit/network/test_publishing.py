@@ -27,6 +27,7 @@ from cryoflux.receipts.checkpoint import (
     NoteSignature,
     cosign,
     cosigned_at,
+    cosigned_times,
     parse_checkpoint,
     parse_note,
     sign_checkpoint,
@@ -189,6 +190,19 @@ def test_the_log_is_shown_as_it_is_with_every_cosigned_head(node: PublicNode) ->
     assert [note.checkpoint.size for note in heads] == [2, 4]
     assert all(cosigned_at(note, WITNESS_VKEY) for note in heads)
     assert files["log/heads"] == node.state.cosigned.read_bytes()
+
+
+def test_a_quiet_log_is_shown_with_what_witnesses_have_seen_of_it_last(node: PublicNode) -> None:
+    node.trained()
+    for _ in range(3):
+        node.cosign()
+        assert node.publish().changed
+    files = node.shown()
+    head = parse_note(files["log/checkpoint"])
+    assert len(head.by(WITNESS_VKEY)) == 1, "as stock tools expect it"
+    assert cosigned_at(head, WITNESS_VKEY) == node.time_s
+    (kept,) = parse_heads(files["log/heads"])
+    assert cosigned_times(kept, WITNESS_VKEY) == [node.time_s - 120, node.time_s]
 
 
 def test_the_tiles_of_the_head_before_stay_for_whoever_is_reading_it(node: PublicNode) -> None:

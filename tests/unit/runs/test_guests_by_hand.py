@@ -10,16 +10,23 @@ from pathlib import Path
 import pytest
 
 import tiny
+from contract_world import terms_of
 from cryoflux.config import load_settings
-from cryoflux.errors import DataError
+from cryoflux.errors import DataError, UsageError
+from cryoflux.network.contracts.looking import sums_of
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.guest import open_guest
+from cryoflux.network_state import ContractTally
+from cryoflux.receipts.contract_parts import AgreedTerms, AgreedWindows, look_name
+from cryoflux.receipts.contract_statement import ContractLook
 from cryoflux.receipts.reading import read_entries
 from cryoflux.runs.by_hand import versions_by_hand
-from cryoflux.runs.guests_by_hand import LEAST_GUESTS, Entered, GuestWishes, enter
+from cryoflux.runs.guests_by_hand import LEAST_GUESTS, Entered, GuestWishes, enter, retire
 from cryoflux.runs.node_by_hand import ground_of
 from cryoflux.state import StateFolder
 from cryoflux.tasks.registry import find_task
+from node_log import AT
+from plain_log import model
 from running import QUICK, cryoflux
 
 pytestmark = pytest.mark.process
@@ -124,3 +131,53 @@ def test_the_log_says_the_root_and_none_of_the_texts(state: Path) -> None:
     assert (said["root"], said["count"]) == (found.root, found.count)
     assert not any(text.encode() in entry.signed.payload for text in texts(state))
     assert StateFolder(state).head(TASK).exists()
+
+
+def test_it_is_not_opened_while_windows_of_contracts_wait_for_a_look_unless_they_are_given_up(
+    state: Path,
+) -> None:
+    guests = entered(state, FRESH)
+    sourced = load_settings({"state": str(state)}, environ={}, folder=state.parent)
+    with versions_by_hand(state, sourced.settings, "a test") as opened:
+        first = int(opened.now().timestamp()) - 2500
+        terms = terms_of(
+            ("log.example/s", opened.origin),
+            "",
+            guest_root=guests.root,
+            count=guests.count,
+            windows=AgreedWindows(first=first, length_s=1000, count=3),  # the look at the first is overdue
+        )
+        tally = opened.memory.nodes[TASK].contracts[terms.digest] = ContractTally(terms)
+        with pytest.raises(
+            UsageError, match=rf"^Not looked at yet: window 2 of {terms.digest[:16]}.*window 3 "
+        ):
+            retire(opened, TASK, guests.root)
+        losses = [2] * guests.count, [1] * guests.count
+        sums = sums_of(terms, (model("base"), model("result")), losses)
+        open_guest(NetworkFolder.of(state), guests.root).keep_sums(look_name(terms.digest, 1), sums)
+        tally.looks.append(looked(terms, 1))
+        with pytest.raises(UsageError, match=r"^Not looked at yet: window 3 ") as refused:
+            retire(opened, TASK, guests.root)
+        assert "--give-up-windows" in refused.value.hint
+        found = retire(opened, TASK, guests.root, give_up_windows=True)
+    assert (found.looks, found.contract_looks) == (0, 1)
+    assert [(one.contract, one.window) for one in found.given_up] == [(terms.digest, 2)]
+
+
+def looked(terms: AgreedTerms, window: int) -> ContractLook:
+    digest = "a" * 64
+    return ContractLook(
+        sequence=0,
+        prev=digest,
+        task=TASK,
+        contract=terms.digest,
+        window=window,
+        base=digest,
+        result=digest,
+        offer=digest,
+        available=True,
+        kept=(True,) * len(terms.clauses),
+        upper_microjoules=1,
+        sealed=digest,
+        looked_at=AT,
+    )

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import Note, NoteSignature, cosigned_at, parse_note
-from cryoflux.witness.cosigned import HEADS, WITNESSED, keep_cosigned, parse_heads, with_head
+from cryoflux.receipts.checkpoint import Note, NoteSignature, cosigned_at
+from cryoflux.witness.commitment import quorum_time
+from cryoflux.witness.cosigned import HEADS, WITNESSED, keep_cosigned, newest_alone, parse_heads, with_head
+from cryoflux.witness.policy import parse_policy
 from running import python
 from signed_log import OpenWitness, SignedLog
 
@@ -65,11 +67,17 @@ def test_of_the_last_one_further_signatures_are_kept(tmp_path: Path, watched: Op
 
 def test_a_head_that_is_cosigned_again_is_not_committed_later(tmp_path: Path, watched: OpenWitness) -> None:
     keep_cosigned(tmp_path, cosigned(watched, 0, 5))
-    first = (tmp_path / HEADS).read_bytes()
-    watched.clock.now_s += 3600
-    keep_cosigned(tmp_path, cosigned(watched, 5, 5))
-    assert (tmp_path / HEADS).read_bytes() == first
-    assert cosigned_at(parse_note((tmp_path / WITNESSED).read_bytes()), watched.vkey) == watched.clock.now_s
+    first_s, sizes = watched.clock.now_s, set[int]()
+    policy = parse_policy(f"witness w {watched.vkey}\nquorum w\n".encode())
+    for _ in range(3):
+        watched.clock.now_s += 3600
+        keep_cosigned(tmp_path, cosigned(watched, 5, 5))
+        (head,) = parse_heads((tmp_path / HEADS).read_bytes())
+        assert quorum_time(head, policy) == (True, first_s)
+        assert cosigned_at(head, watched.vkey) == watched.clock.now_s, "and it is told that it had no more"
+        assert newest_alone(head).content == (tmp_path / WITNESSED).read_bytes()
+        sizes.add(len(head.content))
+    assert len(sizes) == 1, "however often it is cosigned"
 
 
 def test_an_older_head_that_comes_late_changes_nothing(tmp_path: Path, watched: OpenWitness) -> None:

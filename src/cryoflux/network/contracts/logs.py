@@ -3,13 +3,16 @@
 The policy of the contract names the keys, so that nobody's word is needed for which log is which. Entries
 have to have the root that the log signed. A head that the log signed over another history convicts it, and so
 do two copies of which neither continues the other.
+
+Commitments go by the heads that a log has published, which all readers have. Until when a log is here goes by
+the newest cosignatures in any file of it, also of heads that witnesses brought themselves.
 """
 
 from __future__ import annotations
 
 __all__ = ["read_each", "read_logs"]
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +20,12 @@ from cryoflux.errors import UsageError, VerificationError
 from cryoflux.files import read_regular
 from cryoflux.network.contracts.document import policy_of
 from cryoflux.network.contracts.told import ContractTold, HeadTold, UnreadEntry, contract_told
-from cryoflux.network.head_times import reached_by
+from cryoflux.network.head_times import SeenAt, cosigned_by, last_reached_by, reached_by
 from cryoflux.network.mirror import MirrorFolder
+from cryoflux.network.peer_record import SEEN
 from cryoflux.receipts.checkpoint import (
     MAX_NOTE_BYTES,
+    Checkpoint,
     Note,
     parse_note,
     verify_log,
@@ -41,6 +46,9 @@ class _Copy:
     entries: tuple[bytes, ...]
     root: bytes
     heads: tuple[HeadTold, ...]
+    """that it has published"""
+    seen: Mapping[Checkpoint, Mapping[str, SeenAt]]
+    """each head that is here, and which witnesses had seen it when"""
     convicted: str
 
 
@@ -88,7 +96,8 @@ def _read(log: MirrorFolder, policy: Policy) -> _Copy:
     note = log.note
     assert note is not None  # noqa: S101 - its file was read just now
     entries = tuple(log.entries())
-    notes = [*_notes(log)]
+    published, brought = _notes(log, HEADS, WITNESSED, CHECKPOINT), _notes(log, SEEN)
+    notes = [*published, *brought]
     wanted = {one.checkpoint.size for one in notes}
     tree, roots = CompactRange(), dict[int, bytes]()
     for number, entry in enumerate(entries, 1):
@@ -101,10 +110,12 @@ def _read(log: MirrorFolder, policy: Policy) -> _Copy:
             why="They were changed after they were signed, or are not all here.",
             hint="Pull the log again.",
         )
-    covered = [one for one in notes if 0 < one.checkpoint.size <= len(entries)]
+    covered = [one for one in notes if one.checkpoint.size in roots]
     apart = [one for one in covered if one.checkpoint.root != roots[one.checkpoint.size]]
     convicted = f"it signed two heads of {apart[0].checkpoint.size} entries" if apart else _evidence(log)
-    return _Copy(entries, tree.root(), tuple(_timed(covered, policy)), convicted)
+    seen = [(note.checkpoint, cosigned_by(note, policy)) for note in covered]
+    heads = tuple(_timed(seen[: sum(one.checkpoint.size in roots for one in published)], policy))
+    return _Copy(entries, tree.root(), heads, _joined(seen), convicted)
 
 
 def _evidence(log: MirrorFolder) -> str:
@@ -116,26 +127,40 @@ def _evidence(log: MirrorFolder) -> str:
     return said if found.log == log.key else ""
 
 
-def _notes(log: MirrorFolder) -> Iterator[Note]:
-    """Heads that a log has published, in their order; what it did not sign is passed over."""
-    for name in (HEADS, WITNESSED, CHECKPOINT):
+def _notes(log: MirrorFolder, *names: str) -> list[Note]:
+    """The heads in some files of a log, in their order; what it did not sign is passed over."""
+    found = []
+    for name in names:
         path = log.path / name
         for note in heads_in(read_regular(path, MOST_HEADS_BYTES)) if path.is_file() else ():
             try:
                 verify_log(note, log.key)
             except VerificationError:
                 continue
-            yield note
+            found.append(note)
+    return found
 
 
-def _timed(notes: Iterable[Note], policy: Policy) -> Iterator[HeadTold]:
+def _timed(seen: Iterable[tuple[Checkpoint, Mapping[str, SeenAt]]], policy: Policy) -> Iterator[HeadTold]:
     """The heads that a quorum has seen, and when; one that comes after a larger one is passed over."""
     largest = 0
-    for note in notes:
-        seen_s = reached_by(note, policy)
-        if seen_s is not None and note.checkpoint.size >= largest:
-            largest = note.checkpoint.size
-            yield HeadTold(largest, seen_s)
+    for head, times in seen:
+        first_s = reached_by(times, policy)
+        if first_s is not None and head.size >= largest:
+            largest = head.size
+            yield HeadTold(largest, first_s)
+
+
+def _joined(
+    seen: Iterable[tuple[Checkpoint, Mapping[str, SeenAt]]],
+) -> dict[Checkpoint, dict[str, SeenAt]]:
+    """Of each head all that its notes say."""
+    found: dict[Checkpoint, dict[str, SeenAt]] = {}
+    for head, times in seen:
+        known = found.setdefault(head, {})
+        for name, one in times.items():
+            known[name] = one.joined(known.get(name, one))
+    return found
 
 
 def read_each(contents: Sequence[bytes]) -> Iterator[Entry | UnreadEntry]:
@@ -154,5 +179,8 @@ def _told(origin: str, copies: Sequence[_Copy], terms: AgreedTerms) -> ContractT
     if any(one.entries != longest.entries[: len(one.entries)] for one in copies):
         convicted = "it has told two histories"
     heads = sorted({head for one in copies for head in one.heads}, key=lambda one: (one.size, one.time_s))
-    entries = list(read_each(longest.entries))
-    return contract_told(origin, entries, heads, terms, root=longest.root.hex(), convicted=convicted)
+    entries, policy = list(read_each(longest.entries)), policy_of(terms)
+    seen = _joined(each for one in copies for each in one.seen.items())
+    last_s = max((last_reached_by(times, policy) or 0 for times in seen.values()), default=0)
+    root = longest.root.hex()
+    return contract_told(origin, entries, heads, terms, last_s=last_s, root=root, convicted=convicted)

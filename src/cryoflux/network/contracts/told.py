@@ -2,7 +2,8 @@
 
 An entry is as old as the earliest published head that covers it, by the time that a quorum of the contract's
 policy gives that head. Heads are published append-only: one that comes after a larger one is passed over, so
-that nobody can date an offer back once another has seen that it was not there.
+that nobody can date an offer back once another has seen that it was not there. Until when a log is
+here is said by the newest cosignatures: a quiet one has no new head, and witnesses cosign its last one again.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class ContractTold:
     root: str = ""
     """over them"""
     seen_s: int = 0
-    """when a quorum had seen the newest head"""
+    """when a quorum had last seen the log: of what came later, nothing is here"""
     agreed_s: int | None = None
     """when it had seen the entry that proposes or accepts; none where there is none"""
     offers: tuple[OfferTold, ...] = ()
@@ -165,6 +166,7 @@ def contract_told(
     heads: Iterable[HeadTold],
     terms: AgreedTerms,
     *,
+    last_s: int | None = None,
     root: str = "",
     convicted: str = "",
 ) -> ContractTold:
@@ -175,6 +177,7 @@ def contract_told(
         entries: all of them, in order.
         heads: that were published, in their order.
         terms: of the contract.
+        last_s: when a quorum had last seen one of the heads; none where that is the newest of their times.
         root: over the entries.
         convicted: why the log is known to have told two histories; empty where it is not.
     """
@@ -186,7 +189,7 @@ def contract_told(
         origin=origin,
         size=len(entries),
         root=root,
-        seen_s=max((head.time_s for head in heads), default=0),
+        seen_s=max((head.time_s for head in heads), default=0) if last_s is None else last_s,
         agreed_s=found.agreed_s,
         offers=tuple(found.offers),
         attempts=tuple(found.attempts.values()),
