@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from cryoflux.errors import VerificationError
 from cryoflux.receipts.checkpoint import Checkpoint, origin_of, sign_checkpoint
 from cryoflux.receipts.entry import Entry, parse_entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, public_key_of
+from cryoflux.receipts.merkle import leaf_hash
 from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.schema import schema_bytes
@@ -70,6 +74,52 @@ def run_script(
     )
     assert not done.stderr, done.stderr
     return done.returncode, done.stdout
+
+
+def named_by_program(
+    logs: Mapping[str, Sequence[bytes]], first: Ed25519PublicKey
+) -> dict[str, frozenset[int]]:
+    """Places of the entries that the script's program for jq complains of, of many logs in one process.
+
+    To compile that program takes longer than to read most logs by it. What the script does besides (bytes,
+    signatures, the tree) is not in it: where the program names nothing, only the script can tell.
+
+    Args:
+        logs: by their names.
+        first: under which all of them began.
+    """
+    begin, each = (
+        "| foreach (inputs, null) as $line (",
+        "| inputs | fromjson | .[0], foreach (.[1][], null) as $line (",
+    )
+    said = SCRIPT.read_text("utf-8")
+    parts = [
+        re.findall(rf"^{name}='(.*?)'$", said, re.MULTILINE | re.DOTALL)[0] for name in ("bytes", "reading")
+    ]
+    assert parts[1].count(begin) == 1
+    given = {"first": key_id(first), "origin": origin_of(first), "in_toto": "application/vnd.in-toto+json"}
+    arguments = [word for name, value in given.items() for word in ("--arg", name, value)]
+    rows = [
+        json.dumps([name, [f"{leaf_hash(one).hex()} {base64.b64encode(one).decode()}" for one in entries]])
+        for name, entries in logs.items()
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        schema = Path(folder) / "schema.json"
+        schema.write_bytes(schema_bytes())
+        done = subprocess.run(
+            ["jq", "-nRr", "--slurpfile", "schema", schema, *arguments, " ".join(parts).replace(begin, each)],
+            input="\n".join(rows),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    found: dict[str, set[int]] = {}
+    for line in done.stdout.splitlines():
+        if line in logs:
+            named = found.setdefault(line, set())
+        elif failed := re.match(r"F entries/0*([0-9]+)\.json", line):
+            named.add(int(failed[1]))
+    return {name: frozenset(named) for name, named in found.items()}
 
 
 def script_around_entries(place: Path, count: int, root: bytes) -> Path:

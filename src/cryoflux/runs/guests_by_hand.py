@@ -296,13 +296,13 @@ def _windows_left(node: NodeState, root: str, now_s: int) -> tuple[WindowLeft, .
     )
 
 
-def _waiting(left: Sequence[WindowLeft], root: str, state: StateFolder) -> UsageError:
+def _waiting(left: Sequence[WindowLeft], digest: str, state: StateFolder) -> UsageError:
     more = f", and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
     return UsageError(
         f"Not looked at yet: {', '.join(map(str, left[:_MOST_NAMED]))}{more}.",
         why="Once the guest holdout is open nobody can, and the terms say what a missing look means.",
         hint=f"Look first: cryoflux contract look {left[0].contract[:16]}{state.flag()}. Or give them up: "
-        f"cryoflux node retire --root {root[:16]} --give-up-windows{state.flag()}.",
+        f"cryoflux node retire --root {digest[:16]} --give-up-windows{state.flag()}.",
     )
 
 
