@@ -68,7 +68,7 @@ _MOST_FACTS_BYTES = 2**30
 MOST_NODE_BYTES = 256 * 1024
 MOST_EXAMPLES_BYTES = 64 * 2**20
 SEEN = "seen"
-_HEADS_TAG, _FACTS, _TIMES = "heads-tag", "facts", "times"
+_HEADS_TAG, _FACTS, _TIMES, _MISSING = "heads-tag", "facts", "times", "missing"
 _ARRIVED, _REMEASURED, _UNMADE, _AUDIT_LOCK = "arrived", "remeasured", "unmade", "audit.lock"
 _FACTS_DECODER = msgspec.json.Decoder(LogFacts)
 
