@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from cryoflux.digests import sha256_hex
 from cryoflux.log_check import asked_again
+from cryoflux.network import gathering
 from cryoflux.network.auditing import Audited, audit
 from cryoflux.network.books import CapsuleRecord, CapsuleTold, Confirmation, LogTold, NodeBook, books_of
 from cryoflux.network.gathering import gather
-from cryoflux.network.peer_record import PeerRecord
+from cryoflux.network.peer_record import FirstClaim, PeerRecord
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.telling import told_by
+from cryoflux.network.unmade import Unmade
 from cryoflux.receipts.network_parts import SealedSums
 from cryoflux.signing.keys import KEYS_FOLDER, load_first_public, raw_public_key
 from cryoflux.state import ADAPTER_CONFIG
@@ -229,7 +232,7 @@ def test_examples_that_were_opened_and_are_not_shown_are_asked_for(
         mirrored.pull_again(NOW_S + tries)
     peer.log.abort(peer.log.announce())
     mirrored.pull_again(NOW_S + DAY_S)
-    assert [one.why for (one,) in mirrored.record.unmade.values()] == ["its examples are not shown"]
+    assert ["is not what was signed" in one.why for (one,) in mirrored.record.unmade.values()] == [True]
     assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.OPEN
     assert exit_code_of(monkeypatch, "node", "books", "--state", mirrored.mine) == 0
     said = " ".join(capsys.readouterr().out.split())
@@ -302,7 +305,7 @@ def test_settings_that_no_log_here_has_signed_refute_nobody(mirrored: Mirrored) 
     mirrored.pull_again(NOW_S + 1)
     found = mirrored.audited()
     assert not found.refuted, details(found, Status.FAIL)
-    assert any("that no log here has signed" in detail for detail in details(found, Status.UNKNOWN))
+    assert any("by unsigned settings" in detail for detail in details(found, Status.UNKNOWN))
     assert mirrored.reproduced() == [True]
     mirrored.peer.log.abort(mirrored.peer.log.announce())
     mirrored.pull_again(NOW_S + DAY_S)
@@ -311,11 +314,47 @@ def test_settings_that_no_log_here_has_signed_refute_nobody(mirrored: Mirrored) 
     mirrored.pull_again(NOW_S + DAY_S + 1)
     found_by_books = mirrored.book(mirrored.adapter)[0].standing
     assert found_by_books is Confirmation.OPEN, "what is shown falsely twice is not shown"
+    right = config.read_text().replace('"lora_alpha": 16', '"lora_alpha": 8')
     config.write_text("no settings")
-    shutil.rmtree(mirrored.record.shown(shown))
     mirrored.audited()
     mirrored.pull_again(NOW_S + DAY_S + 2)
     assert not mirrored.audited().refuted
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.OPEN, "nor are these any"
+    config.write_text(right)
+    mirrored.pull_again(NOW_S + DAY_S + 3)
+    assert mirrored.audited().unmade == {}, "what was false does not stay in the place of what is shown now"
+    assert mirrored.record.remeasured == dict.fromkeys(mirrored.record.remeasured, True)
+    assert mirrored.book(mirrored.adapter)[0].standing is Confirmation.CONFIRMED
+
+
+def test_what_another_peer_claims_withholds_no_verdicts_of_an_honest_verifier(
+    mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log names the digest of what the verifier composed, with settings of its own; and shows them."""
+    shown, incoming = with_an_update_of_an_unknown_log(mirrored), mirrored.mine / "network" / "incoming"
+    claims = {shown: FirstClaim("cryoflux.dev/claims", sha256_hex(b"other settings"))}
+    monkeypatch.setattr(gathering, "first_claims", lambda *_: claims)
+    shutil.copytree(mirrored.tree / "capsules" / shown, incoming / shown)
+    config = incoming / shown / ADAPTER_CONFIG
+    config.write_text(config.read_text().replace('"lora_alpha": 8', '"lora_alpha": 16'))
+    for _ in range(3):
+        found = mirrored.audited()
+        assert not found.refuted, details(found, Status.FAIL)
+    assert [one.tries for (one,) in mirrored.record.unmade.values()] == [0], "nobody was asked yet"
+    mirrored.pull_again(NOW_S + 1)
+    assert not mirrored.audited().refuted
+    assert (mirrored.record.unmade, list(mirrored.record.remeasured.values())) == ({}, [True])
+    shutil.move(mirrored.tree / "capsules" / shown, mirrored.mine / "gone")
+    shutil.rmtree(mirrored.record.shown(shown))
+    mirrored.audited()
+    lacks = (Unmade(f"capsules/{shown}", 9, false=True),)
+    mirrored.record.change_unmade(lambda _: dict.fromkeys(mirrored.record.remeasured, lacks))
+    mirrored.peer.log.abort(mirrored.peer.log.announce())
+    mirrored.pull_again(NOW_S + DAY_S)
+    update, verifier = mirrored.book(mirrored.adapter)
+    assert (update.standing, verifier.withheld) == (Confirmation.CONFIRMED, 0), "it was made again once"
+    mirrored.audited()
+    assert mirrored.record.unmade == {}
 
 
 def test_an_update_of_a_log_that_the_reader_does_not_name_is_had_of_the_verifier_that_shows_it(

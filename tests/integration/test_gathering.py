@@ -21,11 +21,13 @@ from cryoflux.files import write_atomic
 from cryoflux.network.auditing import audit
 from cryoflux.network.books import LATER, Confirmation, books_of
 from cryoflux.network.capsule import check_capsule, parse_capsule
+from cryoflux.network.fetching import Fetched, PeerUnreachableError, Ration
 from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.gathered import PeerGathered
 from cryoflux.network.gathering import gather
 from cryoflux.network.head_times import seen_before
 from cryoflux.network.offers_found import OfferFound, found_offers, pulled_mark
+from cryoflux.network.peer_files import PeerFiles
 from cryoflux.network.peer_record import PeerRecord, first_claims
 from cryoflux.network.peers import Peers, parse_peers
 from cryoflux.network.publishing import Publisher
@@ -263,8 +265,65 @@ def test_what_a_pull_had_no_bytes_left_for_was_not_asked_for_in_vain(tmp_path: P
     found, _ = gathered(network, north, most_bytes=of_its_log + 1)
     assert found["north"].outcome is PullOutcome.SAME
     assert record.unmade["1"][0].tries == 1
+    gathered(network, north, odd=without("adapter_model", "adapter_config"), stop=lambda: True)
+    assert record.unmade["1"][0].tries == 1, "nor what somebody stopped it before"
     gathered(network, north)
     assert record.unmade["1"][0].here
+
+
+@pytest.mark.parametrize("silent", ["log/checkpoint", "log/heads"])
+def test_who_does_not_answer_for_a_log_is_asked_in_vain(tmp_path: Path, north: TreeNode, silent: str) -> None:
+    network, asked = tmp_path / "mine", list[str]()
+    gathered(network, north)
+    (place,) = NetworkFolder(network).incoming.iterdir()
+    record = PeerRecord.of(network, north.vkey)
+    lacked = (Unmade(f"capsules/{place.name}"), Unmade("lists/" + 64 * "a"), Unmade("lists/" + 64 * "b"))
+    record.change_unmade(lambda _: {"1": lacked})
+    found, _ = gathered(network, north, odd=without(silent, "capsules/", "lists/"), asked=asked)
+    assert found["north"].outcome is PullOutcome.UNREACHABLE
+    assert [(one.tries, one.here) for one in record.unmade["1"]] == [(0, True), (1, False), (1, False)]
+    assert sum("/lists/" in path for path in asked) == 1, "one is asked for, as nothing else may come"
+    gathered(network, north, odd=without(silent, "lists/"), only=())
+    assert [one.tries for one in record.unmade["1"]] == [0, 1, 1], "others were meant"
+
+
+def test_a_log_whose_heads_are_rubbish_shows_no_better_what_it_hides(tmp_path: Path, north: TreeNode) -> None:
+    network = tmp_path / "mine"
+    gathered(network, north)
+    record = PeerRecord.of(network, north.vkey)
+    record.change_unmade(lambda _: {"1": (Unmade("lists/" + 64 * "a"),)})
+    (north.tree / "log" / "heads").write_bytes(b"no heads")
+    assert gathered(network, north)[0]["north"].outcome is PullOutcome.NOT_SIGNED
+    assert record.unmade["1"][0].tries == 1
+
+
+def test_what_one_peer_hides_makes_nobody_ask_others_without_end(
+    tmp_path: Path, north: TreeNode, south: TreeNode
+) -> None:
+    network, asked = tmp_path / "mine", list[str]()
+    gathered(network, north, south)
+    record = PeerRecord.of(network, north.vkey)
+    hidden = {f"{root}": tuple(Unmade(f"lists/{64 * root + n:064x}") for n in range(65)) for root in range(3)}
+    record.change_unmade(lambda _: hidden)
+    _, peers = gathered(network, north, south, asked=asked)
+    assert sum("/lists/" in path for path in asked) == 2 * 3 * 4
+    tries = [one.tries for some in record.unmade.values() for one in some]
+    assert (len(tries), set(tries)) == (3 * 64, {1}), "no more is remembered than is read again"
+    fetched = list[str]()
+
+    class Fetching:
+        def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
+            fetched.append(url)
+            raise PeerUnreachableError(url)
+
+    rations = {"north": Ration(Fetching(), 0, 9), "south": Ration(Fetching(), 1, 9)}
+    files = PeerFiles(NetworkFolder(network), peers.nodes[0], record, peers.nodes, rations, {})
+    files.lacked(record.facts)
+    assert not fetched, "its own ration is spent"
+    asked.clear()
+    record.change_unmade(lambda _: {f"{root}": (Unmade(f"lists/{root:064x}"),) for root in range(100)})
+    gathered(network, north, south, asked=asked)
+    assert sum("/lists/" in path for path in asked) == 2 * 64
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,17 @@ __all__ = ["Audited", "audit"]
 
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import structs
 
-from cryoflux.errors import UsageError
+from cryoflux.errors import StorageError, UsageError, VerificationError
 from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.log_facts import LogFacts, receipt_key_of
-from cryoflux.network.peer_record import PeerRecord, first_claims
+from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers
 from cryoflux.network.telling import own_record
 from cryoflux.network.unmade import Unmade, UnmadeByRoot, lacked
@@ -84,12 +84,7 @@ def audit(
     if again is not None:
         records = [PeerRecord.of(network, one.key) for one in peers.nodes]
         records += [own_record(state)] if (state / DATABASE).is_file() else []
-        again = _for_peer(
-            again,
-            state,
-            record,
-            {adapter: claim.config for adapter, claim in first_claims(records, peers.policy).items()},
-        )
+        again = _for_peer(again, state, record, _considered(record, records))
     looks, published = _Looks(), record.published
     report = verify_material(
         _material(record, node),
@@ -104,7 +99,8 @@ def audit(
         shutil.rmtree(record.shown(path.partition("/")[2]), ignore_errors=True)
     decided = looks.decided(record.facts)
     record.add_remeasured(decided)
-    unmade = record.change_unmade(lambda before: looks.unmade(before, decided))
+    made_again = {root for root, holds in record.remeasured.items() if holds}
+    unmade = record.change_unmade(lambda before: looks.unmade(before, made_again.union(decided)))
     unshown = Unshown(record.folder, now_s)
     still = {root: [_with_why(one, unshown) for one in some if not one.here] for root, some in unmade.items()}
     lacking = {root: some for root, some in still.items() if some}
@@ -162,6 +158,35 @@ def _for_peer(again: Again, state: Path, record: PeerRecord, configs: dict[str, 
     return replace(again, sources=sources)
 
 
+def _considered(record: PeerRecord, records: Iterable[PeerRecord]) -> dict[str, str]:
+    """Adapter → digest of its settings, as those logs sign them whose offers a peer says it considered.
+
+    Only these are settings that it has to have used. Any log may name the digest of an adapter, with settings
+    of its own; so what logs sign that the peer does not speak of, or sign in two ways, says nothing of it.
+
+    Args:
+        record: of the peer.
+        records: of all logs that are here.
+    """
+    said, signed = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for one in record.facts.rounds:
+        for adapter, origin in one.origins.items():
+            said[adapter].add(origin)
+    for other in records:
+        try:
+            facts = other.facts
+        except StorageError:
+            raise
+        except (VerificationError, OSError):  # what is damaged here says nothing
+            continue
+        claims = [(offer.update.adapter, offer.config) for offer in facts.offers]
+        claims += [(adapter, config) for adapter, (config, _) in facts.made.items()]
+        for adapter, config in claims:
+            if said.get(adapter) == {other.origin}:
+                signed[adapter].add(config)
+    return {adapter: config for adapter, (config, *more) in signed.items() if not more}
+
+
 class _Looks:
     """What came of opened looks, by guest holdout."""
 
@@ -184,7 +209,7 @@ class _Looks:
 
         Args:
             before: as it was known.
-            decided: roots of which nothing is open any more.
+            decided: roots of which nothing is open any more, by this audit or one before.
         """
         found = before | {root: lacked(before.get(root, ()), some) for root, some in self._lacking.items()}
         return {root: some for root, some in found.items() if some and root not in decided}

@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["Collector", "NeededLists", "PeerSource", "lacking"]
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +143,10 @@ class PeerSource:
     fetcher: Fetches
 
 
+def _nobody() -> PeerUnreachableError:
+    return PeerUnreachableError("Nobody was asked.")
+
+
 def _fetched(sources: Sequence[PeerSource], path: str, most: int, digest: str) -> bytes:
     """A file of a digest, from the first peer that has it.
 
@@ -149,7 +154,7 @@ def _fetched(sources: Sequence[PeerSource], path: str, most: int, digest: str) -
         PeerUnreachableError: none has it.
         VerificationError: what the last one has is another file.
     """
-    problem: CryoFluxError = PeerUnreachableError("Nobody was asked.")
+    problem: CryoFluxError = _nobody()
     for source in sources:
         try:
             content = source.fetcher.fetch(f"{source.url}/{path}", most).content
@@ -247,26 +252,38 @@ class Collector:
         if claim is not None and claim.config == config and not _is_here(self.folder, adapter):
             self._adapter(adapter, config, MOST_ADAPTER_BYTES)
 
-    def collect_claimed(self, adapter: str, shown: Path) -> None:
-        """Get an update that a verdict of the peer rests on: as the first log says it that committed to it.
+    def collect_judged(self, adapter: str, shown: Path, *, anew: bool) -> None:
+        """Get an update that a verdict of the peer rests on, as the peer shows it.
 
-        Where no log that is here did, the peer's own word of its settings is enough for its own verdict, and
-        for nothing else: so that is kept apart.
+        Of what others made its word of the settings is enough for its own verdict, and for nothing else: so
+        that is kept apart. What logs here claim of it is asked for where the peer shows nothing: any of them
+        could name a digest of others, with settings of its own.
 
         Args:
             adapter: digest of it.
             shown: folder for what the peer alone says.
+            anew: whether what is here of it was found to be something else: then nothing else will do.
 
         Raises:
             PeerUnreachableError: nobody has a part of it.
             VerificationError: what came is not what was signed.
             StorageError: the disk is full, read-only, or refuses.
         """
-        if _is_here(self.folder, adapter):
+        if not anew and _is_here(self.folder, adapter):
             return
-        if (claim := self.claims.get(adapter)) is not None:
-            self._adapter(adapter, claim.config, MOST_ADAPTER_BYTES)
+        claim = None if anew else self.claims.get(adapter)
+        if claim is None:
+            self._shown(adapter, shown)
             return
+        if claim.origin != self.origin:
+            with suppress(PeerUnreachableError, VerificationError):
+                self._shown(adapter, shown)
+                return
+        self._adapter(adapter, claim.config, MOST_ADAPTER_BYTES)
+
+    def _shown(self, adapter: str, shown: Path) -> None:
+        if not self.sources:
+            raise _nobody()
         if not _is_filled(shown / ADAPTER_CONFIG):
             source, *_ = self.sources
             url = f"{source.url}/capsules/{adapter}/{ADAPTER_CONFIG}"

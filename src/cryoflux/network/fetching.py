@@ -132,6 +132,11 @@ class Stoppable:
     def __init__(self, fetcher: Fetches, stop: Callable[[], bool]) -> None:
         self._fetcher, self._stop = fetcher, stop
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no further file is asked for."""
+        return self._stop()
+
     def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
         """What lies at a URL.
 
@@ -159,7 +164,8 @@ class Ration:
     @property
     def is_spent(self) -> bool:
         """Whether nothing more is asked for."""
-        return self.left <= 0 or time.monotonic() > self._until_s
+        stopped = isinstance(self._fetcher, Stoppable) and self._fetcher.is_stopped
+        return stopped or self.left <= 0 or time.monotonic() > self._until_s
 
     def give_time(self, whole_s: float) -> None:
         """Give what follows so many seconds, however long others have taken until now."""

@@ -243,14 +243,17 @@ class _Gathering:
         found = replace(
             found, hints=len(hints_in(record.node)), witnessed=times.size, offers=len(facts.offers)
         )
+        files = PeerFiles(self._folder, node, record, self._peers.nodes, self._rations, claims)
+        meant = self._only is None or node.origin in self._only  # a hint of one makes us ask nobody else
+        answers = found.outcome is not PullOutcome.UNREACHABLE
+        # However a peer answers for its log: what its verdicts rest on is asked for.
+        if meant and found.outcome is not PullOutcome.DIFFERS:
+            files.lacked(facts, answers=answers)
         if found.outcome in _READ_ON:
             due = [one for one, _ in witnessed_offers(node, facts, times)]
             waiting = sum(times.at(one.receipt_index) is None for one in facts.offers)
             missing, unopened = dict[str, Missing](), dict[str, Missing]()
-            meant = self._only is None or node.origin in self._only  # a hint of one makes us ask nobody else
-            if meant and found.outcome is not PullOutcome.UNREACHABLE:
-                files = PeerFiles(self._folder, node, record, self._peers.nodes, self._rations, claims)
-                files.lacked(facts)
+            if meant and answers:
                 missing = files.offered(due)
                 unopened = files.opened(facts, self._now_s)
             fetched = sum(not lacking(self._folder, one.update) for one in due)

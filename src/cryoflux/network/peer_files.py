@@ -10,7 +10,9 @@ from __future__ import annotations
 
 __all__ = ["PeerFiles"]
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from cryoflux.digests import sha256_hex
@@ -21,12 +23,14 @@ from cryoflux.network.folder import EXAMPLES, NetworkFolder
 from cryoflux.network.log_facts import LogFacts, OfferFact, OpeningFact
 from cryoflux.network.peer_record import MOST_EXAMPLES_BYTES, FirstClaim, Missing, PeerRecord
 from cryoflux.network.peers import PeerNode
-from cryoflux.network.unmade import asked, in_turn
+from cryoflux.network.unmade import UnmadeByRoot, asked, in_turn
 from cryoflux.network.unshown import Unshown
 from cryoflux.verification.open_question import LISTS, OPENINGS
 
 _OTHERS = 4
 """peers that are asked for what an offer needs, beside the one that offers it"""
+_MOST_HIDDEN, _MOST_HIDDEN_IN_ALL = 4, 64
+"""things of an opened guest holdout that a pull asks for in vain, and of all: one is enough to withhold"""
 
 
 class PeerFiles:
@@ -114,14 +118,17 @@ class PeerFiles:
         unshown.keep()
         return missing
 
-    def lacked(self, facts: LogFacts) -> None:
+    def lacked(self, facts: LogFacts, *, answers: bool = True) -> None:
         """Ask again for what audits have not found here, before anything else.
 
         What the pull had no bytes or time left for was not asked for in vain; and whoever hides it cannot use
         those up before. Nor can he by being slow with many things: what is next to be withheld comes first.
+        Where some of a guest holdout was asked for in vain, so was the rest of it: others are asked too, and
+        not for thousands of files that nobody has.
 
         Args:
             facts: of its log.
+            answers: whether the peer did when it was asked for that; else one thing is asked for.
 
         Raises:
             StorageError: the disk is full, read-only, or refuses.
@@ -129,29 +136,52 @@ class PeerFiles:
         before = {} if self._node.by_lottery else self._record.unmade
         if not before:
             return
-        openings, whys = {one.root: one for one in facts.openings}, dict[str, str]()
-        for path in in_turn(before):
-            why = self._why_not_here(path, openings)
-            if why is not None and not (why and self._ration.is_spent):
-                whys[path] = why
+        openings = {one.root: one for one in facts.openings}
+        whys = self._whys(before, openings, answers=answers)
         # An audit may have found more meanwhile: what was asked for is noted in what is remembered by now.
-        self._record.change_unmade(
-            lambda now: {root: tuple(asked(one, whys) for one in some) for root, some in now.items()}
-        )
+        self._record.change_unmade(lambda now: asked(before, now, whys))
 
-    def _why_not_here(self, path: str, openings: Mapping[str, OpeningFact]) -> str | None:
+    def _whys(
+        self, unmade: UnmadeByRoot, openings: Mapping[str, OpeningFact], *, answers: bool
+    ) -> dict[str, str]:
+        """Path of what was asked for → why it did not come; empty where it did."""
+        whys, hidden, left = dict[str, str](), Counter[str](), _MOST_HIDDEN_IN_ALL
+        lacking = defaultdict[str, dict[str, bool]](dict)
+        for root, some in unmade.items():
+            for one in some:
+                lacking[one.lacks][root] = one.false
+        for path in in_turn(unmade):
+            if self._ration.is_spent or not left:
+                break
+            roots = lacking[path]
+            asks = (answers or not hidden) and any(hidden[root] < _MOST_HIDDEN for root in roots)
+            collector = self._collector if asks else replace(self._collector, sources=())
+            why = self._why_not_here(path, openings, collector, anew=any(roots.values()))
+            if why is None or (why and self._ration.is_spent):
+                continue
+            whys[path] = why
+            if why and asks:
+                hidden.update(roots.keys())
+                left -= 1
+        return whys
+
+    def _why_not_here(
+        self, path: str, openings: Mapping[str, OpeningFact], collector: Collector, *, anew: bool
+    ) -> str | None:
         """Why something does not come, asked for again; empty where it does, none where it was not asked."""
         kind, _, name = path.partition("/")
         if kind == OPENINGS:
             if (opening := openings.get(name)) is None:  # what is here of its log is read anew
                 return None
+            if not collector.sources and not self._record.examples(name):
+                return "Nobody was asked."
             return _why_not(partial(self._examples, opening))
         if kind == LISTS:
-            return _why_not(partial(self._collector.collect_list, name))
-        return _why_not(partial(self._collector.collect_claimed, name, self._record.shown(name)))
+            return _why_not(partial(collector.collect_list, name))
+        return _why_not(partial(collector.collect_judged, name, self._record.shown(name), anew=anew))
 
     def _ask(self, unshown: Unshown, name: str, fetch: Callable[[], None]) -> None:
-        if not unshown.is_due(name):
+        if self._ration.is_spent or not unshown.is_due(name):
             return
         try:
             fetch()

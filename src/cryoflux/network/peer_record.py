@@ -10,7 +10,7 @@ peers/<origin>/
   arrived      how many entries were here, and since when
   missing      capsules of it that could not be had, how often that was tried, and why
   unshown      what of its openings could not be had, how often that was tried, when, and why (`unshown`)
-  shown/       updates that its opened verdicts rest on, and that no log here has made, as it shows them
+  shown/       updates that its opened verdicts rest on, and that others made, as it shows them
   remeasured   of guest holdouts that it opened, whether their losses were found to be those of the models
   unmade       of guest holdouts that it opened, what audits lacked to tell, and how often it was asked for
   audit.lock   held while one of the last two is changed: an audit and a pull may run side by side
@@ -59,7 +59,7 @@ from cryoflux.network.head_times import (
 )
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.mirror import MirrorFolder
-from cryoflux.network.unmade import UnmadeByRoot
+from cryoflux.network.unmade import UnmadeByRoot, bounded
 from cryoflux.receipts.checkpoint import Note, VerifierKey
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, heads_in
 from cryoflux.witness.policy import Policy
@@ -68,9 +68,8 @@ _MOST_FACTS_BYTES = 2**30
 MOST_NODE_BYTES = 256 * 1024
 MOST_EXAMPLES_BYTES = 64 * 2**20
 SEEN = "seen"
-_HEADS_TAG, _FACTS, _TIMES = "heads-tag", "facts", "times"
-_MISSING, _ARRIVED, _REMEASURED, _UNMADE = "missing", "arrived", "remeasured", "unmade"
-_AUDIT_LOCK = "audit.lock"
+_HEADS_TAG, _FACTS, _TIMES, _MISSING = "heads-tag", "facts", "times", "missing"
+_ARRIVED, _REMEASURED, _UNMADE, _AUDIT_LOCK = "arrived", "remeasured", "unmade", "audit.lock"
 _FACTS_DECODER = msgspec.json.Decoder(LogFacts)
 
 
@@ -179,7 +178,7 @@ class PeerRecord:
         write_atomic(self.folder / "openings" / root, content)
 
     def shown(self, adapter: str) -> Path:
-        """The folder of an update that its verdicts rest on, and that no log here has made: as it shows it.
+        """The folder of an update that its verdicts rest on, and that others made: as it shows it.
 
         Args:
             adapter: digest of it.
@@ -287,11 +286,11 @@ class PeerRecord:
         """Remember what a change makes of it; whoever else changes it does that before or afterwards.
 
         Args:
-            change: what was remembered → what is from now on.
+            change: what was remembered → what is from now on, of which no more is kept than is read again.
         """
         with one_at_a_time(self.folder / _AUDIT_LOCK):
             before = self.unmade
-            if (after := change(before)) != before:
+            if (after := bounded(change(before))) != before:
                 write_atomic(self.folder / _UNMADE, msgspec.json.encode(after, order="sorted"))
         return after
 

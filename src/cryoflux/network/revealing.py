@@ -12,7 +12,7 @@ so nothing is shown before that second is over.
 
 from __future__ import annotations
 
-__all__ = ["Commitments", "Needed", "OwnOffer", "RevealRule"]
+__all__ = ["MOST_HELD_S", "Commitments", "Needed", "OwnOffer", "RevealRule"]
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ from cryoflux.witness.commitment import quorum_time
 from cryoflux.witness.policy import Policy
 
 _Lists = Mapping[str, tuple[Term, ...]]
-_MOST_HELD_S = 2.0
+MOST_HELD_S = 2.0
 """that a head is held back: a witness whose clock is further ahead would hold back everything"""
 
 
@@ -60,13 +60,14 @@ class RevealRule:
         """
         if self.policy.reached(set()):
             return (newest if self.no_witnesses else None), 0.0
-        held_s = 0.0
+        held = list[float]()
         for head in cosigned:
             left_s = self._left_s(head)
             if left_s == 0:
-                return head, held_s
-            held_s = max(held_s, left_s or 0.0)
-        return None, held_s
+                return head, min(held, default=0.0)
+            if left_s is not None:
+                held.append(left_s)
+        return None, min(held, default=0.0)
 
     def _left_s(self, head: Note) -> float | None:
         """How long until the second is over in which a quorum had seen a head, s; none where none has."""
@@ -77,7 +78,7 @@ class RevealRule:
         if not reached:
             return None
         left_s = (time_s or 0) + 1 - self.now()
-        return left_s if 0 < left_s <= _MOST_HELD_S else 0.0
+        return left_s if 0 < left_s <= MOST_HELD_S else 0.0
 
 
 @dataclass(frozen=True, slots=True)

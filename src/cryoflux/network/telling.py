@@ -91,6 +91,7 @@ def tell(record: PeerRecord, facts: LogFacts, times: HeadTimes) -> LogTold:
         times: since when a quorum had seen which of its entries.
     """
     remeasured = record.remeasured
+    made_again = {root for root, holds in remeasured.items() if holds}
     offers = ((one, times.at(one.receipt_index)) for one in facts.offers)
     used = {one.root for one in facts.rounds}  # one that never judged bears nothing out
     opened = {
@@ -117,7 +118,9 @@ def tell(record: PeerRecord, facts: LogFacts, times: HeadTimes) -> LogTold:
         unmade={
             root: time_s
             for root, some in record.unmade.items()
-            if any(one.is_withheld for one in some) and (time_s := opened_s.get(root)) is not None
+            if root not in made_again
+            and any(one.is_withheld for one in some)
+            and (time_s := opened_s.get(root)) is not None
         },
         convicted=bool(record.mirror.evidence),
         broken=facts.broken + bool(facts.fault),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = ["ListedVersion", "ModelSources", "composed_in"]
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,13 @@ from cryoflux.registry.mixture import ListStep, after
 from cryoflux.registry.parent_lists import ListOf, adapter_place, parent_lists, updates_of
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG, StateFolder
 from cryoflux.verification.folders import compare_folder
-from cryoflux.verification.open_question import CAPSULES, LISTS, NotHereQuestion, OpenQuestion
+from cryoflux.verification.open_question import (
+    CAPSULES,
+    LISTS,
+    NotHereQuestion,
+    OpenQuestion,
+    is_of_this_machine,
+)
 from cryoflux.verification.recomputer import Models, Recomputer
 from cryoflux.verification.weights import version_digest, weights_of
 
@@ -73,10 +79,10 @@ class ModelSources:
     examples: Callable[[str], Path]
     """file of an opened guest holdout, by its root"""
     configs: Mapping[str, str] = field(default_factory=dict)
-    """adapter → digest of its settings, where a log signs them"""
+    """adapter → digest of its settings, where a log signs them that whoever judged it says it had it of"""
     shown: Callable[[str], Path] | None = None
-    """folder of an update that no log here has made, as whoever judged it shows it: that its settings are
-    those that were signed is nobody's word, so nothing is refuted by them"""
+    """folder of an update as whoever judged it shows it, where others' logs are judged. There settings that
+    neither its own log nor `configs` signs are nobody's word: nothing is refuted by them"""
 
     @classmethod
     def of(cls, state: Path) -> ModelSources:
@@ -95,20 +101,23 @@ class ModelSources:
         Raises:
             OpenQuestion: it is not here, or is another one.
         """
-        if not self._has(adapter):
+        path, signed = f"{CAPSULES}/{adapter}", configs.get(adapter) or self.configs.get(adapter)
+        places = list(self._places(adapter))
+        if not places:
             raise NotHereQuestion(
                 f"its update {adapter[:16]}… is not here; cryoflux node pull fetches what peers offer, "
                 "and what their opened verdicts rest on",
-                f"{CAPSULES}/{adapter}",
+                path,
             )
-        folder = self._place(adapter)
-        named = {ADAPTER: adapter, ADAPTER_CONFIG: self.configs.get(adapter) or configs.get(adapter)}
-        for name, digest in named.items():
+        as_signed = (one for one in places if signed and file_digest(one / ADAPTER_CONFIG) == signed)
+        folder = next(as_signed, places[0])
+        for name, digest in {ADAPTER: adapter, ADAPTER_CONFIG: signed}.items():
             if digest is not None and file_digest(folder / name) != digest:
-                raise OpenQuestion(
-                    f"{name} of its update {adapter[:16]}… is another file here than the one signed; "
-                    "delete it, and cryoflux node pull fetches what peers offer"
-                )
+                what = f"{name} of its update {adapter[:16]}… is another file here than the one signed"
+                if self.shown is None:
+                    hint = "delete it, and cryoflux node pull fetches what peers offer"
+                    raise OpenQuestion(f"{what}; {hint}")
+                raise NotHereQuestion(what, path, is_false=True)
         return folder
 
     def lacking(self, listed: ListedVersion) -> list[str]:
@@ -126,34 +135,30 @@ class ModelSources:
             try:
                 return lists(digest)
             except NotHereQuestion as question:
-                found.append(question.lacks)
+                found.extend(question.lacks)
                 return ()
 
         with suppress(ModelError):  # they are too many, or hang too deep: nobody composes that
             lists = self.list_of(listed.lists())
             terms = updates_of(listed.composed.terms, known)
-            found += [f"{CAPSULES}/{one.adapter}" for one in terms if not self._has(one.adapter)]
+            found += [f"{CAPSULES}/{one.adapter}" for one in terms if not any(self._places(one.adapter))]
         return found
 
-    def _has(self, adapter: str) -> bool:
-        folder = self._place(adapter)
-        return (folder / ADAPTER).is_file() and (folder / ADAPTER_CONFIG).is_file()
-
-    def _place(self, adapter: str) -> Path:
-        folder = adapter_place(self.state)(adapter)
-        here = adapter in self.configs or (folder / ADAPTER).is_file()
-        return folder if here or self.shown is None else self.shown(adapter)
+    def _places(self, adapter: str) -> Iterator[Path]:
+        """Folders that have an update: what whoever judged it shows comes first."""
+        shown = [] if self.shown is None else [self.shown(adapter)]
+        for folder in (*shown, adapter_place(self.state)(adapter)):
+            if (folder / ADAPTER).is_file() and (folder / ADAPTER_CONFIG).is_file():
+                yield folder
 
     def is_unsigned(self, adapter: str, configs: Mapping[str, str]) -> bool:
-        """Whether the settings of an update here are nobody's signed word.
+        """Whether the settings of an update are no signed word that binds whoever judged it.
 
         Args:
             adapter: digest of it.
             configs: adapter → digest of its settings, as the log signs them.
         """
-        if self.shown is None or adapter in configs:
-            return False
-        return self._place(adapter) == self.shown(adapter)
+        return self.shown is not None and adapter not in configs and adapter not in self.configs
 
     def list_of(self, known: Mapping[str, tuple[Term, ...]]) -> ListOf:
         """A list by its digest, of those that a log has and those that are kept."""
@@ -211,28 +216,48 @@ def composed_in(
         configs: adapter → digest of its settings, as the log signs them.
 
     Raises:
-        OpenQuestion: something of it is not here; or another version comes of it, by settings that are
-            nobody's signed word.
+        OpenQuestion: something of it is not here; or nothing, or another version, comes of it by settings
+            that are nobody's signed word.
         VerificationError: what comes of it is another version than the one recorded.
     """
-    unsigned: list[str] = []
+    asked: list[str] = []
 
     def update(adapter: str) -> Path:
-        if sources.is_unsigned(adapter, configs):
-            unsigned.append(adapter)
+        asked.append(adapter)
         return sources.update(adapter, configs)
 
     try:
-        return _composed(folder, listed, sources, recomputer, update)
-    except VerificationError as error:
-        if not unsigned:
+        genesis, model = _composed(folder, listed, sources, recomputer, update)
+    except NotHereQuestion:
+        raise
+    except OpenQuestion as question:  # settings that cannot be used are those that were just read
+        if not _unsigned(asked[-1:], sources, configs):
             raise
-        raise NotHereQuestion(
-            f"{error.what.rstrip('.')}, by settings of its update {unsigned[0][:16]}… that no log here has "
-            "signed",
-            f"{CAPSULES}/{unsigned[0]}",
-            is_false=True,
-        ) from error
+        raise _shown_falsely(question, asked[-1:]) from question
+    except Exception as error:  # a library that adds up raises whatever it likes
+        unsigned = _unsigned(asked, sources, configs)
+        if not unsigned or is_of_this_machine(error):
+            raise
+        raise _shown_falsely(error, unsigned) from error
+    # Its weights are the sum now, so whoever showed the settings showed those that were used.
+    if _files_digest(genesis, model) != listed.version.files:
+        raise VerificationError("its weights are the sum of its list, and beside them it has other files")
+    return model
+
+
+def _unsigned(asked: Sequence[str], sources: ModelSources, configs: Mapping[str, str]) -> list[str]:
+    return [one for one in dict.fromkeys(asked) if sources.is_unsigned(one, configs)]
+
+
+def _shown_falsely(error: Exception, unsigned: Sequence[str]) -> NotHereQuestion:
+    """Which of several it is nobody can tell, so each is asked for again."""
+    what = error.what if isinstance(error, CryoFluxError) else str(error) or type(error).__name__
+    more = f" and {len(unsigned) - 1} more" if len(unsigned) > 1 else ""
+    return NotHereQuestion(
+        f"{what.rstrip('.')}, by unsigned settings of its update {unsigned[0][:16]}…{more}",
+        *(f"{CAPSULES}/{one}" for one in unsigned),
+        is_false=True,
+    )
 
 
 def _composed(
@@ -241,7 +266,8 @@ def _composed(
     sources: ModelSources,
     recomputer: Recomputer,
     update: Callable[[str], Path],
-) -> Path:
+) -> tuple[Path, Path]:
+    """The genesis of a version, and the version."""
     folder.mkdir()
     genesis, composed, model = sources.genesis(listed, folder / "genesis"), listed.composed, folder / "sum"
     if not composed.terms:
@@ -253,15 +279,12 @@ def _composed(
             recomputer.compose(composed, models, model)
         except ModelError as error:
             raise VerificationError(f"its list cannot be added up: {error.what}") from error
-    found = Base(digest=version_digest(model), files=_files_digest(genesis, model))
-    if found.digest != listed.version.digest:
+    if (found := version_digest(model)) != listed.version.digest:
         raise VerificationError(
-            f"genesis and {composed.counted} add up to {found.digest[:16]}…, and "
+            f"genesis and {composed.counted} add up to {found[:16]}…, and "
             f"{listed.version.digest[:16]}… is recorded: its weights are not the sum of its list"
         )
-    if found.files != listed.version.files:
-        raise VerificationError("its weights are the sum of its list, and beside them it has other files")
-    return model
+    return genesis, model
 
 
 def _files_digest(genesis: Path, model: Path) -> str:

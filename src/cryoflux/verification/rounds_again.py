@@ -30,7 +30,12 @@ from cryoflux.verification.folders import compare_folder
 from cryoflux.verification.kept_again import losses_again, refuse_too_much
 from cryoflux.verification.levels import Word
 from cryoflux.verification.model_sources import ListedVersion, ModelSources, composed_in
-from cryoflux.verification.open_question import OPENINGS, NotHereQuestion, OpenQuestion
+from cryoflux.verification.open_question import (
+    OPENINGS,
+    NotHereQuestion,
+    OpenQuestion,
+    is_of_this_machine,
+)
 from cryoflux.verification.opened_looks import HeldLook, hold_look
 from cryoflux.verification.recompute import RECOMPUTED, broken
 from cryoflux.verification.recomputer import OtherFactories, Recomputer, RecomputerFactory, factory_for
@@ -98,6 +103,9 @@ def _guarded(
             return [failed(name, broken(error))], ""
         except Exception as error:  # noqa: BLE001 - a trainer's libraries raise whatever they like
             tell(Word.OPEN, None)
+            if is_of_this_machine(error):
+                why = str(error) or type(error).__name__
+                return [unknown(name, f"cannot be made again here: {why}")], ""
             return [failed(name, broken(error))], ""
 
 
@@ -132,7 +140,7 @@ class _Again:
         """
         lacks = dict[str, bool]()
         if isinstance(reason, NotHereQuestion):
-            lacks = {reason.lacks: reason.is_false} | dict.fromkeys(self._lacking(look), False)
+            lacks = dict.fromkeys(self._lacking(look), False) | dict.fromkeys(reason.lacks, reason.is_false)
         self._hears(look, word, lacks)
 
     def _lacking(self, look: OpenedLook) -> list[str]:

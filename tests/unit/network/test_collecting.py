@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from cryoflux.network.log_facts import OfferFact
 from cryoflux.network.peer_record import FirstClaim
 from cryoflux.registry.composition import MOST_DEPTH, MOST_UPDATES, Term, list_digest
 from cryoflux.registry.mixture import OfferedUpdate
+from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 
 CONFIG = sha256_hex(b"config")
 GENESIS = "0" * 64
@@ -170,3 +172,44 @@ def test_a_ration_is_never_exceeded(contents: list[bytes], most: int) -> None:
 
 def test_needed_lists_of_nothing_are_none(folder: NetworkFolder) -> None:
     assert list(NeededLists(folder, ()).adapters()) == []
+
+
+def test_what_another_log_claims_keeps_nobody_from_having_what_a_verifier_shows(
+    folder: NetworkFolder, files: Files, tmp_path: Path
+) -> None:
+    """Whoever is named as a peer could name the digest of any update, and show nothing, or other settings."""
+    adapter, shown = files.adapter("judged"), tmp_path / "shown"
+    claims = {adapter: FirstClaim("another log", sha256_hex(b"other settings"))}
+    collector = Collector(folder, [PeerSource("http://peer", files)], "log", claims)
+    place = folder.capsule(adapter)
+    place.mkdir(parents=True)
+    for name, content in ((ADAPTER, b"judged"), (ADAPTER_CONFIG, b"other settings")):
+        (place / name).write_bytes(content)
+    collector.collect_judged(adapter, shown, anew=False)
+    assert not files.asked, "it is here, as far as anybody knows"
+    for _ in range(2):
+        collector.collect_judged(adapter, shown, anew=True)
+        assert (shown / ADAPTER_CONFIG).read_bytes() == b"config"
+        assert (shown / ADAPTER).read_bytes() == b"judged"
+        shutil.rmtree(shown)
+        shutil.rmtree(place, ignore_errors=True)
+        collector.collect_judged(adapter, shown, anew=False)
+    files.held.clear()
+    shutil.rmtree(shown)
+    with pytest.raises(PeerUnreachableError):
+        collector.collect_judged(adapter, shown, anew=False)
+
+
+def test_what_a_verifier_does_not_show_is_had_as_it_is_claimed_unless_that_was_found_false(
+    folder: NetworkFolder, files: Files, tmp_path: Path
+) -> None:
+    adapter, shown, others = files.adapter("judged"), tmp_path / "shown", Files()
+    sources = [PeerSource("http://peer", others), PeerSource("http://peer", files)]
+    collector = Collector(folder, sources, "log", {adapter: FirstClaim("another log", CONFIG)})
+    with pytest.raises(PeerUnreachableError):
+        collector.collect_judged(adapter, shown, anew=True)
+    collector.collect_judged(adapter, shown, anew=False)
+    assert (folder.capsule(adapter) / ADAPTER_CONFIG).read_bytes() == b"config"
+    assert not shown.exists()
+    with pytest.raises(PeerUnreachableError):
+        collector.collect_judged(adapter, shown, anew=True)
