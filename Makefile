@@ -14,6 +14,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUDGET ?= 2kJ
 LLM_BUDGET ?= 500J
+# Tests wait for real processes, so three workers keep two cores busy.
+WORKERS ?= 3
 # Compiling tests and commands anew in each process would take longer than many of them do.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -37,12 +39,12 @@ demo-rollback: .venv/run.stamp
 	$(BIN)/python examples/demo_rollback.py
 
 test: lint
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 quick: .venv/dev.stamp
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
-	$(BIN)/pytest --quick -n 2 --dist worksteal
+	$(BIN)/pytest --quick -n $(WORKERS) --dist worksteal
 
 lint: .venv/dev.stamp
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync types style
