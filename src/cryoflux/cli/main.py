@@ -156,6 +156,8 @@ def _run() -> int:
             why="What was recorded before is safe.",
             hint="Check the disk and what the output goes to, then run the same command again.",
         ) from error
+    if code == ExitCode.INTERRUPTED:  # as typer tells Ctrl-C, without a word
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 

@@ -143,6 +143,16 @@ def test_the_recipes_are_shown_with_where_they_are_from(
     assert [line for line in lines if line.startswith("recipe.mine") and "rank=4" in line]
 
 
+def test_who_breaks_a_command_off_is_told_that_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cryoflux.config.load_settings", pressed)
+    assert said(monkeypatch, capsys, "config", "show") == (130, "interrupted")
+
+
 def shown_in(text: ast.AST) -> list[ast.FormattedValue]:
     """The values of a text that no ``shlex.quote`` is around."""
     if isinstance(text, ast.Call) and ast.unparse(text.func) == "shlex.quote":
