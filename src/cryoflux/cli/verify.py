@@ -263,7 +263,9 @@ def verify(
     again = asked_again(recompute, spot_check, spot_receipts, retrain, spot_seed)
     checks, progress = sections_of(task or ()), _Progress()
     trust = trust_in(trust_memory=trust_memory, only_new=only_new)
-    of_state = {"--key": key, "--log-key": log_key, "--parent": parent, "--recompute and its like": again}
+    of_state: dict[str, object] = {"--key": key, "--log-key": log_key, "--parent": parent}
+    of_state |= {"--recompute and its like": again}
+    of_state |= {"--heads": heads, "--trust-memory": trust_memory or None, "--only-new": only_new or None}
     report = tree_report(place, named["demand"], named["meters"], checks, of_state) or verify_target(
         place, **named, again=again, sections=checks, progress=progress, trust=trust, parent=parent
     )

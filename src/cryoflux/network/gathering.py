@@ -193,7 +193,7 @@ class _Gathering:
         if heads.published:
             record.keep_published(heads.published, heads.etag)
         if seen:
-            record.keep_seen(seen)
+            record.keep_seen(seen, self._peers.policy)
         return _read(found, facts)
 
     def _asked(
@@ -209,7 +209,7 @@ class _Gathering:
         try:
             if pulled.came or not record.node:
                 record.keep_node(ration.fetch(f"{node.url}/{NODE}", MOST_NODE_BYTES).content)
-            heads = published_heads(node, record, ration)
+            heads = published_heads(node, record, ration, self._peers.policy)
         except PeerUnreachableError as error:
             return replace(found, outcome=PullOutcome.UNREACHABLE, why=error.what), PublishedHeads()
         except VerificationError as error:

@@ -30,24 +30,37 @@ __all__ = [
     "not_there",
     "reached_by",
     "seen_before",
+    "times_of",
     "together",
+    "trusted_keys",
 ]
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from cryoflux.errors import VerificationError
-from cryoflux.receipts.checkpoint import Checkpoint, Note, NoteSignature, cosigned_at, parse_note
+from cryoflux.receipts.checkpoint import (
+    Checkpoint,
+    KeyType,
+    Note,
+    NoteSignature,
+    VerifierKey,
+    cosigned_at,
+    parse_note,
+    verify_log,
+)
 from cryoflux.witness.policy import Policy
 
 CONTESTED_S = 600
 """where two quorums need share no witness, clocks alone tell who was first, and of what is no more than so
 many seconds apart they do not"""
 _MOST_OF_A_KEY = 8
-"""signatures of one key under one head"""
+"""signatures under one head of a key that is not known here"""
+_MOST_LINES = 64
+"""signatures that a note has"""
 
 
 class SeenBy(NamedTuple):
@@ -143,35 +156,90 @@ def not_there(kept: Sequence[Note], came: Sequence[Note]) -> Note | None:
     return None
 
 
-def continued(kept: Sequence[Note], came: Sequence[Note]) -> tuple[Note, ...]:
-    """The heads that a peer publishes now, with every signature that was seen of them.
+def trusted_keys(log: VerifierKey, policy: Policy) -> tuple[VerifierKey, ...]:
+    """The keys whose signatures under a head have their place before those of others.
+
+    Args:
+        log: key of the log.
+        policy: who makes a quorum.
+    """
+    return (log, *(witness.key for witness in policy.witnesses))
+
+
+def continued(
+    kept: Sequence[Note], came: Sequence[Note], keys: Sequence[VerifierKey] = ()
+) -> tuple[Note, ...]:
+    """The heads that a peer publishes now, with the signatures that were seen of them.
 
     Args:
         kept: those that it has published before, all of which are there.
         came: those that it publishes.
+        keys: as of `merged`.
     """
-    return (*map(merged, kept, came), *came[len(kept) :])
+    both = zip(kept, came, strict=False)
+    return (*(merged(one, other, keys) for one, other in both), *came[len(kept) :])
 
 
-def merged(one: Note, other: Note) -> Note:
-    """A head with the signatures of both; of one key at most eight, those that came first and last.
+def merged(one: Note, other: Note, keys: Sequence[VerifierKey] = ()) -> Note:
+    """A head with the signatures of both, as far as they fit into a note.
 
-    Not one of each alone: somebody on the way may have brought a false one before the true one came. Fewer of
-    each key are kept where they do not fit into a note.
+    Of each trusted key what verifies stands, the first time and the last one. Of a key that nobody here knows
+    at most eight lines do, those that came first and last: somebody on the way may have brought a false one
+    before the true one came. Where there are too many such keys, those of the newest answer stand.
+
+    Args:
+        one: as it was kept.
+        other: as it came.
+        keys: trusted ones, of the log and of witnesses.
     """
     if set(other.signatures) <= set(one.signatures):
         return one  # as of all heads but the newest
-    lines: dict[tuple[str, bytes], list[NoteSignature]] = {}
-    for line in (*one.signatures, *other.signatures):
-        known = lines.setdefault((line.name, line.key_id), [])
-        if line not in known:
-            known.append(line)
+    lines = tuple(dict.fromkeys((*one.signatures, *other.signatures)))
+    sure = [line for key in keys for line in _true_ends(one.checkpoint, lines, key)]
+    named = {(key.name, key.id) for key in keys}
+    groups: dict[tuple[str, bytes], list[NoteSignature]] = {}
+    for line in (*other.signatures, *one.signatures):
+        groups.setdefault((line.name, line.key_id), [])
+    for line in lines:
+        groups[line.name, line.key_id].append(line)
+    others = [each for key, each in groups.items() if key not in named]
     for most in (_MOST_OF_A_KEY, 2, 1):
         last = most // 2
-        some = tuple(line for each in lines.values() for line in _ends(each, most - last, last))
-        with suppress(VerificationError):
-            return parse_note(Note(one.checkpoint, some).content)
-    return one
+        some = [line for each in others for line in _ends(each, most - last, last)]
+        if (found := _note(one.checkpoint, [*sure, *some])) is not None:
+            return found
+    fresh = [each[-1] for each in others][: max(0, _MOST_LINES - len(sure))]
+    return _note(one.checkpoint, [*sure, *fresh]) or _note(one.checkpoint, sure) or one
+
+
+def _note(head: Checkpoint, lines: Sequence[NoteSignature]) -> Note | None:
+    """A head with signatures; none where they do not fit into a note."""
+    with suppress(VerificationError):
+        return parse_note(Note(head, tuple(lines)).content)
+    return None
+
+
+def _true_ends(head: Checkpoint, lines: Iterable[NoteSignature], key: VerifierKey) -> list[NoteSignature]:
+    """Of a key the lines that verify, the one of the first time and the one of the last."""
+    found: list[tuple[int, NoteSignature]] = []
+    for line in lines:
+        if (line.name, line.key_id) == (key.name, key.id):
+            with suppress(VerificationError):
+                found.append((_time_s(Note(head, (line,)), key), line))
+    found.sort(key=lambda one: one[0])
+    return [line for _, line in (found[:1] + found[1:][-1:])]
+
+
+def _time_s(note: Note, key: VerifierKey) -> int:
+    """When a key signed a head; 0 where its signatures have no time.
+
+    Raises:
+        VerificationError: it did not.
+    """
+    if key.kind is KeyType.WITNESS:
+        return cosigned_at(note, key) or 0
+    verify_log(note, key)
+    return 0
 
 
 def _ends(lines: list[NoteSignature], first: int, last: int) -> list[NoteSignature]:
@@ -179,12 +247,17 @@ def _ends(lines: list[NoteSignature], first: int, last: int) -> list[NoteSignatu
     return lines if len(lines) <= first + last else lines[:first] + lines[len(lines) - last :]
 
 
-def together(notes: Iterable[Note]) -> Iterator[Note]:
-    """Heads of one log, smaller ones first; of one that is there twice, both signatures."""
+def together(notes: Iterable[Note], keys: Sequence[VerifierKey] = ()) -> Iterator[Note]:
+    """Heads of one log, smaller ones first; of one that is there twice, the signatures of both.
+
+    Args:
+        notes: the heads.
+        keys: as of `merged`.
+    """
     found: dict[Checkpoint, Note] = {}
     for note in notes:
         known = found.get(note.checkpoint)
-        found[note.checkpoint] = merged(known, note) if known is not None else note
+        found[note.checkpoint] = merged(known, note, keys) if known is not None else note
     yield from sorted(found.values(), key=lambda note: (note.checkpoint.size, note.checkpoint.root))
 
 
@@ -230,6 +303,25 @@ def cosigned_by(note: Note, policy: Policy) -> dict[str, SeenAt]:
                         seen = SeenAt(time_s, time_s)
                         found[witness.name] = seen.joined(found.get(witness.name, seen))
     return found
+
+
+def times_of(heads: Iterable[tuple[int, dict[str, SeenAt]]], policy: Policy) -> HeadTimes:
+    """Since when a quorum had seen how much, by some heads.
+
+    Args:
+        heads: the size of each, and which witnesses had seen it when.
+        policy: who makes a quorum.
+    """
+    alone: dict[str, list[tuple[int, int]]] = {}
+    quorum, last_s = [], 0
+    for size, times in heads:
+        if (time_s := reached_by(times, policy)) is not None:
+            quorum.append((size, time_s))
+        last_s = max(last_s, last_reached_by(times, policy) or 0)
+        for name, seen in times.items():
+            alone.setdefault(name, []).append((size, seen.first_s))
+    each = {name: HeadTimes.of(pairs) for name, pairs in alone.items()}
+    return replace(HeadTimes.of(quorum), witnesses=each, last_s=last_s)
 
 
 def seen_before(one: SeenBy, other: SeenBy, policy: Policy) -> bool:

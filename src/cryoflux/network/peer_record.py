@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,10 +51,10 @@ from cryoflux.network.head_times import (
     SeenBy,
     all_heads,
     cosigned_by,
-    last_reached_by,
-    reached_by,
     seen_before,
+    times_of,
     together,
+    trusted_keys,
 )
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.mirror import MirrorFolder
@@ -185,9 +184,9 @@ class PeerRecord:
         """
         return self.folder / "shown" / adapter
 
-    def keep_seen(self, notes: tuple[Note, ...]) -> None:
+    def keep_seen(self, notes: tuple[Note, ...], policy: Policy) -> None:
         """Remember heads that a witness publishes, beside those that are here."""
-        write_atomic(self.folder / SEEN, all_heads(together((*self.seen, *notes))))
+        write_atomic(self.folder / SEEN, all_heads(together((*self.seen, *notes), self._keys(policy))))
 
     def times(self, policy: Policy) -> HeadTimes:
         """When a quorum had seen which of its entries.
@@ -202,13 +201,16 @@ class PeerRecord:
         digest = _digest(policy)
         kept = self._kept_times(digest)
         size, found = self.mirror.size, dict[str, tuple[int, dict[str, SeenAt]]]()
-        for note in together((*self.published, *self.seen)):
+        for note in together((*self.published, *self.seen), self._keys(policy)):
             name = sha256_hex(note.content)
             if note.checkpoint.size <= size:
                 found[name] = kept.get(name) or (note.checkpoint.size, cosigned_by(note, policy))
         if found.keys() != kept.keys():
             write_atomic(self.folder / _TIMES, msgspec.json.encode(_Times(digest, found)))
-        return _times_of(found.values(), policy)
+        return times_of(found.values(), policy)
+
+    def _keys(self, policy: Policy) -> tuple[VerifierKey, ...]:
+        return trusted_keys(self.mirror.key, policy)
 
     def _kept_times(self, policy: str) -> dict[str, tuple[int, dict[str, SeenAt]]]:
         try:
@@ -299,20 +301,6 @@ class PeerRecord:
         with one_at_a_time(self.folder / _AUDIT_LOCK):
             known = self.remeasured | found
             write_atomic(self.folder / _REMEASURED, msgspec.json.encode(known, order="sorted"))
-
-
-def _times_of(heads: Iterable[tuple[int, dict[str, SeenAt]]], policy: Policy) -> HeadTimes:
-    """Of some heads: the size of each, and which witnesses had seen it when."""
-    alone: dict[str, list[tuple[int, int]]] = {}
-    quorum, last_s = [], 0
-    for size, times in heads:
-        if (time_s := reached_by(times, policy)) is not None:
-            quorum.append((size, time_s))
-        last_s = max(last_s, last_reached_by(times, policy) or 0)
-        for name, seen in times.items():
-            alone.setdefault(name, []).append((size, seen.first_s))
-    each = {name: HeadTimes.of(pairs) for name, pairs in alone.items()}
-    return replace(HeadTimes.of(quorum), witnesses=each, last_s=last_s)
 
 
 class ClaimMade(NamedTuple):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from cryoflux.network.fetching import Fetches
 from cryoflux.network.following import signed_heads
-from cryoflux.network.head_times import continued, not_there
+from cryoflux.network.head_times import continued, not_there, trusted_keys
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode
 from cryoflux.receipts.checkpoint import MAX_NOTE_BYTES, Note
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, parse_heads
+from cryoflux.witness.policy import Policy
 
 _MORE_HEADS = 8
 """that may have come while a log was pulled"""
@@ -31,13 +32,14 @@ class PublishedHeads:
     """one that it has published before, and does not any more"""
 
 
-def published_heads(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> PublishedHeads:
+def published_heads(node: PeerNode, record: PeerRecord, fetcher: Fetches, policy: Policy) -> PublishedHeads:
     """Ask a peer for them.
 
     Args:
         node: it.
         record: what is remembered of it; its mirror is up to date.
         fetcher: gets them.
+        policy: whose cosignatures have their place before those of others.
 
     Raises:
         PeerUnreachableError: it publishes none.
@@ -55,4 +57,6 @@ def published_heads(node: PeerNode, record: PeerRecord, fetcher: Fetches) -> Pub
     before = record.published
     if (gone := not_there(before, heads)) is not None:
         return PublishedHeads(gone=gone)
-    return PublishedHeads(signed_heads(record, heads), continued(before, heads), etag)
+    return PublishedHeads(
+        signed_heads(record, heads), continued(before, heads, trusted_keys(node.key, policy)), etag
+    )

@@ -66,7 +66,7 @@ def _newest_tier(entries: Iterable[Entry]) -> Tier | None:
     """By which tier a log was charged last; none where it says of no joules how they are known."""
     found = None
     for entry in entries:
-        record = entry.receipt or entry.round or entry.session
+        record = entry.receipt or entry.round  # what η counts
         if record is not None and _UNTOLD.isdisjoint(record.energy.flags):
             found = record.energy.tier
     return found

@@ -96,7 +96,7 @@ def _read(log: MirrorFolder, policy: Policy) -> _Copy:
     note = log.note
     assert note is not None  # noqa: S101 - its file was read just now
     entries = tuple(log.entries())
-    published, brought = _notes(log, HEADS, WITNESSED, CHECKPOINT), _notes(log, SEEN)
+    published, brought = _notes(log, HEADS, WITNESSED), _notes(log, SEEN, CHECKPOINT)
     notes = [*published, *brought]
     wanted = {one.checkpoint.size for one in notes}
     tree, roots = CompactRange(), dict[int, bytes]()
@@ -115,6 +115,9 @@ def _read(log: MirrorFolder, policy: Policy) -> _Copy:
     convicted = f"it signed two heads of {apart[0].checkpoint.size} entries" if apart else _evidence(log)
     seen = [(note.checkpoint, cosigned_by(note, policy)) for note in covered]
     heads = tuple(_timed(seen[: sum(one.checkpoint.size in roots for one in published)], policy))
+    # Of a head whose first times are not here nobody can tell what was late by its last ones.
+    dated = {one.size for one in heads}
+    seen = [(head, times) for head, times in seen if head.size in dated]
     return _Copy(entries, tree.root(), heads, _joined(seen), convicted)
 
 
