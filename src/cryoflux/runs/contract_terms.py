@@ -181,10 +181,15 @@ def _guest_of_other(asked: TermsAsked, task: str, state: StateFolder) -> tuple[s
     policy = parse_policy(asked.policy.encode(), "The policy of the contract")
     node = pulled_node(state.path, policy, asked.parties[1], task)
     unused = node.unused if node is not None else {}
-    for root, tally in unused.items():
-        if root.startswith(asked.guest_root.lower()) and asked.count in {0, tally.said.count}:
-            return root, tally.said.count
-    if node is not None and not unused:
+    fitting = [
+        (root, tally.said.count)
+        for root, tally in unused.items()
+        if root.startswith(asked.guest_root.lower()) and asked.count in {0, tally.said.count}
+    ]
+    if fitting and (not asked.guest_root or len(fitting) == 1):
+        return fitting[0]
+    is_named = bool(asked.guest_root and asked.count)  # it may have been entered since the pull
+    if node is not None and not unused and not is_named:
         raise UsageError(
             "The buyer's log, as it was pulled, has no guest holdout that is unused.",
             why=_MEASURED,
