@@ -132,11 +132,6 @@ class Stoppable:
     def __init__(self, fetcher: Fetches, stop: Callable[[], bool]) -> None:
         self._fetcher, self._stop = fetcher, stop
 
-    @property
-    def is_stopped(self) -> bool:
-        """Whether no further file is asked for."""
-        return self._stop()
-
     def fetch(self, url: str, most: int, *, etag: str = "") -> Fetched:
         """What lies at a URL.
 
@@ -155,17 +150,19 @@ class Ration:
         fetcher: gets them.
         most_bytes: of all together.
         whole_s: for all together, s.
+        stop: whether somebody has asked to stop.
     """
 
-    def __init__(self, fetcher: Fetches, most_bytes: int, whole_s: float) -> None:
-        self._fetcher, self._until_s = fetcher, time.monotonic() + whole_s
+    def __init__(
+        self, fetcher: Fetches, most_bytes: int, whole_s: float, stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._fetcher, self._stop, self._until_s = fetcher, stop, time.monotonic() + whole_s
         self.left = most_bytes
 
     @property
     def is_spent(self) -> bool:
         """Whether nothing more is asked for."""
-        stopped = isinstance(self._fetcher, Stoppable) and self._fetcher.is_stopped
-        return stopped or self.left <= 0 or time.monotonic() > self._until_s
+        return self._stop() or self.left <= 0 or time.monotonic() > self._until_s
 
     def give_time(self, whole_s: float) -> None:
         """Give what follows so many seconds, however long others have taken until now."""

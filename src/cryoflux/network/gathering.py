@@ -84,7 +84,7 @@ def gather(
         lottery = Lottery(network, peers, int(now()))
         lottery.make_way()
         fetcher = Stoppable(stack.enter_context(fetching()), stop)
-        going = _Gathering(NetworkFolder(network), peers, fetcher, most_bytes, int(now()), said)
+        going = _Gathering(NetworkFolder(network), peers, fetcher, most_bytes, int(now()), said, stop)
         told = heads_of_witnesses(network, peers, fetcher) if ask_witnesses else None
         going.witnessed(told, only)
         found = list(threads.map(going.log, peers.nodes))
@@ -97,7 +97,7 @@ def gather(
         }
         for node in strangers:
             left = lottery.left_bytes(node, most_bytes)
-            going.join(node, Ration(near[lottery.reach(node)], left, _seconds(node)))
+            going.join(node, Ration(near[lottery.reach(node)], left, _seconds(node), stop))
         found += threads.map(going.log, strangers)
         claims, nodes = going.claims(), (*peers.nodes, *strangers)
         ended = tuple(threads.map(going.capsules, nodes, found, repeat(claims)))
@@ -121,10 +121,11 @@ class _Gathering:
         most_bytes: int,
         now_s: int,
         said: Callable[[str], None],
+        stop: Callable[[], bool],
     ) -> None:
         self._folder, self._peers, self._said = folder, peers, said
         self._asked_for = len(peers.nodes)
-        self._rations = {node.name: Ration(fetcher, most_bytes, _WHOLE_S) for node in peers.nodes}
+        self._rations = {node.name: Ration(fetcher, most_bytes, _WHOLE_S, stop) for node in peers.nodes}
         self._records = {node.name: PeerRecord.of(folder.path, node.key) for node in peers.nodes}
         # Where no witness says when, the order of pulls does: a clock set back makes nothing earlier.
         arrived_s = max((record.arrived_s for record in self._records.values()), default=0)
