@@ -25,6 +25,7 @@ __all__ = [
     "all_heads",
     "continued",
     "cosigned_by",
+    "joined",
     "last_reached_by",
     "merged",
     "not_there",
@@ -197,9 +198,8 @@ def merged(one: Note, other: Note, keys: Sequence[VerifierKey] = ()) -> Note:
     lines = tuple(dict.fromkeys((*one.signatures, *other.signatures)))
     sure = [line for key in keys for line in _true_ends(one.checkpoint, lines, key)]
     named = {(key.name, key.id) for key in keys}
-    groups: dict[tuple[str, bytes], list[NoteSignature]] = {}
-    for line in (*other.signatures, *one.signatures):
-        groups.setdefault((line.name, line.key_id), [])
+    newest_first = (*other.signatures, *one.signatures)
+    groups = {(line.name, line.key_id): list[NoteSignature]() for line in newest_first}
     for line in lines:
         groups[line.name, line.key_id].append(line)
     others = [each for key, each in groups.items() if key not in named]
@@ -221,13 +221,18 @@ def _note(head: Checkpoint, lines: Sequence[NoteSignature]) -> Note | None:
 
 def _true_ends(head: Checkpoint, lines: Iterable[NoteSignature], key: VerifierKey) -> list[NoteSignature]:
     """Of a key the lines that verify, the one of the first time and the one of the last."""
-    found: list[tuple[int, NoteSignature]] = []
+    found = sorted(_verified(head, lines, key), key=lambda one: one[0])
+    return [line for _, line in (found[:1] + found[1:][-1:])]
+
+
+def _verified(
+    head: Checkpoint, lines: Iterable[NoteSignature], key: VerifierKey
+) -> Iterator[tuple[int, NoteSignature]]:
+    """The lines of a key that verify, with their times: a false one takes nothing from true ones."""
     for line in lines:
         if (line.name, line.key_id) == (key.name, key.id):
             with suppress(VerificationError):
-                found.append((_time_s(Note(head, (line,)), key), line))
-    found.sort(key=lambda one: one[0])
-    return [line for _, line in (found[:1] + found[1:][-1:])]
+                yield _time_s(Note(head, (line,)), key), line
 
 
 def _time_s(note: Note, key: VerifierKey) -> int:
@@ -295,13 +300,23 @@ def cosigned_by(note: Note, policy: Policy) -> dict[str, SeenAt]:
     """
     found: dict[str, SeenAt] = {}
     for witness in policy.witnesses:
-        for line in note.signatures:
-            if (line.name, line.key_id) == (witness.key.name, witness.key.id):
-                with suppress(VerificationError):
-                    time_s = cosigned_at(Note(note.checkpoint, (line,)), witness.key)
-                    if time_s is not None:
-                        seen = SeenAt(time_s, time_s)
-                        found[witness.name] = seen.joined(found.get(witness.name, seen))
+        times = [time_s for time_s, _ in _verified(note.checkpoint, note.signatures, witness.key)]
+        if times:
+            found[witness.name] = SeenAt(min(times), max(times))
+    return found
+
+
+def joined(seen: Iterable[tuple[Checkpoint, Mapping[str, SeenAt]]]) -> dict[Checkpoint, dict[str, SeenAt]]:
+    """Of each head all that is known of who had seen it when.
+
+    Args:
+        seen: heads, one of them perhaps more than once, and which witnesses had seen each when.
+    """
+    found: dict[Checkpoint, dict[str, SeenAt]] = {}
+    for head, times in seen:
+        known = found.setdefault(head, {})
+        for name, one in times.items():
+            known[name] = one.joined(known.get(name, one))
     return found
 
 

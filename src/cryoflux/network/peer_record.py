@@ -51,6 +51,7 @@ from cryoflux.network.head_times import (
     SeenBy,
     all_heads,
     cosigned_by,
+    joined,
     seen_before,
     times_of,
     together,
@@ -59,7 +60,7 @@ from cryoflux.network.head_times import (
 from cryoflux.network.log_facts import LogFacts
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.unmade import UnmadeByRoot, bounded
-from cryoflux.receipts.checkpoint import Note, VerifierKey
+from cryoflux.receipts.checkpoint import Checkpoint, Note, VerifierKey
 from cryoflux.witness.cosigned import HEADS, MOST_HEADS_BYTES, heads_in
 from cryoflux.witness.policy import Policy
 
@@ -82,8 +83,8 @@ class Missing(Struct, frozen=True):
 class _Times(Struct):
     policy: str
     """digest of the policy by which they were computed"""
-    notes: dict[str, tuple[int, dict[str, SeenAt]]]
-    """SHA-256 of a head with its signatures → its size, and which witnesses had seen it when"""
+    notes: dict[str, dict[str, SeenAt]]
+    """SHA-256 of a head with its signatures → which witnesses had seen it when"""
 
 
 def _digest(policy: Policy) -> str:
@@ -186,7 +187,8 @@ class PeerRecord:
 
     def keep_seen(self, notes: tuple[Note, ...], policy: Policy) -> None:
         """Remember heads that a witness publishes, beside those that are here."""
-        write_atomic(self.folder / SEEN, all_heads(together((*self.seen, *notes), self._keys(policy))))
+        keys = trusted_keys(self.mirror.key, policy)
+        write_atomic(self.folder / SEEN, all_heads(together((*self.seen, *notes), keys)))
 
     def times(self, policy: Policy) -> HeadTimes:
         """When a quorum had seen which of its entries.
@@ -200,19 +202,19 @@ class PeerRecord:
             return HeadTimes.of(self.arrivals)
         digest = _digest(policy)
         kept = self._kept_times(digest)
-        size, found = self.mirror.size, dict[str, tuple[int, dict[str, SeenAt]]]()
-        for note in together((*self.published, *self.seen), self._keys(policy)):
-            name = sha256_hex(note.content)
+        found, seen = dict[str, dict[str, SeenAt]](), list[tuple[Checkpoint, dict[str, SeenAt]]]()
+        size = self.mirror.size
+        for note in (*self.published, *self.seen):
             if note.checkpoint.size <= size:
-                found[name] = kept.get(name) or (note.checkpoint.size, cosigned_by(note, policy))
+                name = sha256_hex(note.content)
+                known = kept.get(name)
+                found[name] = cosigned_by(note, policy) if known is None else known
+                seen.append((note.checkpoint, found[name]))
         if found.keys() != kept.keys():
             write_atomic(self.folder / _TIMES, msgspec.json.encode(_Times(digest, found)))
-        return times_of(found.values(), policy)
+        return times_of(((head.size, times) for head, times in joined(seen).items()), policy)
 
-    def _keys(self, policy: Policy) -> tuple[VerifierKey, ...]:
-        return trusted_keys(self.mirror.key, policy)
-
-    def _kept_times(self, policy: str) -> dict[str, tuple[int, dict[str, SeenAt]]]:
+    def _kept_times(self, policy: str) -> dict[str, dict[str, SeenAt]]:
         try:
             kept = msgspec.json.decode(self._read(_TIMES, MOST_HEADS_BYTES) or b"null", type=_Times | None)
         except (msgspec.DecodeError, ValueError):

@@ -20,7 +20,7 @@ from cryoflux.errors import UsageError, VerificationError
 from cryoflux.files import read_regular
 from cryoflux.network.contracts.document import policy_of
 from cryoflux.network.contracts.told import ContractTold, HeadTold, UnreadEntry, contract_told
-from cryoflux.network.head_times import SeenAt, cosigned_by, last_reached_by, reached_by
+from cryoflux.network.head_times import SeenAt, cosigned_by, joined, last_reached_by, reached_by
 from cryoflux.network.mirror import MirrorFolder
 from cryoflux.network.peer_record import SEEN
 from cryoflux.receipts.checkpoint import (
@@ -110,15 +110,16 @@ def _read(log: MirrorFolder, policy: Policy) -> _Copy:
             why="They were changed after they were signed, or are not all here.",
             hint="Pull the log again.",
         )
-    covered = [one for one in notes if one.checkpoint.size in roots]
-    apart = [one for one in covered if one.checkpoint.root != roots[one.checkpoint.size]]
-    convicted = f"it signed two heads of {apart[0].checkpoint.size} entries" if apart else _evidence(log)
-    seen = [(note.checkpoint, cosigned_by(note, policy)) for note in covered]
-    heads = tuple(_timed(seen[: sum(one.checkpoint.size in roots for one in published)], policy))
+    covered = [one.checkpoint for one in notes if one.checkpoint.size in roots]
+    apart = [head for head in covered if head.root != roots[head.size]]
+    convicted = f"it signed two heads of {apart[0].size} entries" if apart else _evidence(log)
+    seen = [(one.checkpoint, cosigned_by(one, policy)) for one in published if one.checkpoint.size in roots]
+    heads = tuple(_timed(seen, policy))
     # Of a head whose first times are not here nobody can tell what was late by its last ones.
     dated = {one.size for one in heads}
-    seen = [(head, times) for head, times in seen if head.size in dated]
-    return _Copy(entries, tree.root(), heads, _joined(seen), convicted)
+    seen += [(one.checkpoint, cosigned_by(one, policy)) for one in brought if one.checkpoint.size in dated]
+    dated_seen = joined((head, times) for head, times in seen if head.size in dated)
+    return _Copy(entries, tree.root(), heads, dated_seen, convicted)
 
 
 def _evidence(log: MirrorFolder) -> str:
@@ -154,18 +155,6 @@ def _timed(seen: Iterable[tuple[Checkpoint, Mapping[str, SeenAt]]], policy: Poli
             yield HeadTold(largest, first_s)
 
 
-def _joined(
-    seen: Iterable[tuple[Checkpoint, Mapping[str, SeenAt]]],
-) -> dict[Checkpoint, dict[str, SeenAt]]:
-    """Of each head all that its notes say."""
-    found: dict[Checkpoint, dict[str, SeenAt]] = {}
-    for head, times in seen:
-        known = found.setdefault(head, {})
-        for name, one in times.items():
-            known[name] = one.joined(known.get(name, one))
-    return found
-
-
 def read_each(contents: Sequence[bytes]) -> Iterator[Entry | UnreadEntry]:
     """The entries of a log; what this version cannot read keeps its place, and what it cost is not known."""
     for index, content in enumerate(contents):
@@ -183,7 +172,7 @@ def _told(origin: str, copies: Sequence[_Copy], terms: AgreedTerms) -> ContractT
         convicted = "it has told two histories"
     heads = sorted({head for one in copies for head in one.heads}, key=lambda one: (one.size, one.time_s))
     entries, policy = list(read_each(longest.entries)), policy_of(terms)
-    seen = _joined(each for one in copies for each in one.seen.items())
+    seen = joined(each for one in copies for each in one.seen.items())
     last_s = max((last_reached_by(times, policy) or 0 for times in seen.values()), default=0)
     root = longest.root.hex()
     return contract_told(origin, entries, heads, terms, last_s=last_s, root=root, convicted=convicted)
