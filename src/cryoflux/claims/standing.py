@@ -55,7 +55,7 @@ def _log_keys(material: Material, note: Note, demand: Demand) -> list[VerifierKe
     origin, own = note.checkpoint.origin, material.log_key
     if not demand.policy.logs:
         return [verifier_key(origin, own)] if own is not None else []
-    listed = [line.key for line in demand.policy.logs if line.key.name == origin]
+    listed = demand.policy.log_keys(origin)
     if not listed:
         raise VerificationError(f"the policy names no key of the log {origin}")
     return [key for key in listed if note.by(key)] or listed

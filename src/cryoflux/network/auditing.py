@@ -18,7 +18,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import structs
 
 from cryoflux.errors import StorageError, UsageError, VerificationError
@@ -26,13 +25,13 @@ from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.log_facts import LogFacts, receipt_key_of
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers
+from cryoflux.network.shown_log import mirrored, verify_mirrored
 from cryoflux.network.telling import own_record
 from cryoflux.network.unmade import Unmade, UnmadeByRoot, lacked
 from cryoflux.network.unshown import Unshown
-from cryoflux.receipts.store import DATABASE, Row
+from cryoflux.receipts.store import DATABASE
 from cryoflux.state import StateFolder
 from cryoflux.verification.again import Again
-from cryoflux.verification.artefacts import ARTEFACTS
 from cryoflux.verification.levels import Word
 from cryoflux.verification.material import Material
 from cryoflux.verification.model_sources import ModelSources
@@ -40,7 +39,6 @@ from cryoflux.verification.open_question import OPENINGS
 from cryoflux.verification.result import Report
 from cryoflux.verification.rounds_told import OpenedLook
 from cryoflux.verification.sections import Sections
-from cryoflux.verification.steps import verify_material
 from cryoflux.verification.witnessing import Demand
 
 
@@ -85,16 +83,14 @@ def audit(
         records = [PeerRecord.of(network, one.key) for one in peers.nodes]
         records += [own_record(state)] if (state / DATABASE).is_file() else []
         again = _for_peer(again, state, record, _considered(record, records))
-    looks, published = _Looks(), record.published
-    report = verify_material(
+    looks = _Looks()
+    report = verify_mirrored(
         _material(record, node),
+        Demand(peers.policy, now_s),
+        record.published,
         again=replace(again, hears=looks.hear) if again is not None else None,
-        demand=None if peers.policy.reached(set()) else Demand(peers.policy, now_s),
-        witnessed=published[-1].content if published else None,
         sections=sections,
     )
-    # Files that only the peer has are no part of what is asked.
-    asked = tuple(check for check in report.checks if check.number != ARTEFACTS.number)
     for path in looks.false:  # so that pulls ask for it again
         shutil.rmtree(record.shown(path.partition("/")[2]), ignore_errors=True)
     decided = looks.decided(record.facts)
@@ -104,7 +100,7 @@ def audit(
     unshown = Unshown(record.folder, now_s)
     still = {root: [_with_why(one, unshown) for one in some if not one.here] for root, some in unmade.items()}
     lacking = {root: some for root, some in still.items() if some}
-    return Audited(node, replace(report, checks=asked), bool(record.mirror.evidence), lacking)
+    return Audited(node, report, bool(record.mirror.evidence), lacking)
 
 
 def _with_why(one: Unmade, unshown: Unshown) -> Unmade:
@@ -139,16 +135,7 @@ def _material(record: PeerRecord, node: PeerNode) -> Material:
             why="It was not pulled yet, or the peer does not bring the key that its log is named after.",
             hint="Pull it: cryoflux node pull.",
         )
-    return Material(
-        target=record.folder,
-        rows=tuple(Row(at, None, None, entry) for at, entry in enumerate(record.mirror.entries())),
-        state=None,
-        key=Ed25519PublicKey.from_public_bytes(key),
-        pinned=True,
-        log_key=Ed25519PublicKey.from_public_bytes(node.key.raw),
-        log_key_named=True,
-        checkpoint=note.content,
-    )
+    return mirrored(record.folder, record.mirror, key, note.content)
 
 
 def _for_peer(again: Again, state: Path, record: PeerRecord, configs: dict[str, str]) -> Again:

@@ -80,5 +80,5 @@ def _pulled_entries(hand: VersionsByHand, terms: AgreedTerms) -> Iterator[Entry]
 
 
 def _record(state: Path, policy: Policy, origin: str) -> PeerRecord | None:
-    key = next((line.key for line in policy.logs if line.key.name == origin), None)
+    key = next(iter(policy.log_keys(origin)), None)
     return PeerRecord.of(NetworkFolder.of(state).path, key) if key is not None else None

@@ -176,7 +176,7 @@ def _verify_any(note: Note, keys: Sequence[VerifierKey]) -> None:
 
 def _log_keys(walked: Walked, policy: Policy, origin: str) -> list[VerifierKey]:
     if policy.logs:
-        return [line.key for line in policy.logs if line.key.name == origin]
+        return policy.log_keys(origin)
     own = walked.material.log_key
     return [verifier_key(origin, own)] if own is not None else []
 

@@ -84,6 +84,14 @@ class Policy:
     quorum: str
     """name of a witness or group, or ``none``"""
 
+    def log_keys(self, origin: str) -> list[VerifierKey]:
+        """The keys that it names of a log: two for a while, where that has changed its key.
+
+        Args:
+            origin: of the log.
+        """
+        return [line.key for line in self.logs if line.key.name == origin]
+
     def reached(self, names: set[str]) -> bool:
         """Whether the witnesses of these names are a quorum."""
         found = set(names)
