@@ -4,8 +4,6 @@ from __future__ import annotations
 
 __all__ = ["asked_again", "demand_of", "load_receipt_key", "sections_of", "verify"]
 
-import base64
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from cryoflux.errors import UsageError
 from cryoflux.files import read_beginning
 from cryoflux.quantities import parse_duration
-from cryoflux.signing.keys import load_public_key
+from cryoflux.signing.keys import brought_key, load_public_key
 from cryoflux.witness.policy import Policy, read_policy
 
 if TYPE_CHECKING:
@@ -188,8 +186,6 @@ def load_receipt_key(path: Path) -> Ed25519PublicKey:
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from cryoflux.signing.ed25519 import is_sound_key
-
     if str(path).count("+") >= _PLUSES_OF_VKEY and not path.exists():
         raise UsageError(
             f"--key names a file, and {str(path)[:100]} is none.",
@@ -199,11 +195,7 @@ def load_receipt_key(path: Path) -> Ed25519PublicKey:
     content = _beginning(path)
     if not content.startswith(b"{"):
         return load_public_key(path)
-    try:
-        raw = base64.b64decode(json.loads(content)["receipt_key"], validate=True)
-    except (ValueError, LookupError, TypeError, RecursionError):
-        raw = b""
-    if not is_sound_key(raw):
+    if not (raw := brought_key(content)):
         raise UsageError(
             f"{path} brings no receipt key.",
             why="Signatures cannot be checked without one.",

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 __all__ = ["LogFacts", "OfferFact", "OpeningFact", "RoundFact", "receipt_key_of"]
 
-import base64
-import json
 
 from msgspec import Struct, field
 
@@ -20,8 +18,7 @@ from cryoflux.receipts.network_parts import MemberVerdict
 from cryoflux.receipts.revocation import Reign
 from cryoflux.receipts.statement import ZERO_HASH
 from cryoflux.registry.mixture import OfferedUpdate
-from cryoflux.signing.ed25519 import is_sound_key
-from cryoflux.signing.keys import raw_key_id
+from cryoflux.signing.keys import brought_key, raw_key_id
 
 _FORM = 7
 """of the facts: others are made anew"""
@@ -119,9 +116,5 @@ def receipt_key_of(document: bytes, log: VerifierKey) -> bytes:
         document: its ``node.json``.
         log: the key of its log.
     """
-    try:
-        said = json.loads(document)
-        raw = base64.b64decode(said["receipt_key"], validate=True)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return b""
-    return raw if is_sound_key(raw) and named_after(raw_key_id(raw)) == log.name else b""
+    raw = brought_key(document)
+    return raw if raw and named_after(raw_key_id(raw)) == log.name else b""

@@ -15,6 +15,7 @@ __all__ = [
     "METER_KEY",
     "RECEIPT_KEY",
     "ROOT_KEY",
+    "brought_key",
     "key_id",
     "load_first_public",
     "load_key",
@@ -27,7 +28,9 @@ __all__ = [
     "successor_name",
 ]
 
+import base64
 import hashlib
+import json
 import shlex
 from functools import lru_cache
 from pathlib import Path
@@ -45,7 +48,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from cryoflux.errors import StateError, StateTamperedError, UsageError, VerificationError
 from cryoflux.files import read_beginning, read_regular, storage_errors, write_atomic
-from cryoflux.signing.ed25519 import refuse_weak_key
+from cryoflux.signing.ed25519 import is_sound_key, refuse_weak_key
 
 KEYS_FOLDER = "keys"
 RECEIPT_KEY = "receipt"
@@ -74,6 +77,19 @@ def key_id(key: Ed25519PublicKey) -> str:
 def raw_key_id(raw: bytes) -> str:
     """The same from the key's 32 bytes."""
     return hashlib.sha256(_SPKI + raw).hexdigest()
+
+
+def brought_key(document: bytes) -> bytes:
+    """The receipt key that a public tree brings, raw; nothing where it brings none that anybody could use.
+
+    Args:
+        document: a file that has it, as ``node.json``.
+    """
+    try:
+        raw = base64.b64decode(json.loads(document)["receipt_key"], validate=True)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return b""
+    return raw if is_sound_key(raw) else b""
 
 
 def _write_private(path: Path, key: Ed25519PrivateKey) -> None:
