@@ -29,6 +29,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from cryoflux.quantities import parse_energy
+from cryoflux.typed_text import is_unicode
 
 _FEWEST_TOKENS = 4
 _LEAST_GUARD = 0.5
@@ -88,7 +89,7 @@ class _KeptSettings(SettingsSection):
     @field_validator("*")
     @classmethod
     def _is_unicode(cls, value: object) -> object:
-        if isinstance(value, str) and value.encode(errors="replace").decode() != value:
+        if isinstance(value, str) and not is_unicode(value):
             raise ValueError("No state can keep a name with bytes that are no UTF-8")
         return value
 

@@ -12,6 +12,7 @@ import typer
 
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.errors import UsageError
+from cryoflux.typed_text import is_unicode
 
 
 def search(
@@ -27,7 +28,7 @@ def search(
             why="Documents are found by what a query says.",
             hint='Give some words: cryoflux search "how is idle power learned".',
         )
-    if query.encode(errors="replace").decode() != query:
+    if not is_unicode(query):
         raise UsageError(
             "The query is no UTF-8 text.",
             why="Documents are found by what a query says.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["signed_text"]
 
 from cryoflux.errors import UsageError
+from cryoflux.typed_text import is_unicode
 
 
 def signed_text(text: str, option: str, *, room: int = 0) -> str:
@@ -18,7 +19,7 @@ def signed_text(text: str, option: str, *, room: int = 0) -> str:
     Raises:
         UsageError: it is longer than that, or no Unicode.
     """
-    from cryoflux.signing.fields import MOST_TEXT, is_unicode
+    from cryoflux.signing.fields import MOST_TEXT
 
     whole = is_unicode(text)
     if len(text) > MOST_TEXT - room or not whole:

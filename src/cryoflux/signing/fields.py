@@ -23,7 +23,6 @@ __all__ = [
     "Text",
     "Timestamp",
     "at_most",
-    "is_unicode",
 ]
 
 from typing import Annotated, Any, Self
@@ -88,11 +87,6 @@ class Document(
         """The document in the types of JSON, by the names on the wire."""
         found: dict[str, Any] = msgspec.to_builtins(self, str_keys=True)
         return found
-
-
-def is_unicode(text: str) -> bool:
-    """Whether text is Unicode: what a person types may have bytes in it that are none."""
-    return text.encode(errors="replace").decode() == text
 
 
 def at_most(items: int, *, least: int = 0) -> Meta:
