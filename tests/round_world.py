@@ -25,7 +25,7 @@ from cryoflux.receipts.reading import read_entries
 from cryoflux.runs.recovery import LogState
 from cryoflux.witness.cosigned import log_key_of
 from node_process import serving_node
-from running import Outcome, cryoflux, ended, environment, python
+from running import Outcome, cryoflux, ended, environment, python, trained
 
 TASK = "lora_delta"
 POLICY = f"witness w1 {WITNESS_KEY}\nquorum w1\n"
@@ -40,7 +40,7 @@ SETTINGS = {
 }
 BUDGET = ("--budget", "90J")
 SEEDS = {"north": 1, "south": 3}
-"""by which both attempts of south are kept in bfloat16 and in float32: a busy machine takes either"""
+"""by which both attempts of south are kept"""
 LONG_AGO_S = 40_000
 KILLER = Path(__file__).with_name("killed_moves.py")
 
@@ -53,7 +53,8 @@ class RoundNode:
 
     def ran(self, *words: object, code: int = 0, **extra: str) -> Outcome:
         """What a command on the state came to."""
-        found = cryoflux(*words, "--state", self.state, **{**SETTINGS, **extra})
+        command = trained if words[0] == "run" else cryoflux
+        found = command(*words, "--state", self.state, **{**SETTINGS, **extra})
         assert found.code == code, (words, found.stdout, found.stderr)
         return found
 

@@ -23,6 +23,7 @@ from zygote import Forked, Zygote
 OTHERS = ("CRYOFLUX_", "HF_", "TOKENIZERS_")
 """variables of who runs the tests, or that cryoflux set when it ran in this process"""
 DRIVER = Path(__file__).with_name("drive.py")
+ONE_ARITHMETIC = Path(__file__).with_name("one_arithmetic.py")
 QUICK = ["--learning-rate", "0.01", "--reserve", "12J", "--recipes", "prefix-1,lean"]
 SURE = [
     *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "lean", "--max-steps", "12"),
@@ -120,6 +121,11 @@ def cryoflux(
     *arguments: object, cwd: Path | None = None, kill_at: str = "", cold: bool = False, **extra: str
 ) -> Outcome:
     return ended(start(*arguments, cwd=cwd, kill_at=kill_at, cold=cold, **extra))
+
+
+def trained(*arguments: object, **extra: str) -> Outcome:
+    """A run whose training comes out alike, whichever arithmetic is fastest here at the moment."""
+    return ended(python(ONE_ARITHMETIC, *arguments, env=environment(**extra)))
 
 
 def exit_code_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
