@@ -20,7 +20,19 @@ from running import Outcome, cryoflux, trained
 from verifying import verify_target
 
 pytestmark = pytest.mark.process
-RECIPE = ["--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "60"]
+RECIPE = [
+    "--learning-rate",
+    "0.01",
+    "--reserve",
+    "40J",
+    "--recipes",
+    "prefix-1",
+    "--max-steps",
+    "60",
+    "--seed",
+    "0",
+]
+"""Without a seed each node draws its own, and by some of them no attempt is shown to the holdout."""
 
 
 class States:
@@ -42,17 +54,12 @@ class States:
         assert found.code == code, (words, found.stderr, found.stdout)
         return found
 
-    def train(self, state: Path) -> None:
-        self.ran("run", "--state", state, "--budget", "160J", "--attempts", 1, *self.inputs, *RECIPE)
-
     def judged(self, state: Path) -> str:
-        """The number of the next attempt that is shown to the holdout."""
-        for _ in range(6):
-            self.train(state)
-            entries = json.loads(self.ran("receipts", "list", "--state", state, "--json").stdout)["entries"]
-            if entries[-1]["delta"] is not None:
-                return f"#{entries[-1]['attempt']}"
-        raise AssertionError("no attempt was judged")
+        """The number of an attempt that is made now and shown to the holdout."""
+        self.ran("run", "--state", state, "--budget", "160J", "--attempts", 1, *self.inputs, *RECIPE)
+        *_, last = json.loads(self.ran("receipts", "list", "--state", state, "--json").stdout)["entries"]
+        assert last["delta"] is not None, last
+        return f"#{last['attempt']}"
 
     def seen(self, time_s: int) -> None:
         for state in (self.seller, self.buyer):
