@@ -121,7 +121,7 @@ ALLOWED = {
     "data/stdlib_docs.py",
     "energy/cgroup.py",
     "energy/clock.py",
-    "energy/local_agent.py",
+    "energy/earlier.py",
     "energy/of_running.py",
     "energy/owner_times.py",
     "energy/processes.py",

@@ -8,12 +8,15 @@ import shlex
 import shutil
 import signal
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from test_agent_daemon import daemon, families
 
 from cryoflux.energy.account.audit import open_audited
+from cryoflux.energy.account.bucket import Bucket
+from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.local_agent import MOST_VIEWS
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "run-the-daemon.md"
@@ -46,6 +49,23 @@ def test_an_anonymous_take_is_charged_as_it_is_and_nobody_signs_it_as_measured(s
     assert settled["statement"] == ""
     assert shared.status("/v1/release", {"reservation": taken["reservation"]}) == 409
     assert left_uj(shared) == before_uj - 120_000_000
+
+
+def test_what_the_account_has_lent_a_daemon_neither_meters_nor_gives_out_again(tmp_path):
+    with closing(Bucket(tmp_path / "account.db", SystemClock())) as bucket:
+        bucket.grant(100_000_000, request_id="g")
+        lent = {"reservation": bucket.lend(40_000_000, request_id="a/lent/w1").id}
+    with daemon(tmp_path, "--credit", "grant") as running:
+        assert left_uj(running) == 60_000_000
+        (listed,) = json.loads(running.get("/v1/reservations"))["reservations"]
+        spent = {name: listed["spent"][name] for name in ("lo_uj", "uj", "hi_uj", "flags")}
+        assert spent == {"lo_uj": 0, "uj": 0, "hi_uj": 40_000_000, "flags": ["lent"]}
+        assert running.status("/v1/settle", lent) == 409
+        for name in ("a/lent/w1", "b/lent/w1"):
+            assert running.status("/v1/take", {"joules": 40, "request_id": name}) == 422
+        assert left_uj(running) == 60_000_000
+        running.post("/v1/release", lent)
+        assert left_uj(running) == 100_000_000
 
 
 RESERVED = [

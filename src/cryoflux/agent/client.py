@@ -35,7 +35,7 @@ from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import SESSION, Earlier, Reservation, Sample, Settlement
 from cryoflux.energy.processes import find_owner
-from cryoflux.errors import AgentError, BudgetError, VerificationError
+from cryoflux.errors import AgentError, BudgetError, UsageError, VerificationError
 from cryoflux.quantities import MICRO, Energy, format_energy
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -254,6 +254,33 @@ class AgentClient:
             except VerificationError as error:
                 self._fail(f"The JouleAgent at {self._url} signs nonsense ({error.what})", error)
         return settlement
+
+    def word(self, reservation_id: str) -> str:  # noqa: ARG002 - a daemon has no route for it
+        """Nothing: a daemon signs what it settles, and says what is spent until then without signing it."""
+        return ""
+
+    def lend(self, uj: int, *, request_id: str, log: str = "", intent: str = "") -> NoReturn:  # noqa: ARG002
+        """Refuse: a daemon lends no joules to other meters.
+
+        Raises:
+            UsageError: always.
+        """
+        self._refuse_lending()
+
+    def repay(self, reservation_id: str, energy: Energy) -> NoReturn:  # noqa: ARG002
+        """Refuse, as `lend` does.
+
+        Raises:
+            UsageError: always.
+        """
+        self._refuse_lending()
+
+    def _refuse_lending(self) -> NoReturn:
+        raise UsageError(
+            f"The JouleAgent at {self._url} lends no joules to other meters.",
+            why="A fleet is paid from the account that lies in its own state.",
+            hint="Leave --agent out (and the setting agent, and CRYOFLUX_AGENT).",
+        )
 
     def release(self, reservation_id: str) -> None:
         """Give a reservation back whole."""

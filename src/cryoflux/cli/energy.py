@@ -192,7 +192,7 @@ def _learned(state: str | None, wait: str | None, *, quiet: bool) -> tuple[Basel
     from cryoflux.config import load_settings
     from cryoflux.energy.baseline import learn_again
     from cryoflux.energy.clock import SystemClock
-    from cryoflux.energy.local_agent import hold_meter
+    from cryoflux.energy.hold import hold_meter
     from cryoflux.energy.sources.discovery import find_sources
     from cryoflux.quantities import parse_duration
 

@@ -21,17 +21,53 @@ __all__ = [
     "Source",
     "SourceKind",
     "SourceSample",
+    "is_lent",
+    "lent_for",
+    "lent_request",
 ]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from cryoflux.errors import UsageError
 from cryoflux.quantities import Energy, Tier
 
 SESSION = "session/"
 """how the request id of a session begins, which pays for what a process spends beside its attempts"""
+_LENT = "/lent/"
 SourceKind = Literal["cpu", "dram", "gpu"]
+
+
+def lent_request(request: str, worker: str) -> str:
+    """The request id of joules that are lent to a worker's meter, ``REQUEST/lent/WORKER``.
+
+    Args:
+        request: the request id under which that meter takes them: of an attempt, or of a session.
+        worker: its name.
+
+    Raises:
+        UsageError: the two would not be found again in it.
+    """
+    request_id = f"{request}{_LENT}{worker}"
+    if is_lent(request) or not is_lent(request_id):
+        raise UsageError(
+            f"Joules for {request!r} cannot be lent to a worker of the name {worker!r}.",
+            why="REQUEST/lent/WORKER has to name one request and one worker.",
+            hint="Give the worker a name without a slash.",
+        )
+    return request_id
+
+
+def is_lent(request_id: str) -> bool:
+    """Whether a request id is one of joules that another meter charges."""
+    request, mark, worker = request_id.rpartition(_LENT)
+    return bool(request and mark and worker) and "/" not in worker
+
+
+def lent_for(request_id: str) -> str:
+    """The request that joules were lent for; the request id itself where it is not of something lent."""
+    return request_id.rpartition(_LENT)[0] if is_lent(request_id) else request_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +284,52 @@ class JouleAgent(Protocol):
         """Charge what was spent and give the rest back (or record the overdraft); idempotent."""
         ...
 
+    def word(self, reservation_id: str) -> str:
+        """The meter's signed word on what an open reservation has cost so far, flagged `SO_FAR`.
+
+        It has the form of a settlement's statement, and the flag says that it is none. Of a settled one it
+        is the statement itself. It is empty where nobody here metered it, and where no word is given.
+
+        Net energy is signed, so a settlement may come to less than the last word before it, where the machine
+        drew less than at rest meanwhile.
+        """
+        ...
+
     def release(self, reservation_id: str) -> None:
         """Give a reservation back whole; only for one that nothing was spent on."""
+        ...
+
+    def lend(self, uj: int, *, request_id: str, log: str = "", intent: str = "") -> Reservation:
+        """Reserve joules for what another meter charges, all or nothing, once per request id.
+
+        Nothing is metered for it here. It stays open, across restarts too, until it is repaid or released,
+        and until then it is known to have cost something up to what was lent.
+
+        Args:
+            uj: how much.
+            request_id: as `lent_request` names it; a repeat has the same amount, log and intent.
+            log: as of `take`.
+            intent: as of `take`.
+
+        Raises:
+            BudgetError: the bucket holds less.
+            UsageError: that is no name of something lent, or this meter lends nothing.
+        """
+        ...
+
+    def repay(self, reservation_id: str, energy: Energy) -> Settlement:
+        """Charge what was lent with what the other meter charged, and take the rest back; idempotent.
+
+        More than was lent is charged all the same. Nobody here metered it, so nothing is signed, and the
+        energy stands in the account flagged `LENT`.
+
+        Args:
+            reservation_id: of what `lend` gave.
+            energy: as the other meter has it; no end of it is negative.
+
+        Raises:
+            UsageError: it is no charge of a meter, or the reservation is metered here.
+        """
         ...
 
     def find(self, request_id: str) -> Reservation | None:

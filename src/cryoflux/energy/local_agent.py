@@ -10,12 +10,12 @@ a crash loses no more than that.
 
 from __future__ import annotations
 
-__all__ = ["MOST_VIEWS", "LocalAgent", "hold_meter"]
+__all__ = ["MOST_VIEWS", "LocalAgent"]
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,41 +25,19 @@ from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.attribution import Attribution
 from cryoflux.energy.baseline import BaselineState
 from cryoflux.energy.channels import Snapshot
-from cryoflux.energy.clock import BILLION, Clock, SystemClock
+from cryoflux.energy.clock import Clock, SystemClock
+from cryoflux.energy.earlier import before_a_take, since_its_start
+from cryoflux.energy.hold import hold_meter
 from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement
 from cryoflux.energy.opening import open_meter
 from cryoflux.energy.owner_times import OwnerName, find_owner_times
 from cryoflux.energy.owners import OwnerShares
 from cryoflux.energy.processes import Owner, ProcessTimes, find_owner
 from cryoflux.energy.reservations import PERIOD_NS, REST_PERIOD_NS, OpenReservations, ReservationView
-from cryoflux.energy.sources.cpu_model import CpuModelSource
-from cryoflux.errors import StateLockedError
-from cryoflux.files import lock_exclusively
 from cryoflux.quantities import MICRO, Energy
 
-START_UNMETERED = "start-unmetered"
-"""flag: what was spent before the meter began is not in the estimate, only in the interval"""
 MOST_VIEWS = 200
 """So many reservations are told at once: whoever takes waits meanwhile."""
-
-
-@contextmanager
-def hold_meter(state: Path) -> Iterator[None]:
-    """Be the one metering process of a state.
-
-    Raises:
-        StateLockedError: another one is.
-    """
-    try:
-        with lock_exclusively(state / "meter.lock", holder="a JouleAgent"):
-            yield
-    except StateLockedError as error:
-        raise StateLockedError(
-            error.what,
-            why="Two meters on one state would count the same joules twice.",
-            hint="If that is a daemon, spend from it with --agent URL; otherwise wait for it to end, or "
-            "take another folder with --state DIR.",
-        ) from error
 
 
 class LocalAgent:
@@ -128,29 +106,9 @@ class LocalAgent:
         if self._self is None:
             return None
         process = ProcessTimes(self._self, self._proc_root)
-        return self._meter.attribute(process, carried=self._before_now(process), watch=watch)
-
-    def _before_now(self, process: ProcessTimes) -> Energy | None:
-        """Modelled energy of this process from its start to now, so that imports count."""
-        channel = self._meter.channels[0]
-        own_us = process.read_us()
-        if not isinstance(channel.source, CpuModelSource) or own_us is None:
-            return None
-        try:
-            uptime_s = float((Path(self._proc_root) / "uptime").read_text("ascii").split()[0])
-        except (OSError, ValueError, IndexError):
-            return None
-        return channel.source.net_before(own_us, int(process.age_s(uptime_s) * BILLION))
-
-    def _earlier(self, earlier: Earlier | None) -> Energy | None:
-        """What a process spent before its session could take joules; unknown where only counters tell."""
-        if earlier is None:
-            return None
-        source = self._meter.channels[0].source
-        if isinstance(source, CpuModelSource):
-            return source.net_before(earlier.cpu_us, earlier.ns)
-        most_uj = self._meter.max_power_uw * earlier.cpu_us // MICRO
-        return Energy(0, 0, most_uj, source.tier, (START_UNMETERED,))
+        return self._meter.attribute(
+            process, carried=since_its_start(self._meter, process, self._proc_root), watch=watch
+        )
 
     def _resume(self) -> None:
         for record in self._bucket.open_of_processes(self._clock.boot_id):
@@ -262,7 +220,8 @@ class LocalAgent:
             reservation = self._bucket.take(uj, request_id=request_id, owner=owner, log=log, intent=intent)
             if reservation.id not in self._reservations:
                 earlier_us = earlier.cpu_us if earlier is not None else 0
-                self._reservations.begin(reservation, owner, self._earlier(earlier), earlier_us)
+                before = before_a_take(self._meter, earlier)
+                self._reservations.begin(reservation, owner, before, earlier_us)
                 if earlier is not None:
                     self._write(self._meter.last)  # what came before the take is nowhere else
             return reservation
@@ -277,6 +236,21 @@ class LocalAgent:
             self._bring_up_to_date(self._meter.refresh())
             return self._bucket.withdraw(uj, request_id=request_id, log=log)
 
+    def lend(self, uj: int, *, request_id: str, log: str = "", intent: str = "") -> Reservation:
+        """Reserve joules for what another meter charges; nothing is metered for it, the machine neither.
+
+        Raises:
+            BudgetError: the bucket holds less.
+        """
+        with self._lock:
+            self._bring_up_to_date(self._meter.refresh())
+            return self._bucket.lend(uj, request_id=request_id, log=log, intent=intent)
+
+    def repay(self, reservation_id: str, energy: Energy) -> Settlement:
+        """Charge what was lent with what the other meter charged, and take the rest back; idempotent."""
+        with self._lock:
+            return self._settlement(*self._bucket.repay(reservation_id, energy))
+
     def owner_of(self, pid: int, boot_id: str, start_ticks: int | None = None) -> Owner | None:
         """The live process of this machine with that number; none if it is another machine's."""
         if boot_id != self._clock.boot_id:
@@ -286,7 +260,10 @@ class LocalAgent:
         return owner if owner and start_ticks in (None, owner.start_ticks) else None
 
     def spent(self, reservation_id: str) -> Energy:
-        """Net energy that the reserving process caused since the take, signed."""
+        """Net energy that the reserving process caused since the take, signed.
+
+        Of what was lent that is nothing, or up to all of it: nobody here knows before it is repaid.
+        """
         with self._lock:
             self._bring_up_to_date(self._meter.refresh())
             if reservation_id in self._reservations:
@@ -301,11 +278,13 @@ class LocalAgent:
         if reservation_id in self._reservations:
             return self._reservations.charge(reservation_id)
         record = self._bucket.record(reservation_id)
-        if record.state == "open" and record.owner is None:
+        if record.state != "open":
+            return record.settled or self._reservations.empty_charge()
+        if record.charge is not None and record.charge.lent:
+            return record.charge
+        if record.owner is None:
             return self._reservations.of_machine(record)
-        if record.state == "open":
-            return self._reservations.recovered(record)
-        return record.settled or self._reservations.empty_charge()
+        return self._reservations.recovered(record)
 
     def settle(self, reservation_id: str) -> Settlement:
         """Charge what was spent and give the rest back, or record the overdraft; idempotent.
@@ -317,22 +296,39 @@ class LocalAgent:
             current = self._current(reservation_id).settled()
             reservation, charge = self._bucket.settle(reservation_id, current)
             self._reservations.end(reservation_id, charge)
-            return Settlement(
-                reservation_id=reservation_id,
-                reserved_uj=reservation.reserved_uj,
-                energy=charge.energy,
-                machine_net=charge.machine_net,
-                sources=charge.sources,
-                baseline_digest=charge.baseline_digest,
-                curve=charge.curve,
-                cpu_us=charge.cpu_us,
-                bucket_uj=self._bucket.available_uj(),
-                statement=self._signed(reservation, charge),
-            )
+            return self._settlement(reservation, charge)
+
+    def _settlement(self, reservation: Reservation, charge: Charge) -> Settlement:
+        return Settlement(
+            reservation_id=reservation.id,
+            reserved_uj=reservation.reserved_uj,
+            energy=charge.energy,
+            machine_net=charge.machine_net,
+            sources=charge.sources,
+            baseline_digest=charge.baseline_digest,
+            curve=charge.curve,
+            cpu_us=charge.cpu_us,
+            bucket_uj=self._bucket.available_uj(),
+            statement=self._signed(reservation, charge),
+        )
+
+    def word(self, reservation_id: str) -> str:
+        """The meter's signed word on what a reservation has cost so far; its settlement's once there is one.
+
+        What it says is in the account first, so that a crash leaves no less than somebody was told.
+        """
+        with self._lock:
+            now = self._meter.refresh()
+            record = self._bucket.record(reservation_id)
+            if record.state != "open":
+                return self._signed(record.reservation, record.settled) if record.settled else ""
+            current = self._current(reservation_id)
+            self._write(now)
+            return self._signed(record.reservation, current.so_far())
 
     def _signed(self, reservation: Reservation, charge: Charge) -> str:
-        if charge.decided:
-            return ""  # nobody measured it: a receipt could show the signature as if somebody had
+        if charge.decided or charge.lent:
+            return ""  # nobody here measured it: a receipt could show the signature as if somebody had
         # Imported with the first settlement: a daemon at rest does without 8 MB of cryptography.
         from cryoflux.energy.account.settlement import sign_settlement
         from cryoflux.signing.keys import METER_KEY, load_key

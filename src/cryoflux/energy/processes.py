@@ -22,12 +22,14 @@ __all__ = [
     "allowed_cpus",
     "become_subreaper",
     "find_owner",
+    "set_apart",
     "tick_us",
 ]
 
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +47,26 @@ _FIRST_LINE_BYTES = 256
 _BYTES_A_CPU = 160
 """ten numbers of up to fifteen digits"""
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+_apart: set[int] = set()
+
+
+@contextmanager
+def set_apart(pid: int) -> Iterator[None]:
+    """Leave a child of this process, and what it starts meanwhile, out of what this process is charged.
+
+    It is for one that hands what it starts to another parent and ends: that has a meter of its own, and
+    nobody shall be charged twice.
+
+    Args:
+        pid: of the child.
+    """
+    _apart.add(pid)
+    try:
+        yield
+    finally:
+        _apart.discard(pid)
 
 
 def allowed_cpus() -> frozenset[int]:
@@ -341,13 +363,15 @@ class ProcessTimes:
         return sum(waited_ticks(fields) - ticks for fields, ticks in rows if fields)
 
     def _look_for_children(self) -> None:
+        for pid in _apart & self._children.keys():
+            del self._children[pid]  # it was seen before it was set apart
         unseen = [self.owner.pid, *self._children]
         seen, by_parent = set(unseen), None if self._listed else self._by_parent()
         while unseen:
             parent = unseen.pop()
             found = by_parent.get(parent, ()) if by_parent is not None else self._children_of(parent)
             for pid in found:
-                if pid in seen:
+                if pid in seen or pid in _apart:
                     continue
                 seen.add(pid)
                 unseen.append(pid)

@@ -16,7 +16,8 @@ import stamina
 from cryoflux.agent import client as agent_client
 from cryoflux.agent.client import AgentClient
 from cryoflux.energy.interface import Reservation
-from cryoflux.errors import AgentError, BudgetError, ConfigError
+from cryoflux.errors import AgentError, BudgetError, ConfigError, UsageError
+from cryoflux.quantities import Energy, Tier
 from waiting import CEILING_S
 
 ENERGY = {"joules": 30.0, "uj": 30_000_000, "lo_uj": 1, "hi_uj": 60_000_000, "tier": "counter", "flags": []}
@@ -288,6 +289,18 @@ def test_a_figure_that_stands_for_more_than_this_process_computed_is_not_added_t
 
 def test_a_figure_that_stands_for_no_known_time_is_shown_as_it_is():
     assert spent_after(0.1, 0).uj == 30_000_000
+
+
+def test_a_daemon_lends_nothing_and_gives_no_word_and_is_not_even_asked():
+    charged = Energy(1, 1, 1, Tier.COUNTER)
+    with answering(lambda *_: (200, b"{}")) as (url, asked), client_of(url) as client:
+        for call in (lambda: client.lend(1, request_id="a/lent/w1"), lambda: client.repay("r1", charged)):
+            with pytest.raises(UsageError, match="lends no joules") as caught:
+                call()
+            assert len(caught.value.lines()) == 3
+            assert "--agent" in caught.value.hint
+        assert client.word("r1") == ""
+    assert asked == []
 
 
 def test_the_log_of_a_reservation_is_the_one_that_the_daemon_keeps():

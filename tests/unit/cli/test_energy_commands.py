@@ -16,6 +16,7 @@ from cryoflux.cli.main import app
 from cryoflux.config import load_settings
 from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.errors import MeterError, StateError, StateTamperedError
+from cryoflux.quantities import Energy, Tier
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,25 @@ def test_the_ledger_lists_every_entry_and_adds_up(account):
     document = json.loads(invoke("energy", "ledger", "--state", str(account), "--json"))
     assert document["identity"]["holds"] is True
     assert [entry["kind"] for entry in document["entries"]] == ["opening", "grant", "take", "settle"]
+
+
+def test_the_ledger_shows_what_another_meter_charged_and_counts_it_as_measured(account, monkeypatch):
+    def derived():
+        monkeypatch.setenv("CRYOFLUX_PRICE_PER_KWH", "0.36")
+        monkeypatch.setenv("CRYOFLUX_CURRENCY", "EUR")
+        return json.loads(invoke("energy", "ledger", "--state", str(account), "--json"))["derived"]["cost"]
+
+    before = derived()
+    with closing(LocalAgent(load_settings().settings, account, background=False)) as agent:
+        lent = agent.lend(100_000_000, request_id="a/lent/w1")
+        agent.repay(lent.id, Energy(36_000_000, 30_000_000, 40_000_000, Tier.COUNTER, ("wrap",)))
+    text = invoke("energy", "ledger", "--state", str(account))
+    lines = text.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if "-36.000000" in line]
+    assert "-100.000000" in lines[at]
+    assert lines[at + 1].strip() == "counter lent wrap"
+    assert any(line.startswith("✓ balance ") for line in lines)
+    assert derived() == pytest.approx(before + 36 * 0.36 / 3_600_000)
 
 
 def test_cost_is_derived_from_what_was_settled_and_measured(account, monkeypatch):

@@ -21,52 +21,43 @@ __all__ = [
     "UnknownReservationError",
 ]
 
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from cryoflux.database import SharedTransactions, connect, read_only, reading, transaction
-from cryoflux.energy.account.audit import check_held, check_tail
-from cryoflux.energy.account.charge import Charge
+from cryoflux.energy.account.audit import check_tail
+from cryoflux.energy.account.charge import LENT, Charge
 from cryoflux.energy.account.ledger import (
     RECORDS,
     Identity,
     LedgerEntry,
-    Position,
     Record,
     Standing,
     State,
     add_credit,
-    append,
-    fold,
     identity,
     position,
     read_entries,
     record_of,
     standing,
 )
+from cryoflux.energy.account.postings import Postings
 from cryoflux.energy.account.refusals import (
     ReservationConflictError,
     UnknownReservationError,
-    another_amount,
     check_amount,
+    check_repaid,
     check_wanted,
-    require_open,
-    too_little,
-    unknown,
 )
-from cryoflux.energy.account.requests import add_reservation, reserved_before, withdrawn_before
-from cryoflux.energy.account.rules import whose
 from cryoflux.energy.account.tables import SCHEMAS, UPGRADES, VERSION, require_account
 from cryoflux.energy.clock import BILLION, Clock
 from cryoflux.energy.interface import Reservation
 from cryoflux.energy.processes import Owner
 from cryoflux.errors import CryoFluxError
-from cryoflux.quantities import Energy, utc_label
+from cryoflux.quantities import Energy
 
 TICKS_SYNCED_NS = 10 * BILLION
 """A tick is on the disk after at most so long, ns; it outlives its process at once."""
@@ -76,7 +67,12 @@ _FOLDED_NS = 15 * 60 * BILLION
 _PATIENCE_MS = 10_000
 _TICK_PATIENCE_MS = 500
 """A tick holds up whoever asks its meter meanwhile, and there is another one soon."""
-_NOTE = "UPDATE reservations SET charge = ?, noted_ns = ?, noted_boot = ? WHERE id = ? AND state = 'open'"
+# The charge of what was lent says that it was, and nobody here meters it: no note takes the place of that.
+_NOTE = (
+    "UPDATE reservations SET charge = ?, noted_ns = ?, noted_boot = ? WHERE id = ? AND state = 'open'"
+    " AND (charge IS NULL OR NOT instr(charge, ?))"
+)
+_SAYS_LENT = f'"{LENT}"'
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -105,9 +101,10 @@ class Bucket:
         self._clock = clock
         self._lock = threading.RLock()
         self._shared = SharedTransactions(self._lock, self._write)
-        self._synced_ns = self._folded_ns = clock.monotonic_ns()
+        self._synced_ns = clock.monotonic_ns()
         _refuse_foreign(path)
         self._db = connect(path, SCHEMAS[VERSION], VERSION, UPGRADES)
+        self._postings = Postings(self._db, path, clock)
         self._waits = ("", 0)
         with ExitStack() as undo:
             undo.callback(self._db.close)
@@ -138,37 +135,6 @@ class Bucket:
             self._db.execute(f"PRAGMA busy_timeout={patience_ms}")
             self._waits = (synchronous, patience_ms)
 
-    def _at(self) -> str:
-        return utc_label(self._clock.wall_s())
-
-    def _append(
-        self,
-        kind: str,
-        *,
-        balance_uj: int = 0,
-        reserved_uj: int = 0,
-        request_id: str,
-        reservation: str | None = None,
-        energy: Energy | None = None,
-        note: str = "",
-    ) -> None:
-        append(
-            self._db,
-            self._fold(),
-            kind,
-            self._at(),
-            balance_uj=balance_uj,
-            reserved_uj=reserved_uj,
-            request_id=request_id,
-            reservation=reservation,
-            energy=energy,
-            note=note,
-        )
-
-    def _fold(self) -> Position:
-        self._folded_ns = self._clock.monotonic_ns()
-        return fold(self._db, self._at())
-
     def available_uj(self) -> int:
         """What can be taken now."""
         with self._read() as db:
@@ -177,15 +143,7 @@ class Bucket:
     def grant(self, uj: int, *, request_id: str, note: str = "") -> None:
         """Add joules by decision, once per request id."""
         check_amount(uj)
-        self._shared.run(lambda: self._grant(uj, request_id, note))
-
-    def _grant(self, uj: int, request_id: str, note: str) -> None:
-        query = "SELECT balance_change_uj FROM entries WHERE request_id = ?"
-        row = self._db.execute(query, (f"grant:{request_id}",)).fetchone()
-        if row is None:
-            self._append("grant", balance_uj=uj, request_id=f"grant:{request_id}", note=note)
-        elif row[0] != uj:
-            raise another_amount(request_id)
+        self._shared.run(lambda: self._postings.grant(uj, request_id, note))
 
     def credit(self, energy: Energy) -> None:
         """Add measured net energy, signed."""
@@ -207,7 +165,10 @@ class Bucket:
         if credit is not None and not (credit.lo_uj or credit.hi_uj or credit.flags):
             credit = None
         now_ns = self._clock.monotonic_ns()
-        rows = [(charge.to_json(), now_ns, self._clock.boot_id, key) for key, charge in (notes or {}).items()]
+        rows = [
+            (charge.to_json(), now_ns, self._clock.boot_id, key, _SAYS_LENT)
+            for key, charge in (notes or {}).items()
+        ]
         if credit is None and not rows:
             return
         with self._lock:
@@ -218,9 +179,9 @@ class Bucket:
                 if rows:
                     db.executemany(_NOTE, rows)
                 if credit is not None:
-                    add_credit(db, credit, self._at)
-                if now_ns - self._folded_ns >= _FOLDED_NS:
-                    self._fold()
+                    add_credit(db, credit, self._postings.at)
+                if now_ns - self._postings.folded_ns >= _FOLDED_NS:
+                    self._postings.fold()
             if waits:
                 self._synced_ns = now_ns
 
@@ -244,24 +205,7 @@ class Bucket:
         """
         wanted = Reservation("", request_id, uj, log, intent)
         check_wanted(wanted)
-        return self._shared.run(lambda: self._take(wanted, owner))
-
-    def _take(self, wanted: Reservation, owner: Owner | None) -> Reservation:
-        if (before := reserved_before(self._db, self._path, wanted)) is not None:
-            return before
-        uj, available_uj = wanted.reserved_uj, position(self._db).available_uj
-        if uj > available_uj:
-            raise too_little(uj, available_uj)
-        reservation = replace(wanted, id=secrets.token_hex(16))
-        add_reservation(self._db, reservation, owner, self._clock)
-        self._append(
-            "take",
-            reserved_uj=uj,
-            request_id=f"take:{wanted.request_id}",
-            reservation=reservation.id,
-            note=whose(reservation),  # so that no edit of the reservation alone gives it to another log
-        )
-        return reservation
+        return self._shared.run(lambda: self._postings.take(wanted, owner))
 
     def withdraw(self, uj: int, *, request_id: str, log: str = "") -> Reservation:
         """Take joules and charge them as they are, in one transaction; a repeat withdraws nothing more.
@@ -273,65 +217,37 @@ class Bucket:
         """
         wanted = Reservation("", request_id, uj, log)
         check_wanted(wanted)
-        return self._shared.run(lambda: self._withdraw(wanted))
-
-    def _withdraw(self, wanted: Reservation) -> Reservation:
-        if (before := withdrawn_before(self._db, self._path, wanted)) is not None:
-            return before
-        taken = self._take(wanted, None)
-        self._charge(taken, Charge.at_face_value(taken.reserved_uj))
-        return taken
+        return self._shared.run(lambda: self._postings.withdraw(wanted))
 
     def settle(self, reservation_id: str, charge: Charge) -> tuple[Reservation, Charge]:
         """Charge a reservation and give the rest back, once; a repeat returns the first charge."""
-        return self._shared.run(lambda: self._settle(reservation_id, charge))
+        return self._shared.run(lambda: self._postings.settle(reservation_id, charge))
 
-    def _settle(self, reservation_id: str, charge: Charge) -> tuple[Reservation, Charge]:
-        record = self._held(reservation_id)
-        if record.settled is not None:
-            return record.reservation, record.settled
-        require_open(record)
-        self._charge(record.reservation, charge)
-        return record.reservation, charge
+    def lend(self, uj: int, *, request_id: str, log: str = "", intent: str = "") -> Reservation:
+        """Reserve joules that another meter charges; all else is as of `take`.
 
-    def _charge(self, reservation: Reservation, charge: Charge) -> None:
-        self._db.execute(
-            "UPDATE reservations SET state = 'settled', charge = ? WHERE id = ?",
-            (charge.to_json(), reservation.id),
-        )
-        names = [(name,) for name in charge.sources]
-        self._db.executemany("INSERT OR IGNORE INTO sources VALUES (?)", names)
-        self._append(
-            "settle",
-            balance_uj=-charge.energy.uj,
-            reserved_uj=-reservation.reserved_uj,
-            request_id=f"settle:{reservation.id}",
-            reservation=reservation.id,
-            energy=charge.energy,
-            note=" ".join(charge.energy.flags),
-        )
+        Raises:
+            BudgetError: there is less.
+            UsageError: that is no amount, no origin of a log, no leaf hash, or no name of what is lent.
+            ReservationConflictError: the request id was used for something else, or is used up.
+        """
+        wanted = Reservation("", request_id, uj, log, intent)
+        check_wanted(wanted, lent=True)
+        return self._shared.run(lambda: self._postings.lend(wanted))
+
+    def repay(self, reservation_id: str, energy: Energy) -> tuple[Reservation, Charge]:
+        """Charge what was lent with what the other meter charged, once; a repeat returns the first charge.
+
+        Raises:
+            UsageError: it is no charge of a meter.
+            ReservationConflictError: the reservation was not lent, or was released.
+        """
+        check_repaid(energy)
+        return self._shared.run(lambda: self._postings.repay(reservation_id, energy))
 
     def release(self, reservation_id: str) -> None:
         """Give a reservation back whole, once."""
-        self._shared.run(lambda: self._release(reservation_id))
-
-    def _release(self, reservation_id: str) -> None:
-        record = self._held(reservation_id)
-        if record.state == "released":
-            return
-        require_open(record)
-        self._db.execute("UPDATE reservations SET state = 'released' WHERE id = ?", (reservation_id,))
-        self._append(
-            "release",
-            reserved_uj=-record.reservation.reserved_uj,
-            request_id=f"release:{reservation_id}",
-            reservation=reservation_id,
-        )
-
-    def _held(self, reservation_id: str) -> Record:
-        record = self._find(reservation_id)
-        check_held(self._db, self._path, reservation_id)
-        return record
+        self._shared.run(lambda: self._postings.release(reservation_id))
 
     def record(self, reservation_id: str) -> Record:
         """One reservation.
@@ -340,7 +256,7 @@ class Bucket:
             UnknownReservationError: there is none.
         """
         with self._read():
-            return self._find(reservation_id)
+            return self._postings.record(reservation_id)
 
     def find(self, request_id: str) -> Record | None:
         """The reservation that a request id was given; none if it was given none."""
@@ -368,12 +284,6 @@ class Bucket:
         with self._read() as db:
             return tuple(record_of(row) for row in db.execute(f"{RECORDS} WHERE {where}", values))
 
-    def _find(self, reservation_id: str) -> Record:
-        row = self._db.execute(f"{RECORDS} WHERE r.id = ?", (reservation_id,)).fetchone()
-        if row is None:
-            raise unknown(reservation_id)
-        return record_of(row)
-
     def settled_sources(self) -> frozenset[str]:
         """The names of all sources that a settlement was measured by."""
         with self._read() as db:
@@ -393,5 +303,5 @@ class Bucket:
         """Close the file; what is pending becomes an entry, or stays pending where that cannot be."""
         with self._lock:
             with suppress(CryoFluxError, sqlite3.ProgrammingError), self._write():  # it may be closed
-                self._fold()
+                self._postings.fold()
             self._db.close()

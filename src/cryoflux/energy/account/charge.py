@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["FACE_VALUE", "Charge"]
+__all__ = ["FACE_VALUE", "LENT", "Charge"]
 
 import json
 from dataclasses import asdict, dataclass, replace
 
 from cryoflux.energy.interface import Counter
-from cryoflux.quantities import Energy, Tier
+from cryoflux.quantities import SO_FAR, Energy, Tier
 
 FACE_VALUE = "face-value"
 """flag: decided, not measured: what was asked for was withdrawn, whatever was done with it"""
+LENT = "lent"
+"""flag: joules were lent to another meter, which charged so much; nobody here metered it"""
 
 
 def _energy(fields: dict[str, object]) -> Energy:
@@ -26,6 +28,10 @@ def _document(energy: Energy) -> dict[str, object]:
         "tier": energy.tier.value,
         "uj": energy.uj,
     }
+
+
+def _flagged(energy: Energy, flag: str) -> Energy:
+    return replace(energy, flags=tuple(sorted({*energy.flags, flag})))
 
 
 # Written once a second for each reservation: dataclasses.asdict and a new encoder a call cost most of it.
@@ -54,6 +60,22 @@ class Charge:
         nothing = Energy(0, 0, 0, Tier.MODELLED)
         return cls(Energy(uj, uj, uj, Tier.MODELLED, (FACE_VALUE,)), nothing, (), "", "", 0)
 
+    @classmethod
+    def of_lent(cls, energy: Energy) -> Charge:
+        """What was lent is charged: what another meter charged, of no source of this one."""
+        nothing = Energy(0, 0, 0, Tier.MODELLED)
+        return cls(_flagged(energy, LENT), nothing, (), "", "", 0)
+
+    @classmethod
+    def unrepaid(cls, uj: int) -> Charge:
+        """What is known here of so much that was lent: perhaps nothing was spent, perhaps all of it."""
+        return cls.of_lent(Energy(0, 0, uj, Tier.MODELLED))
+
+    @property
+    def lent(self) -> bool:
+        """Whether another meter charges it."""
+        return LENT in self.energy.flags
+
     @property
     def decided(self) -> bool:
         """Whether nobody measured it."""
@@ -65,11 +87,14 @@ class Charge:
         clipped = Energy(max(0, e.uj), max(0, e.lo_uj), max(0, e.hi_uj), e.tier, e.flags)
         return replace(self, energy=clipped)
 
+    def so_far(self) -> Charge:
+        """The charge as a meter gives its word on it before it is settled."""
+        return replace(self.settled(), energy=_flagged(self.settled().energy, SO_FAR))
+
     def widened(self, uj: int, flag: str) -> Charge:
         """The charge when up to so much more may have been spent."""
-        e = self.energy
-        flags = tuple(sorted({*e.flags, flag}))
-        return replace(self, energy=Energy(e.uj, e.lo_uj, e.hi_uj + uj, e.tier, flags))
+        e = _flagged(self.energy, flag)
+        return replace(self, energy=Energy(e.uj, e.lo_uj, e.hi_uj + uj, e.tier, e.flags))
 
     def continuing(self, earlier: Charge) -> Charge:
         """This charge of a meter that took over, with the window of the one before it in front."""

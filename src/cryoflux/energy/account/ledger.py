@@ -102,7 +102,7 @@ class Record:
     state: State
     owner: Owner | None
     charge: Charge | None
-    """what it was settled at, or what was noted last"""
+    """what it was settled at, or what was noted last; of one that was lent, that"""
     noted_ns: int
     """monotonic time of the last note, or of the take"""
     noted_boot: str
@@ -111,6 +111,11 @@ class Record:
     def settled(self) -> Charge | None:
         """What it was settled at."""
         return self.charge if self.state == "settled" else None
+
+    @property
+    def lent(self) -> bool:
+        """Whether another meter charges it, and nobody here meters it."""
+        return self.charge is not None and self.charge.lent
 
     @property
     def withdrawn(self) -> bool:

@@ -12,7 +12,10 @@ __all__ = [
     "another_kind",
     "another_log",
     "check_amount",
+    "check_repaid",
     "check_wanted",
+    "metered_here",
+    "not_metered_here",
     "require_open",
     "too_little",
     "unknown",
@@ -21,16 +24,19 @@ __all__ = [
 
 import re
 
+from cryoflux.energy.account.charge import FACE_VALUE, LENT
 from cryoflux.energy.account.ledger import Record, State
-from cryoflux.energy.interface import Reservation
+from cryoflux.energy.interface import Reservation, is_lent
 from cryoflux.errors import BudgetError, UsageError
-from cryoflux.quantities import format_energy
+from cryoflux.quantities import Energy, format_energy
 
 LOG_PATTERN = r"^[ -~]{0,200}$"
 """What names a receipt log: printable ASCII, as its origin is."""
 INTENT_PATTERN = r"^([0-9a-f]{64})?$"
 """What names an announcement: the leaf hash of its entry."""
 _MOST_UJ = 2**53 - 1
+_FLAG = re.compile(r"[!-~]{1,100}")
+_MOST_FLAGS = 50
 
 
 class UnknownReservationError(UsageError):
@@ -51,9 +57,21 @@ def check_amount(uj: int) -> None:
         )
 
 
-def check_wanted(wanted: Reservation) -> None:
-    """Refuse an amount that cannot be taken, and what can be no log or announcement; none of them is fine."""
+def check_wanted(wanted: Reservation, *, lent: bool = False) -> None:
+    """Refuse an amount that cannot be taken, and what can be no log or announcement; none of them is fine.
+
+    Args:
+        wanted: the reservation as it is asked for.
+        lent: whether another meter is to charge it; its request id has to say the same.
+    """
     check_amount(wanted.reserved_uj)
+    if is_lent(wanted.request_id) != lent:
+        named = "names no joules that are lent" if lent else "names joules that are lent"
+        raise UsageError(
+            f"The request id {wanted.request_id!r} {named}.",
+            why="REQUEST/lent/WORKER is what another meter charges, and nothing else is.",
+            hint="Lend under such a request id, and take under another one.",
+        )
     if not re.fullmatch(LOG_PATTERN, wanted.log):
         raise UsageError(
             "What is named as the log of a reservation is not the origin of one.",
@@ -65,6 +83,20 @@ def check_wanted(wanted: Reservation) -> None:
             "What is named as the announcement of a reservation is not the leaf hash of an entry.",
             why="One is 64 hexadecimal digits, in lower case.",
             hint="Name the entry of the log that announced the attempt, or none.",
+        )
+
+
+def check_repaid(energy: Energy) -> None:
+    """Refuse what no meter can have charged: it comes from another machine."""
+    in_bounds = energy.lo_uj >= 0 and energy.hi_uj <= _MOST_UJ
+    # As words with a space between they become the note of an entry, and a few mean something to an account.
+    words = len(energy.flags) <= _MOST_FLAGS and all(map(_FLAG.fullmatch, energy.flags))
+    if not in_bounds or not words or {FACE_VALUE, LENT} & set(energy.flags):
+        raise UsageError(
+            "What is to be repaid is no charge of a meter.",
+            why="One lies between zero and 9 GJ with both its ends, and its flags are words for how it was "
+            "metered.",
+            hint="Repay what the other meter's settlement says.",
         )
 
 
@@ -131,3 +163,21 @@ def require_open(record: Record) -> None:
             why="Joules are given back or charged once.",
             hint="Take again for another attempt.",
         )
+
+
+def not_metered_here(record: Record) -> ReservationConflictError:
+    """What was lent is to be settled."""
+    return ReservationConflictError(
+        f"The reservation {record.reservation.id!r} was lent to another meter.",
+        why="Nobody here metered it, so nobody here knows what it cost.",
+        hint="Repay it with what the other meter charged, or release it where that was nothing.",
+    )
+
+
+def metered_here(record: Record) -> ReservationConflictError:
+    """What was taken is to be repaid."""
+    return ReservationConflictError(
+        f"The reservation {record.reservation.id!r} was not lent.",
+        why="It is charged what this meter measures, and nothing that another one says.",
+        hint="Settle it.",
+    )

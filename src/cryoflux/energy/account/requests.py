@@ -12,6 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from cryoflux.energy.account.audit import check_held
+from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.account.ledger import RECORDS, Record, record_of
 from cryoflux.energy.account.refusals import (
     another_amount,
@@ -21,7 +22,7 @@ from cryoflux.energy.account.refusals import (
     used_up,
 )
 from cryoflux.energy.clock import Clock
-from cryoflux.energy.interface import Reservation
+from cryoflux.energy.interface import Reservation, is_lent
 from cryoflux.energy.processes import Owner
 
 
@@ -39,7 +40,7 @@ def _before(
         raise another_log(request_id)
     if record.reservation.intent != wanted.intent:
         raise another_intent(request_id)
-    if record.withdrawn != withdrawn:
+    if record.withdrawn != withdrawn or record.lent != is_lent(request_id):
         raise another_kind(request_id) if record.state == "open" else used_up(request_id, record.state)
     check_held(connection, path, record.reservation.id)
     return record
@@ -77,13 +78,26 @@ def withdrawn_before(connection: sqlite3.Connection, path: Path, wanted: Reserva
 
 
 def add_reservation(
-    connection: sqlite3.Connection, reservation: Reservation, owner: Owner | None, clock: Clock
+    connection: sqlite3.Connection,
+    reservation: Reservation,
+    owner: Owner | None,
+    clock: Clock,
+    *,
+    charge: Charge | None = None,
 ) -> None:
-    """Add an open reservation; its entry is another matter."""
+    """Add an open reservation; its entry is another matter.
+
+    Args:
+        connection: to the account.
+        reservation: the reservation.
+        owner: the process that it is for.
+        clock: when that was.
+        charge: what is known of it from its beginning; says of one that was lent that it was.
+    """
     who = (owner.pid, owner.start_ticks, owner.boot_id) if owner else (None, None, None)
     connection.execute(
         "INSERT INTO reservations (id, request_id, reserved_uj, state, pid, start_ticks, boot_id,"
-        " noted_ns, noted_boot, log, intent) VALUES (?,?,?,'open',?,?,?,?,?,?,?)",
+        " noted_ns, noted_boot, log, intent, charge) VALUES (?,?,?,'open',?,?,?,?,?,?,?,?)",
         (
             reservation.id,
             reservation.request_id,
@@ -93,5 +107,6 @@ def add_reservation(
             clock.boot_id,
             reservation.log,
             reservation.intent,
+            charge.to_json() if charge is not None else None,
         ),
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.account.ledger import LedgerEntry
 from cryoflux.energy.account.tables import version_of
+from cryoflux.energy.interface import is_lent
 from cryoflux.quantities import Energy
 
 _STORED = (
@@ -147,8 +148,10 @@ def _is_settle(entry: LedgerEntry, stored: Stored | None) -> bool:
     if stored is None or stored.state != "settled" or entry.request_id != f"settle:{stored.id}":
         return False
     paid = stored.charged
-    if paid is None:
+    if stored.charge is None or paid is None:
         raise FaultError(f"the reservation {stored.id} is settled without a charge")
+    if stored.charge.lent and (stored.charge.sources or not is_lent(stored.request_id)):
+        return False
     changes = (entry.balance_change_uj, entry.reserved_change_uj)
     known = (entry.lo_uj, entry.hi_uj, entry.tier) == (paid.lo_uj, paid.hi_uj, str(paid.tier))
     return known and paid.uj >= 0 and changes == (-paid.uj, -stored.reserved_uj)

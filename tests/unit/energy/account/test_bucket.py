@@ -13,6 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from cryoflux.energy.account.bucket import Bucket, ReservationConflictError, UnknownReservationError
 from cryoflux.energy.account.charge import Charge
+from cryoflux.energy.interface import lent_request
 from cryoflux.energy.processes import Owner
 from cryoflux.errors import BudgetError, StateTamperedError, UsageError
 from cryoflux.quantities import Energy, Tier
@@ -151,7 +152,10 @@ bucket._PATIENCE_MS = 600_000  # the others are slow where the machine is busy
 account, taken = bucket.Bucket(Path(sys.argv[1]), SystemClock()), 0
 for number in range(200):
     try:
-        taken += account.take(7, request_id=f"{sys.argv[2]}/{number}").reserved_uj
+        if number % 2:
+            taken += account.lend(7, request_id=f"{sys.argv[2]}/lent/{number}").reserved_uj
+        else:
+            taken += account.take(7, request_id=f"{sys.argv[2]}/{number}").reserved_uj
     except BudgetError:
         continue
 account.close()
@@ -159,7 +163,7 @@ print(taken)
 """
 
 
-def test_processes_at_once_can_never_take_more_than_there_is(tmp_path):
+def test_processes_at_once_can_never_take_and_lend_more_than_there_is(tmp_path):
     bucket = Bucket(tmp_path / "account.db", FakeClock())
     bucket.grant(5_000, request_id="g")
     takers = [python("-c", TAKE_MANY, tmp_path / "account.db", n, light=True) for n in range(8)]
@@ -168,6 +172,7 @@ def test_processes_at_once_can_never_take_more_than_there_is(tmp_path):
     total = sum(int(outcome.stdout) for outcome in outcomes)
     sums = bucket.identity()
     assert total == 5_000 // 7 * 7 == sums.open_uj
+    assert {record.lent for record in bucket.open_records()} == {True, False}
     assert sums.holds
     assert bucket.available_uj() == 5_000 % 7
     bucket.close()
@@ -185,6 +190,7 @@ class Account(RuleBasedStateMachine):
         self.bucket = Bucket(self.path, FakeClock())
         self.balance = 0
         self.open = {}
+        self.lent = set()
         self.ids = set()
 
     @rule(uj=st.integers(1, 10_000), name=st.sampled_from("abcdefgh"))
@@ -214,6 +220,32 @@ class Account(RuleBasedStateMachine):
         self.open[reservation.id] = uj
         return reservation.id
 
+    @rule(target=taken, uj=st.integers(1, 8_000), name=st.uuids())
+    def lend(self, uj, name):
+        fits = uj <= self.balance - sum(self.open.values())
+        try:
+            reservation = self.bucket.lend(uj, request_id=lent_request(str(name), "w"))
+        except BudgetError:
+            assert not fits
+            return None
+        assert fits
+        self.open[reservation.id] = uj
+        self.lent.add(reservation.id)
+        return reservation.id
+
+    @rule(reservation=taken, uj=st.integers(0, 9_000))
+    def repay(self, reservation, uj):
+        if reservation is None:
+            return
+        try:
+            self.bucket.repay(reservation, Energy(uj, uj // 2, 2 * uj, Tier.COUNTER))
+        except ReservationConflictError:
+            assert reservation not in self.open or reservation not in self.lent
+        else:
+            assert reservation in self.lent
+            self.balance -= uj if reservation in self.open else 0
+            self.open.pop(reservation, None)
+
     @rule(reservation=taken, uj=st.integers(0, 9_000))
     def settle(self, reservation, uj):
         if reservation is None:
@@ -221,8 +253,9 @@ class Account(RuleBasedStateMachine):
         try:
             self.bucket.settle(reservation, charge(uj))
         except ReservationConflictError:
-            assert reservation not in self.open
+            assert reservation not in self.open or reservation in self.lent
         else:
+            assert reservation not in self.lent
             self.balance -= uj if reservation in self.open else 0
             self.open.pop(reservation, None)
 
@@ -248,6 +281,8 @@ class Account(RuleBasedStateMachine):
         assert sums.balance_uj == self.balance
         assert sums.open_uj == sum(self.open.values())
         assert self.bucket.available_uj() == self.balance - sum(self.open.values())
+        lent = {record.reservation.id for record in self.bucket.open_records() if record.lent}
+        assert lent == self.lent & self.open.keys()
 
     def teardown(self):
         self.bucket.close()

@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from cryoflux.errors import BudgetError, StateTamperedError
 from cryoflux.quantities import Energy, Tier
 from energy_fakes import FakeClock
 
-OPERATIONS = ("grant", "tick", "take", "withdraw", "settle", "release")
+OPERATIONS = ("grant", "tick", "take", "withdraw", "lend", "settle", "repay", "release")
 
 
 def energy(uj):
@@ -37,7 +37,7 @@ def charge(uj):
 def act(bucket, operation, uj, request):
     """One operation on an account; that there is too little, or nothing to end, is fine too."""
     held = bucket.open_records(most=1)
-    try:
+    with suppress(BudgetError, ReservationConflictError):
         match operation:
             case "grant":
                 bucket.grant(uj, request_id=request)
@@ -47,12 +47,20 @@ def act(bucket, operation, uj, request):
                 bucket.take(uj, request_id=request)
             case "withdraw":
                 bucket.withdraw(uj, request_id=request)
-            case "settle" if held:
-                bucket.settle(held[0].reservation.id, charge(uj))
-            case "release" if held:
-                bucket.release(held[0].reservation.id)
-    except (BudgetError, ReservationConflictError):
-        return
+            case "lend":
+                bucket.lend(uj, request_id=f"{request}/lent/w")
+            case _ if held:
+                end(bucket, operation, uj, held[0].reservation.id)
+
+
+def end(bucket, operation, uj, reservation):
+    match operation:
+        case "settle":
+            bucket.settle(reservation, charge(uj))
+        case "repay":
+            bucket.repay(reservation, Energy(uj, 0, 2 * uj, Tier.COUNTER))
+        case "release":
+            bucket.release(reservation)
 
 
 def killed_in(path, statement, operation, uj, request):

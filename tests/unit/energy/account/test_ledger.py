@@ -236,7 +236,7 @@ def test_any_credits_add_up_to_what_they_are(tmp_path_factory, credits_given):
         for uj, tier, fold in credits_given:
             bucket.tick(energy(uj, tier))
             if fold:
-                bucket._fold()
+                bucket._postings.fold()
         total = sum(uj for uj, _, _ in credits_given)
         assert bucket.available_uj() == bucket.identity().credited_uj == total
         assert bucket.identity().holds
