@@ -36,6 +36,7 @@ def sign(
     log: str = "",
     intent: str = "",
     moved_uj: int | None = None,
+    machine_uj: int | None = None,
     key: Ed25519PrivateKey | None = None,
 ) -> str:
     """What a meter signs of a figure.
@@ -48,13 +49,15 @@ def sign(
         log: origin of the log.
         intent: leaf hash of the announcement.
         moved_uj: what the counter moved in 20 s; twice of what was charged by default.
+        machine_uj: net energy of the whole machine meanwhile; what was charged by default.
         key: in place of the key of the state's meter.
     """
     moved = 2 * said.hi_microjoules if moved_uj is None else moved_uj
     energy = Energy(said.microjoules, said.lo_microjoules, said.hi_microjoules, said.tier, tuple(said.flags))
+    net = energy if machine_uj is None else Energy(machine_uj, machine_uj, machine_uj, said.tier)
     charge = Charge(
         energy=energy,
-        machine_net=energy,
+        machine_net=net,
         sources=tuple(said.sources),
         baseline_digest=said.baseline,
         curve=said.curve,

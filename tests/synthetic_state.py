@@ -22,6 +22,7 @@ from cryoflux.digests import file_digest
 from cryoflux.energy.account.bucket import Bucket
 from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.clock import SystemClock
+from cryoflux.energy.interface import is_lent
 from cryoflux.files import replace_symlink
 from cryoflux.log_state import LogState
 from cryoflux.quantities import Energy, Tier
@@ -229,7 +230,8 @@ class SyntheticState(Line):
         entry = self._append(build)
         self.made.setdefault(self.head.digest, (entry.index, entry.leaf_hash, self.gain))
         if meter == "embedded" and not self._settled(task):
-            self.account.take(RESERVED_UJ, request_id=task, **self._whose(task))
+            take = self.account.lend if is_lent(task) else self.account.take
+            take(RESERVED_UJ, request_id=task, **self._whose(task))
         return entry
 
     def _settled(self, task: str) -> bool:
@@ -246,15 +248,18 @@ class SyntheticState(Line):
 
         Its counter has moved twice as much as was charged: the other half is what flows at rest.
         """
-        if said.settlement or said.unmetered or not self.metered:
+        if said.settlement or said.parts or said.unmetered or not self.metered:
             return said
         return said.but(settlement=sign(self.path, task, said, **{**self._whose(task), **changes}))
 
     def settle(self, task: str, uj: int, log: str = "") -> None:
         """Charge the reservation of a task, once."""
         whose = self._whose(task) or {"log": log}
-        reservation = self.account.take(RESERVED_UJ, request_id=task, **whose)
         energy = Energy(uj, uj, uj, Tier.MODELLED)
+        if is_lent(task):
+            self.account.repay(self.account.lend(RESERVED_UJ, request_id=task, **whose).id, energy)
+            return
+        reservation = self.account.take(RESERVED_UJ, request_id=task, **whose)
         charge = Charge(energy, energy, ("cpu",), digest_of("baseline"), "concave/v1", 12_000_000)
         self.account.settle(reservation.id, charge)
 

@@ -11,6 +11,7 @@ __all__ = [
     "MRR",
     "NANO",
     "NATS",
+    "SO_FAR",
     "Energy",
     "RangeKind",
     "Tier",
@@ -47,6 +48,9 @@ NANO = 1_000_000_000
 
 NATS = "nats"
 """The unit of a cross-entropy, where no other is named."""
+
+SO_FAR = "so-far"
+"""flag of a figure: what a meter said while it went on metering; it is no last word"""
 
 MRR = "MRR"
 """The unit of an index's losses: 1 − the mean reciprocal rank of what is asked for among the first ten."""

@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 
 from contract_world import FIRST, GAIN, LENGTH, World
+from cryoflux.attempt.metered_parts import lost_part
+from cryoflux.decision.reason import Reason
 from cryoflux.network.contracts.evaluation import ContractVerdict, evaluate
 from cryoflux.network.contracts.logs import read_each
 from cryoflux.network.contracts.told import HeadTold, contract_told
+from cryoflux.quantities import SO_FAR, Tier
+from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.contract_parts import AgreedWindows, ContractStanding, OnMissing
 from cryoflux.receipts.entry import Entry
+from cryoflux.receipts.statement import Cause
 from cryoflux.receipts.store import Row
 from cryoflux.registry.composition import Term, list_digest
 from cryoflux.verification.contracts import Contracts
 from cryoflux.verification.material import Material
 from cryoflux.verification.walk import walk
-from synthetic_parts import digest_of
+from synthetic_parts import digest_of, figure
 
 ONE = AgreedWindows(first=FIRST, length_s=LENGTH, count=1)
 ON_ETA = ("eta >= 0.1 nats/kJ",)
@@ -202,6 +207,23 @@ def test_joules_that_are_recorded_after_the_window_count_to_the_window_in_which_
     paid = world.due(0).paid
     assert paid.known_uj is not None
     assert paid.known_uj > kept(clauses=ON_ETA).due(0).paid.upper_uj
+
+
+def test_joules_of_a_worker_that_was_lost_are_all_that_was_lent_and_known_as_well_as_modelled() -> None:
+    counted = figure(tier=Tier.COUNTER, reserved_microjoules=0)
+    lost = lost_part("w1", 10**12, boot="", baseline=counted.baseline)
+    word = counted.own.but(worker="w1", flags=[SO_FAR], reserved_microjoules=10**12)
+    for part in (lost, word):
+        world = World().agree(windows=ONE, clauses=ON_ETA)
+        attempt = world.seller.log.announce()
+        energy = EnergyFigure.of_parts([counted.own, part])
+        reason = Reason(code="lost", numbers={"worker": "w1"})
+        world.seller.log.abort(attempt, energy=energy, cause=Cause.LOST, reason=reason)
+        world.deliver(0)
+        (told,) = [one for one in world.seller.told(world.terms).attempts if one.leaf == attempt.leaf_hash]
+        assert (energy.tier is Tier.MODELLED) == (part is lost)
+        assert told.tier is Tier.MODELLED
+        assert told.upper_uj >= 10**12
 
 
 # Split logs, time and start

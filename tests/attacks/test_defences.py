@@ -22,6 +22,7 @@ from cryoflux.energy.account.charge import Charge
 from cryoflux.energy.account.settlement import sign_settlement
 from cryoflux.energy.interface import Reservation
 from cryoflux.quantities import Energy, Tier
+from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.revocation import Authority
 from cryoflux.receipts.statement import Outcome
 from cryoflux.signing.envelope import sign_document
@@ -33,10 +34,13 @@ from cryoflux.verification import (
     decisions,
     joules,
     lineage,
+    possible,
     settlements,
     signature_pool,
 )
 from cryoflux.verification.result import Status
+from metering import meter_key
+from shared_joules import TRAINED_UJ, Fleet
 from synthetic_parts import (
     BAR,
     RESERVED_UJ,
@@ -238,6 +242,25 @@ def cheaper_than_metered(folder: Path) -> Attack:
     return Attack(made.finish())
 
 
+def worker_signed_for(folder: Path) -> Attack:
+    fleet = Fleet.of(folder)
+    intent = fleet.made.announce()
+    own, _ = fleet.parts(intent)
+    key = meter_key(fleet.made.path)
+    told = fleet.part("w1", TRAINED_UJ, intent.intent.task.id, intent.leaf_hash, key=key)
+    fleet.conclude(intent, [own, told])
+    return Attack(fleet.made.finish())
+
+
+def less_than_its_parts(folder: Path) -> Attack:
+    fleet = Fleet.of(folder)
+    intent = fleet.made.announce()
+    parts = fleet.parts(intent)
+    said = EnergyFigure.of_parts(parts)
+    fleet.conclude(intent, parts, said.but(microjoules=said.lo_microjoules))
+    return Attack(fleet.made.finish())
+
+
 def joules_for_nothing(folder: Path) -> Attack:
     made = begun(folder)
     trained = training(trained_parameters=10**12)
@@ -293,6 +316,12 @@ LIES: dict[str, tuple[Callable[[Path], Attack], int, Removal | None]] = {
     "a file smuggled into the data": (smuggled_file, 9, without(datasets.DataSets, "read", lambda *_: [])),
     "the same joules twice": (joules_again, 10, without_places),
     "fewer joules than metered": (cheaper_than_metered, 10, None),
+    "a worker's joules by its coordinator's meter": (
+        worker_signed_for,
+        10,
+        without(settlements, "_of_one_meter"),
+    ),
+    "less in all than in its parts": (less_than_its_parts, 10, without(possible, "_torn_apart")),
     "joules below what the work takes": (joules_for_nothing, 10, without(joules, "implausible")),
     "joules beyond what a socket gives": (joules_beyond_the_socket, 10, without(joules, "implausible")),
     "an account set back": (account_set_back, 10, without(joules.Joules, "_charged")),

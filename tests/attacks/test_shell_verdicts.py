@@ -153,6 +153,7 @@ NOT_CHECKED_BY_THE_SCRIPT = {
     "a fresh holdout too early": "whether a budget is spent takes the bar",
     "the same joules twice": "statements of the meter are only read by verify",
     "fewer joules than metered": "statements of the meter are only read by verify",
+    "a worker's joules by its coordinator's meter": "statements of the meter are only read by verify",
     "joules beyond what a socket gives": "the box of joules is only known to verify",
 }
 """the script's last words say so of each"""

@@ -51,6 +51,7 @@ NUMBERS: dict[str, dict[str, int | str]] = {
     "failed": {"what": "The loss is not a number."},
     "crashed": {},
     "unreserved": {},
+    "lost": {"worker": "w1"},
     "chosen": {"arm": "lean", "rivals": 3, "delta": 5_000_000, "cost_uj": 80_000_000},
     "drawn": {"arm": "lean", "rivals": 1},
     "plateau": {"spent": 2, "bucket_uj": 28_100_000},

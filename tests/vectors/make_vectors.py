@@ -200,6 +200,15 @@ def forged_entries(pair: list[dict[str, Any]], form: str) -> list[Case]:
     return [case(form + name, why, envelope=encode(envelope)) for name, envelope, why in cases]
 
 
+def two_meters(energy: dict[str, Any], worker: str = "w1") -> dict[str, Any]:
+    """What of a figure says that a coordinator was charged a fourth of it, and its worker the rest."""
+    names = ("microjoules", "loMicrojoules", "hiMicrojoules", "reservedMicrojoules", "cpuMicroseconds")
+    shared = {name: energy[name] for name in ("tier", "sources", "baseline", "curve", "flags")}
+    own = {"worker": "", "boot": "b0", **shared, **{name: energy[name] // 4 for name in names}}
+    rest = {name: energy[name] - energy[name] // 4 for name in names}
+    return {"parts": [own, {**own, "worker": worker, "boot": "b1", **rest}]}
+
+
 def second_form() -> list[Case]:
     """Every kind of entry of the second form, and what is new in it."""
     said = statements(SECOND_FORM)
@@ -246,6 +255,23 @@ def second_form() -> list[Case]:
             changed(1, lambda p: p.update(software={f"{i:02}": "1" for i in range(65)})),
             "form: too many",
         ),
+        ("joules of two meters", changed(1, lambda p: p["energy"].update(two_meters(p["energy"]))), ""),
+        (
+            "joules of one meter as a part",
+            changed(1, lambda p: p["energy"].update(parts=two_meters(p["energy"])["parts"][:1])),
+            "form: at least two",
+        ),
+        (
+            "more meters than there may be",
+            changed(1, lambda p: p["energy"].update(parts=two_meters(p["energy"])["parts"][:1] * 65)),
+            "form: too many",
+        ),
+        (
+            "a worker whose name is a path",
+            changed(1, lambda p: p["energy"].update(two_meters(p["energy"], worker="../w"))),
+            "form: pattern",
+        ),
+        ("no parts, spelt out", changed(1, lambda p: p["energy"].update(parts=[])), "form: at least two"),
         ("nothing was read", changed(1, lambda p: p["evaluation"].update(read=0)), "form: read"),
     ]
     return [case(f"v2: {name}", why, envelope=encode(envelope)) for name, envelope, why in cases]

@@ -43,7 +43,6 @@ from cryoflux.expression import (
     Quantity,
 )
 from cryoflux.quantities import NATS, Energy, RangeKind, Tier, worst_tier
-from cryoflux.receipts.charged import SETTLED_ELSEWHERE
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.lines import Lines
 from cryoflux.receipts.network_statement import Recall, RoundIntent, RoundResult
@@ -182,7 +181,7 @@ def add_up(told: Iterable[Told], *, taken_back: bool = False) -> Figures:
         estimate_uj=sum(r.energy.microjoules for r in charged),
         hi_uj=sum(r.energy.hi_microjoules for r in charged),
         all_in=_all_in(in_order),
-        tier=worst_tier(_tier(r) for r in charged),
+        tier=worst_tier(said.energy.known_tier for said in charged),
         loss_first=first,
         loss_last=last,
         taken_back=sum(r.sequence not in standing for r, _ in kept),
@@ -270,12 +269,7 @@ def _all_in(told: Sequence[Told]) -> Energy | None:
     open_rounds = sum(isinstance(said, RoundIntent) for said in told) - rounds
     if waiting or not sessions or open_rounds:
         return None
-    return Energy.total(replace(said.energy.energy, tier=_tier(said)) for said in charged)
-
-
-def _tier(said: Receipt | Session | RoundResult) -> Tier:
-    """How well a charge is known; of what was settled elsewhere nobody here knows how it was metered."""
-    return Tier.MODELLED if SETTLED_ELSEWHERE in said.energy.flags else said.energy.tier
+    return Energy.total(replace(said.energy.energy, tier=said.energy.known_tier) for said in charged)
 
 
 def _delta(kept: list[Evaluation]) -> Fraction | None:

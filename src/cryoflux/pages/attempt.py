@@ -20,7 +20,9 @@ from cryoflux.quantities import MICRO, Energy
 from cryoflux.queries.attempt_detail import AttemptDetail, OpenAttempt, attempt_detail, open_attempt
 from cryoflux.queries.marks import drawn_as
 from cryoflux.queries.power import power_of_attempt
+from cryoflux.receipts.flat_parts import flat_parts
 from cryoflux.receipts.statement import Receipt
+from cryoflux.report.attempt_words import parts_text
 from cryoflux.report.decision_words import attempt_headline, attempt_lede
 from cryoflux.report.training_words import training_facts
 from cryoflux.report.trust_words import trust_in
@@ -89,6 +91,7 @@ def _finished(scene: Scene, detail: AttemptDetail) -> dict[str, Any]:
         "reserved_uj": receipt.energy.reserved_microjoules,
         "charge": _charge(detail),
         "phases": _phases(detail),
+        "parts_text": parts_text(flat_parts(receipt.energy) or ()),
         "power": None,
         "facts": training_facts(receipt),
         "changed": [row for row in detail.recipe if row.changed],

@@ -53,6 +53,7 @@ def page(scene: Scene) -> Page:
         "idles": [(idle, _age(idle, scene.now)) for idle in _idles(found.baseline)],
         "sessions": [(row, end_words(row.why)) for row in found.sessions[:_MOST_SESSIONS]],
         "derived": _derived(found.told, scene.rates),
+        "workers": scene.followed.workers() if found.workers is not None else [],
     }
     return Page("energy.html", "Energy", section="energy", values=values)
 

@@ -18,9 +18,11 @@ from threading import RLock
 
 from cryoflux.collector import uncollected
 from cryoflux.errors import CryoFluxError, StateTamperedError, UsageError
+from cryoflux.fleet.by_meter import MeterFold
 from cryoflux.log_view import Log, LogSummary
 from cryoflux.queries.joules import JoulesFold, JoulesOfLog
 from cryoflux.queries.progress import ProgressFold
+from cryoflux.queries.workers import WorkerRow, worker_rows
 from cryoflux.receipts.attempts import Attempt
 from cryoflux.receipts.entry import Entry, Kind, parse_entry
 from cryoflux.receipts.network_statement import RoundResult
@@ -80,6 +82,7 @@ class Followed:
         self.moves: dict[int, HeadMove] = {}
         """place in the log → move of a head, in their order"""
         self._joules, self._progress = JoulesFold(), ProgressFold()
+        self._by_meter = MeterFold()
         self._receipts: dict[int, int] = {}
         self._intents: dict[int, int] = {}
         self._places: dict[int, int] = {}
@@ -196,6 +199,13 @@ class Followed:
         with suppress(CryoFluxError):  # a log can be read without the file that a run would need
             return stored_origins(StateFolder(self.state))
         return {}
+
+    def workers(self) -> list[WorkerRow]:
+        """What each worker came to; folded when it is asked for."""
+        entries = each_entry(self.state, self._by_meter.size) if self.size else iter(())
+        for entry in islice(entries, self.size - self._by_meter.size):
+            self._by_meter.take(entry)
+        return worker_rows(self._by_meter)
 
     def joules(self) -> JoulesOfLog:
         """Where the joules went; folded when it is asked for, since most pages do not ask."""

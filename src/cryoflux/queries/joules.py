@@ -2,7 +2,8 @@
 
 Folded from the charges that stand in the log: of attempts, by outcome and by phase, of rounds, and of
 sessions beside them; what the machine would have drawn at rest meanwhile, and what others drew, from the
-meter's own signed statements. Nothing here is verified; `cryoflux verify` does that.
+meter's own signed statements. Where workers' meters charged a part, the machine is the coordinator's, and
+what others drew on theirs is not told. Nothing here is verified; `cryoflux verify` does that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from cryoflux.energy.account.settlement import OldSettlementStatement, parse_set
 from cryoflux.energy.baseline import Baseline, load_baseline
 from cryoflux.errors import CryoFluxError, StateTamperedError
 from cryoflux.quantities import NANO, Energy, Tier, worst_tier
-from cryoflux.receipts.charged import EnergyFigure
+from cryoflux.receipts.charged import EnergyFigure, MeteredPart
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.session import Session, SessionEnd
@@ -66,6 +67,8 @@ class JoulesOfLog:
     """charged to rounds; none before the first"""
     beside: Energy | None
     """charged to sessions beside them; none before the first has ended"""
+    workers: Energy | None
+    """of all these, what the meters of workers charged; none where there were none"""
     outcomes: tuple[tuple[str, Energy], ...]
     """of the attempts, by outcome"""
     phases: tuple[tuple[str, Energy], ...]
@@ -122,7 +125,8 @@ class JoulesFold:
     _rounds: Energy | None = None
     _beside: Energy | None = None
     _unended: Energy | None = None
-    """charged to attempts and rounds since a session ended last"""
+    """charged to attempts and rounds since a session ended last, on the machine of the coordinator"""
+    _workers: Energy | None = None
     _others: Energy | None = None
     _window_ns: int = 0
     _sources: Counter[str] = field(default_factory=Counter)
@@ -149,7 +153,7 @@ class JoulesFold:
     def _attempt(self, receipt: Receipt) -> None:
         charged, word = receipt.energy.energy, receipt.outcome.word
         self._outcomes[word] = _more(self._outcomes.get(word), charged)
-        self._unended = _more(self._unended, charged)
+        self._unended = _more(self._unended, _here(receipt.energy))
         if receipt.energy.phases:
             self._phased += 1
         for said in receipt.energy.phases:
@@ -161,7 +165,7 @@ class JoulesFold:
 
     def _round(self, record: RoundResult) -> None:
         charged = record.energy.energy
-        self._rounds, self._unended = _more(self._rounds, charged), _more(self._unended, charged)
+        self._rounds, self._unended = _more(self._rounds, charged), _more(self._unended, _here(record.energy))
         if not record.energy.unmetered:
             self._charge(record.energy)
 
@@ -171,7 +175,7 @@ class JoulesFold:
         told = self._charge(session.energy)
         if told is not None:
             self._window_ns += told.window_nanoseconds
-            ours = beside if self._unended is None else beside + self._unended
+            ours = _more(self._unended, _here(session.energy))
             self._others = _more(self._others, _machine_net(told).beside(ours))
         self._unended = None
         self._sessions.append(
@@ -188,18 +192,26 @@ class JoulesFold:
         )
 
     def _charge(self, figure: EnergyFigure) -> OldSettlementStatement | None:
-        self._tiers[figure.tier] += 1
-        self._flags.update(set(figure.flags))
-        self._sources.update(set(figure.sources))
-        self._baselines[figure.baseline] = None
+        """Go on by each part of a charge; what the coordinator's meter says of its own."""
         self._newest_baseline = figure.baseline
-        told = _told(figure)
+        told, *_ = [self._part(part) for part in figure.by_meter]
+        return told
+
+    def _part(self, part: MeteredPart) -> OldSettlementStatement | None:
+        of = f"{part.worker}/" if part.worker else ""
+        self._tiers[part.tier] += 1
+        self._flags.update(set(part.flags))
+        self._sources.update(f"{of}{name}" for name in set(part.sources))
+        self._baselines[part.baseline] = None
+        if part.worker:
+            self._workers = _more(self._workers, part.energy)
+        told = _told(part)
         if told is None:
             self._unsigned += 1
             return None
         self._meters.add(told.meter_key)
         for counter in told.counters:
-            self._counters[counter.source] = (counter.first_microjoules, counter.last_microjoules)
+            self._counters[f"{of}{counter.source}"] = (counter.first_microjoules, counter.last_microjoules)
         return told
 
     def joules(self, state: Path) -> JoulesOfLog:
@@ -211,6 +223,7 @@ class JoulesFold:
             attempts=Energy.total(self._outcomes.values()),
             rounds=self._rounds,
             beside=self._beside,
+            workers=self._workers,
             outcomes=tuple(self._outcomes.items()),
             phases=tuple(self._phases.items()),
             phased=self._phased,
@@ -239,10 +252,17 @@ def _more(before: Energy | None, part: Energy) -> Energy:
     return part if before is None else before + part
 
 
-def _told(figure: EnergyFigure) -> OldSettlementStatement | None:
+def _here(figure: EnergyFigure) -> Energy:
+    """What of a charge was spent on the coordinator's machine, by its own process or by a worker there."""
+    own, *others = figure.by_meter
+    here = (part.energy for part in others if own.boot and part.boot == own.boot)
+    return sum(here, own.energy)
+
+
+def _told(part: MeteredPart) -> OldSettlementStatement | None:
     """What the meter says of a charge; none where it has no statement, or none that can be read."""
     try:
-        return parse_settlement(figure.settlement).statement if figure.settlement else None
+        return parse_settlement(part.settlement).statement if part.settlement else None
     except CryoFluxError:
         return None
 

@@ -79,6 +79,8 @@ ATTEMPT_COLUMNS = (
     RowColumn("joules", "number", "J", "net energy that it was charged"),
     RowColumn("joules_lo", "number", "J", "lower end of their range"),
     RowColumn("joules_hi", "number", "J", "upper end"),
+    RowColumn("workers", "text", "", "whose own meters charged a part of it, with commas"),
+    RowColumn("worker_joules", "number", "J", "that those charged"),
     RowColumn("tier", "text", "", "how they came about: `counter`, `power-integrated` or `modelled`"),
     RowColumn("range_kind", "text", "", "what both ends say: `interval-95` or `plausible`"),
     RowColumn("chain_attempts", "integer", "attempts", "that paid for its Δ, itself included"),

@@ -18,6 +18,7 @@ from cryoflux.errors import VerificationError
 from cryoflux.quantities import MICRO
 from cryoflux.queries.rows import attempt_row, each_attempt
 from cryoflux.receipts.attempts import Attempt
+from cryoflux.receipts.charged import MeteredPart
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.reading import each_entry
 
@@ -30,6 +31,7 @@ class GrossEnergy:
     """What a source of the meter counted during an attempt: of the whole machine, its idle power included."""
 
     source: str
+    """its name; ``w1/cpu-model`` where it is one of a worker's machine"""
     kind: SourceKind
     joules: float
 
@@ -41,7 +43,7 @@ class TrackedAttempt:
     row: Mapping[str, Any]
     """as `queries.rows.attempt_row` makes it"""
     gross: tuple[GrossEnergy, ...]
-    """by source; empty where the meter did not say, or began to count anew meanwhile"""
+    """by source; empty where a meter did not say, or began to count anew meanwhile"""
 
 
 def run_name(state: Path) -> str:
@@ -72,22 +74,29 @@ def tracked_attempts(state: Path, waits: _Waits = lambda: False) -> Iterator[Tra
 
 
 def _tracked(state: Path, entry: Entry, attempt: Attempt, unit: str | None) -> TrackedAttempt:
-    settlement = entry.receipt.energy.settlement if entry.receipt is not None else ""
-    try:
-        counters = read_settlement(settlement).counters if settlement else []
-    except VerificationError:  # that it cannot be read, `verify` says
-        counters = []
-    return TrackedAttempt(attempt_row(str(state), attempt, unit), _gross(counters))
+    parts = entry.receipt.energy.by_meter if entry.receipt is not None else ()
+    found = [_gross(part) for part in parts]
+    gross = tuple(one for part in found for one in part) if all(found) else ()
+    return TrackedAttempt(attempt_row(str(state), attempt, unit), gross)
 
 
-def _gross(counters: list[CounterWindow]) -> tuple[GrossEnergy, ...]:
+def _gross(part: MeteredPart) -> tuple[GrossEnergy, ...]:
+    """What the sources of one meter counted; those of a worker have its name before their own."""
     found: list[GrossEnergy] = []
-    for one in counters:
+    of = f"{part.worker}/" if part.worker else ""
+    for one in _counters(part):
         first, last = one.first_microjoules, one.last_microjoules
         if first is None or last is None or last < first or one.first_epoch != one.last_epoch:
             return ()
-        found.append(GrossEnergy(one.source, _kind(one.source), (last - first) / MICRO))
+        found.append(GrossEnergy(f"{of}{one.source}", _kind(one.source), (last - first) / MICRO))
     return tuple(found)
+
+
+def _counters(part: MeteredPart) -> list[CounterWindow]:
+    try:
+        return read_settlement(part.settlement).counters if part.settlement else []
+    except VerificationError:  # that it cannot be read, `verify` says
+        return []
 
 
 def _kind(source: str) -> SourceKind:

@@ -108,6 +108,10 @@ class Attempt:
     joules_hi: float
     phases: tuple[PhaseEnergy, ...]
     """what went into which phase, in order, adding up to these; empty where the receipt does not say"""
+    workers: str
+    """whose own meters charged a part of the joules, by name, with commas; empty where there are none"""
+    worker_joules: float
+    """that those charged; the others are the coordinator's"""
     chain_attempts: int
     """that paid for its Δ: this one, and those of its chain since it began or an update of it was kept"""
     chain_joules: float
@@ -232,6 +236,8 @@ def attempt_of(
         joules_lo=figure.lo_microjoules / MICRO,
         joules_hi=figure.hi_microjoules / MICRO,
         phases=_phases(figure),
+        workers=",".join(part.worker for part in figure.parts if part.worker),
+        worker_joules=sum(part.microjoules for part in figure.parts if part.worker) / MICRO,
         chain_attempts=paid.attempts,
         chain_joules=paid.microjoules / MICRO,
         chain_joules_lo=paid.lo_microjoules / MICRO,

@@ -29,6 +29,7 @@ from cryoflux.receipts.checkpoint import parse_note
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.flat_contract import flat_contract
 from cryoflux.receipts.flat_network import flat_network
+from cryoflux.receipts.flat_parts import flat_parts
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.session import Session
@@ -85,6 +86,7 @@ def _energy(receipt: Receipt) -> dict[str, Any]:
         "joules_hi": figure.hi_microjoules / MICRO,
         "range_kind": figure.tier.range_kind.value,
         "phases": _phases(figure),
+        "parts": flat_parts(figure),
     }
 
 
@@ -190,6 +192,7 @@ def flat_session(session: Session, leaf_hash: str) -> dict[str, Any]:
         "joules_lo": figure.lo_microjoules / MICRO,
         "joules_hi": figure.hi_microjoules / MICRO,
         "tier": figure.tier.value,
+        "parts": flat_parts(figure),
         **_when(session.ended_at),
         "receipt_hash": leaf_hash,
         "outcome": session.ended.value,

@@ -10,6 +10,7 @@ __all__ = ["flat_network"]
 from typing import Any
 
 from cryoflux.quantities import MICRO, NANO
+from cryoflux.receipts.flat_parts import flat_parts
 from cryoflux.receipts.network_parts import GuestInUse, MemberVerdict, Search
 from cryoflux.receipts.network_statement import (
     GuestHoldout,
@@ -122,6 +123,7 @@ def _round(said: RoundResult, unit: str | None) -> dict[str, Any]:
         "joules_hi": figure.hi_microjoules / MICRO,
         "tier": figure.tier.value,
         "range_kind": figure.tier.range_kind.value,
+        "parts": flat_parts(figure),
         "base_model_hash": said.base.digest,
         "result_model_hash": said.result.digest,
         "list_hash": said.composed,

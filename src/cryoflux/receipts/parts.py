@@ -257,6 +257,8 @@ class Cause(StrEnum):
     """the reservation did not pay for it; a larger one may"""
     FAILED = "failed"
     """the training or its evaluation came to nothing usable"""
+    LOST = "lost"
+    """its worker was killed, cut off or too slow; it says nothing of its arm"""
 
 
 class Hits(Document, frozen=True):

@@ -79,7 +79,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=86e8edc568b21073d08ba22693b6666edf40ecc698556eed25c95eea10ab1135
+schema_digest=403694c636e159140b5f784feab28f35c591c509c2c25e4f087a03f3c6513ccb
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -327,6 +327,7 @@ def looks($count): [(($count + 511) / 512 | floor)
 
 # What is wrong with an entry, after a log that has come to $log.
 def of_key: .root.keyid // .successor.keyid // .revoked;
+def badness: {"counter": 0, "power-integrated": 1, "modelled": 2}[.]; # of a tier
 def energy: need(.loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules;
   "energy interval is out of order"), need(.microjoules >= 0 and .loMicrojoules >= 0; "gave energy back"),
   (.phases | select(.) # none of them is negative, so that a sum which is no longer exact is too large
@@ -334,7 +335,29 @@ def energy: need(.loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoul
       need(all(.[]; .loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules);
         "interval of a phase is out of order")),
   need(.phases == null or (. as $all | all("microjoules", "loMicrojoules", "hiMicrojoules";
-    . as $of | [$all.phases[][$of]] | add == $all[$of])); "phases do not add up to its joules");
+    . as $of | [$all.phases[][$of]] | add == $all[$of])); "phases do not add up to its joules"),
+  (. as $all | .parts | select(.)
+    | need(map(.worker) | .[0] == "" and . == unique;
+        "has parts that are not its coordinator’s and then those of workers by name, each once"),
+      need(all(.[]; .loMicrojoules <= .microjoules and .microjoules <= .hiMicrojoules);
+        "interval of a part is out of order"),
+      need(all(.[]; .microjoules >= 0 and .loMicrojoules >= 0); "a part of it gave energy back"),
+      need(. as $parts | all("microjoules", "loMicrojoules", "hiMicrojoules", "reservedMicrojoules",
+        "cpuMicroseconds"; . as $of | [$parts[][$of]] | add == $all[$of]);
+        "parts do not add up to its joules, reservation or CPU time"),
+      need(([.[].tier | badness] | max) == ($all.tier | badness)
+        and ([.[].sources[]] | unique) == $all.sources and ([.[].flags[]] | unique) == $all.flags
+        and [.[0].baseline, .[0].curve, ""] == [$all.baseline, $all.curve, $all.settlement // ""];
+        "says something else than its parts"));
+# Of joules: a worker whose meter did not tell to its end, of an attempt where it may be that nobody heard it.
+def told($unheard): (.parts // [. + {worker: ""}])[]
+  | (.flags | any(. == "worker-lost")) as $lost | (.settlement // "") as $word
+  | select($lost or (.flags | any(. == "so-far")))
+  | need($unheard and .worker != "" and (if $lost then $word == "" and .reservedMicrojoules > 0
+      and .reservedMicrojoules <= .hiMicrojoules else $word != "" end);
+      "has joules that no meter told to their end");
+# What joules are called that were lent to a worker.
+def as_lent: split("/") | length > 2 and .[-1] != "" and .[-2] == "lent" and (.[:-2] | join("/") != "");
 def follows($log; $task): need(.base == ($log.tasks[$task].head // .base);
   "its base is not the head of its task before it");
 def open_at($log; $hash): [$log.open[] | select(.leaf == $hash)][0];
@@ -386,7 +409,8 @@ def receipt($log; $two):
       "a cause is there for what was aborted, and for nothing else"),
     need($p.result == (if $p.outcome == "accepted" then $p.evaluation.candidate // 0 else $p.base end);
       "result is another model"),
-    ($p.energy | energy),
+    ($p.energy | energy, told($p.outcome == "aborted" and ($p.cause == "lost" or $p.cause == "crashed"))),
+    need($p.task.id | as_lent | not; "is called as joules are that were lent to a worker"),
     (if $opened == null then "closes no attempt that is open" else
       need($two or $opened.n == $log.n - 1; "does not come right after its intent"),
       need($p.task == $opened.task; "is of another attempt than it says"),
@@ -488,7 +512,8 @@ def session($log):
   need(.openedAt >= $log.closed and .openedAt <= $log.n; "did not begin behind the session before it"),
   need(.firstAttempt > $log.accounted and .firstAttempt + .attempts - 1 == $log.attempts;
     "does not count the attempts since the session before it"),
-  (.energy | energy);
+  need(.id | as_lent | not; "is called as joules are that were lent to a worker"),
+  (.energy | energy, told(true));
 
 def fork($log):
   need((.guests // []) | length == (unique | length); "says twice that a guest holdout was entered"),
@@ -584,7 +609,8 @@ def members($opened):
     end;
 def round($log; $known; $node):
   . as $p | .look.level as $level | (.outcome == "accepted") as $kept
-  | (.energy | energy),
+  | (.energy | energy, told($p.outcome == "aborted" and ($p.cause == "lost" or $p.cause == "crashed"))),
+    need(.id | as_lent | not; "is called as joules are that were lent to a worker"),
     need(.base == $known.head; "was judged against another version than the head"),
     need((.result == .base) != $kept; "is \(.outcome), but its result is another version"),
     need(if $kept then any(2000000, 10000000, 50000000, 250000000; . == $level)

@@ -8,9 +8,11 @@ __all__ = [
     "energy_document",
     "energy_text",
     "outcome_mark",
+    "parts_text",
     "phases_text",
 ]
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cryoflux.attempt.recording import AttemptRecord
@@ -27,6 +29,8 @@ from cryoflux.sentences import brief, deciding_interval
 
 _DEAREST = 2
 """so many phases are named on one line; the others are told together"""
+_DIGITS = 12
+"""of an id of a key or a boot"""
 _SIGN = {
     Outcome.ACCEPTED: "✓",
     Outcome.REJECTED: "✗",
@@ -67,6 +71,25 @@ def phases_text(figure: EnergyFigure) -> str:
         for phase in figure.phases
     )
     return f"{', '.join(said)}; {figure.tier.value}" if figure.phases else ""
+
+
+def parts_text(parts: Iterable[Mapping[str, Any]]) -> str:
+    """Which meter charged what: ``coordinator 3.1 J [2.8, 3.5], counter, by key 6e18c4f9…, boot …; w1 …``.
+
+    Args:
+        parts: as `receipts.flat_parts` gives them.
+    """
+    return "; ".join(_part_text(part) for part in parts)
+
+
+def _part_text(part: Mapping[str, Any]) -> str:
+    ends = (round(part[name] * MICRO) for name in ("joules", "joules_lo", "joules_hi"))
+    keyid, boot = part["meter_key_id"], part["boot"]
+    by = f"by key {keyid[:_DIGITS]}…" if keyid else "signed by no meter"
+    where = f"boot {boot[:_DIGITS]}…" if boot else "boot unknown"
+    flags = [", ".join(part["flags"])] if part["flags"] else []
+    said = [_with_range(*ends), part["tier"], by, where, *flags]
+    return f"{part['worker'] or 'coordinator'} {', '.join(said)}"
 
 
 def _dearest(figure: EnergyFigure) -> str:

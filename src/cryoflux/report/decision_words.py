@@ -29,6 +29,7 @@ _SHORT = {
     "exhausted.evaluating": "its reservation ended before the holdout was evaluated",
     "crashed": "the run ended before it did",
     "unreserved": "the bucket no longer held its reservation",
+    "lost": "its worker was lost",
 }
 _CAUSES = {
     Cause.INTERRUPTED: "somebody stopped it",
@@ -36,6 +37,7 @@ _CAUSES = {
     Cause.UNRESERVED: "nothing was left to pay for it",
     Cause.EXHAUSTED: "its reservation was used up",
     Cause.FAILED: "it came to nothing usable",
+    Cause.LOST: "its worker was lost",
 }
 
 

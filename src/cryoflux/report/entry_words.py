@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["entry_sentence"]
 
 from cryoflux.quantities import counted, format_energy, format_nats
+from cryoflux.receipts.charged import EnergyFigure
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.key_statement import KeyRevocation, KeyRoot, KeyRotation, KeyStatement
 from cryoflux.receipts.per_token import per_token_text, tokens_per_example
@@ -65,7 +66,7 @@ def _announced(intent: Intent, name: str) -> str:
 
 def _finished(receipt: Receipt, name: str) -> str:
     energy, judged = receipt.energy, receipt.evaluation
-    spent = f"It was charged {format_energy(energy.microjoules)} ({energy.tier.value})."
+    spent = f"It was charged {format_energy(energy.microjoules)} ({energy.tier.value}){_by_workers(energy)}."
     if judged is None:
         return f"{name} ended {receipt.outcome.word}. {say(receipt.reason)} {spent}"
     gained = format_nats(judged.delta_sum / judged.read / 1e9)
@@ -88,8 +89,17 @@ def _session(session: Session) -> str:
     beside = format_energy(session.energy.microjoules)
     return (
         f"A run ended ({session.ended.value}) after {counted(session.attempts, 'attempt')}; beside them it "
-        f"was charged {beside} ({session.energy.tier.value})."
+        f"was charged {beside} ({session.energy.tier.value}){_by_workers(session.energy)}."
     )
+
+
+def _by_workers(energy: EnergyFigure) -> str:
+    """What of it the meters of workers charged, as a clause; empty where none did."""
+    parts = [part for part in energy.parts if part.worker]
+    if not parts:
+        return ""
+    lent = format_energy(sum(part.microjoules for part in parts))
+    return f", of which {lent} by {counted(len(parts), 'worker')} with a meter of its own"
 
 
 def _forked(fork: Fork) -> str:

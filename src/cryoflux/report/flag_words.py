@@ -23,6 +23,7 @@ _WORDS = {
     "gpu-users-hidden": "the driver does not say who computed on a GPU",
     "gpu-without-power": "a GPU tells neither energy nor power; what it drew is not in the figure",
     "impossible-jump": "a counter moved by more than can flow; the interval holds what is possible",
+    "lent": "lent to another meter, which charged it; nobody here metered it",
     "metered-across-restart": "the meter was started anew meanwhile; what flowed in between is bounded",
     "meter-stumbled": "the meter missed its second; blocks are longer than usual",
     "never-reserved": "the attempt ended before joules were taken for it",
@@ -32,8 +33,10 @@ _WORDS = {
     "process-gone": "a process ended unseen; what it drew since the last look is bounded",
     "settled-elsewhere": "another meter has its joules; up to all that were reserved were spent",
     "several-wraps": "nobody read a counter for so long that it may have wrapped more than once",
+    "so-far": "the last that the meter of a lost worker signed; what came after it is not known",
     "start-unmetered": "the process began before it was metered",
     "unattributed": "what could not be told apart is charged in full",
+    "worker-lost": "its worker went away and no meter told; all that it reserved was spent, or more",
 }
 
 

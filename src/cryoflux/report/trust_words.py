@@ -6,6 +6,7 @@ __all__ = ["Grounds", "trust_in"]
 
 from dataclasses import dataclass
 
+from cryoflux.receipts.charged import UNTOLD
 from cryoflux.receipts.statement import Receipt
 
 
@@ -60,6 +61,10 @@ def _attested(receipt: Receipt) -> tuple[str, ...]:
     energy = receipt.energy
     if energy.unmetered:
         joules = "The joules: no meter has told what this attempt used."
+    elif not UNTOLD.isdisjoint(energy.flags):
+        joules = "The joules: of a worker that was lost, no meter told to the end what it used."
+    elif energy.parts and all(part.settlement for part in energy.parts):
+        joules = "The joules: each meter signed its part with its own key, and whoever has that key can lie."
     elif energy.settlement:
         joules = "The joules: the meter signed them with a key of its own, and whoever has that key can lie."
     else:

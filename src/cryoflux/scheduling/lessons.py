@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt, Screen
 from cryoflux.scheduling.efficiency import Continuation, Lesson
 
-_SILENT = frozenset({Cause.INTERRUPTED, Cause.CRASHED, Cause.UNRESERVED})
+_SILENT = frozenset({Cause.INTERRUPTED, Cause.CRASHED, Cause.UNRESERVED, Cause.LOST})
 """causes that say nothing of an arm"""
 _NUMBERS = struct.Struct("<6q")
 _NO_DELTA = -(1 << 62)
@@ -21,7 +21,8 @@ _NO_DELTA = -(1 << 62)
 def taught(intent: Intent, receipt: Receipt) -> Lesson | None:
     """What an attempt says of its arm; none where it says nothing.
 
-    An attempt that was interrupted, whose process died, or that never got its reservation says nothing.
+    An attempt that was interrupted, whose process or worker died, or that never got its reservation says
+    nothing.
     One that failed, or whose reservation does not pay for its arm, is a failure of the arm.
 
     Args:

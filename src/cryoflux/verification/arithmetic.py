@@ -6,7 +6,7 @@ holdout, so what one receipt has signed of it holds for the next.
 
 from __future__ import annotations
 
-__all__ = ["ARITHMETIC", "Arithmetic"]
+__all__ = ["ARITHMETIC", "Arithmetic", "impossible_sums"]
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -54,7 +54,7 @@ class Arithmetic(Fold):
         """Look at the sums of the next receipt."""
         if seen.entry is not None and (judgement := seen.entry.judgement) is not None:
             self.tally.judged += 1
-            self.findings.fail(seen, _impossible(evidence_of(judgement.measured), "holdout"))
+            self.findings.fail(seen, impossible_sums(evidence_of(judgement.measured), "holdout"))
         if (paired := seen.paired) is None:
             return
         training, evaluation = paired.receipt.training, paired.receipt.evaluation
@@ -67,7 +67,7 @@ class Arithmetic(Fold):
         if training is not None and training.screen is not None:
             self.tally.screened += 1
             self.findings.fail(paired, self._other_hits(paired, training.screen.hits))
-            impossible = _impossible(evidence_of(training.screen), "screen")
+            impossible = impossible_sums(evidence_of(training.screen), "screen")
             self.findings.fail(paired, (f"its screen: {complaint}" for complaint in impossible))
 
     def _other_hits(self, paired: Paired, hits: Hits | None) -> Iterator[str]:
@@ -120,7 +120,7 @@ def _evaluation(paired: Paired, said: Evaluation) -> Iterator[str]:
     count, evidence = paired.receipt.holdout.count, evidence_of(said)
     if said.delta_sum != evidence.delta:
         yield f"Δ sum {said.delta_sum} is not base − new = {evidence.delta} billionths"
-    yield from _impossible(evidence, "holdout")
+    yield from impossible_sums(evidence, "holdout")
     if said.read > count:
         yield f"says that it read {said.read} of {count} examples"
     elif said.read < count and said.read not in looks(count)[:-1]:
@@ -156,7 +156,13 @@ def _tolerated(said: Evaluation, profile: str, one: SignedLosses, other: SignedL
     return apart <= max(tolerance.mean * said.read, tolerance.each) and flips <= tolerance.flips_in(said.read)
 
 
-def _impossible(e: Evidence, what: str) -> Iterator[str]:
+def impossible_sums(e: Evidence, what: str) -> Iterator[str]:
+    """Why no losses come to these sums.
+
+    Args:
+        e: the sums.
+        what: of which set they are, in words.
+    """
     if e.delta**2 > e.count * e.delta_squared:
         yield "Σδ² is too small for its Δ (Cauchy–Schwarz)"
     if e.delta_squared > e.base_loss**2 + e.new_loss**2 or (e.delta_squared - e.delta) % 2:

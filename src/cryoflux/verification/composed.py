@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 
 from cryoflux.receipts.composed_by import composed_by
-from cryoflux.receipts.statement import Receipt
+from cryoflux.receipts.statement import Intent, Receipt
 from cryoflux.registry.composition import COMPOSE, Composition
 from cryoflux.task_state import TaskState
 from cryoflux.verification.result import Finding, failed, unknown
@@ -62,8 +62,21 @@ def list_findings(paired: Paired, known: TaskState | None) -> Iterator[Finding]:
             f"{head.genesis[:16]}… and then its own"
         )
         yield failed(paired.name, detail)
-    elif paired.chain is None and paired.intent is not None and paired.intent.base != paired.receipt.base:
+    elif (
+        paired.chain is None
+        and paired.intent is not None
+        and not _may_be_added(paired.intent, paired.receipt)
+    ):
         yield failed(paired.name, "its update was trained on another version than the one it is added to")
+
+
+def _may_be_added(intent: Intent, receipt: Receipt) -> bool:
+    """Whether an update may be added to what its receipt names.
+
+    Where attempts are open at once, the head may move while one is trained: its update is then merged into
+    the head as it is, and judged beside that. Else nothing moves it.
+    """
+    return intent.slots > 1 or intent.base == receipt.base
 
 
 def _added_to(paired: Paired, known: TaskState) -> tuple[Composition, str]:

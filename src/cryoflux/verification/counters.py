@@ -17,7 +17,7 @@ __all__ = ["beyond_counters", "moved_uj"]
 from collections.abc import Iterator
 
 from cryoflux.energy.account.settlement import OldSettlementStatement
-from cryoflux.quantities import format_energy
+from cryoflux.quantities import SO_FAR, format_energy
 from cryoflux.verification.plausible import WATTS_PER_CPU, WATTS_PER_SOURCE
 from cryoflux.verification.result import Finding, failed, unknown
 
@@ -34,6 +34,7 @@ _READ_WELL = frozenset(
         "gpu-users-hidden",
         "gpu-without-power",
         "process-gone",
+        SO_FAR,
         "start-unmetered",
         "unattributed",
     }

@@ -18,36 +18,44 @@ from typing import ClassVar
 from msgspec import field
 
 from cryoflux.energy.account.audit import Held
-from cryoflux.energy.interface import SESSION
+from cryoflux.energy.interface import SESSION, is_lent, lent_for
 from cryoflux.errors import CryoFluxError
 from cryoflux.log_state import LogState
 from cryoflux.quantities import counted, format_energy
-from cryoflux.receipts.charged import NEVER_RESERVED, PHASES, SETTLED_ELSEWHERE, PhaseFigure
+from cryoflux.receipts.charged import (
+    NEVER_RESERVED,
+    PHASES,
+    SETTLED_ELSEWHERE,
+    UNTOLD,
+    MeteredPart,
+)
 from cryoflux.receipts.checkpoint import origin_of
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import RoundOutcome
 from cryoflux.receipts.network_statement import RoundResult
 from cryoflux.receipts.session import Session, sessions_of
-from cryoflux.receipts.statement import Base, EnergyFigure, Outcome, Receipt
+from cryoflux.receipts.statement import Base, Outcome, Receipt
 from cryoflux.state import StateFolder
 from cryoflux.verification.locating import tensor_spans
 from cryoflux.verification.material import ACCOUNT, Material
+from cryoflux.verification.metered import (
+    Metered,
+    ShownPart,
+    metered,
+    of_round,
+    of_session,
+    shown_parts,
+)
 from cryoflux.verification.plausible import (
     beyond_sources,
     implausible,
     trained_weights,
     unmetered_time,
 )
+from cryoflux.verification.possible import impossible
 from cryoflux.verification.result import Check, Finding, Knowledge, NumberedStep, failed, unknown
 from cryoflux.verification.sections import Sections
-from cryoflux.verification.settlements import (
-    Metered,
-    Settlements,
-    SignedStatements,
-    metered,
-    of_round,
-    of_session,
-)
+from cryoflux.verification.settlements import Settlements, SignedStatements
 from cryoflux.verification.signature_pool import SignaturePool
 from cryoflux.verification.strangers import Strangers, spelt
 from cryoflux.verification.walk import Fold, Paired, Seen, Tally
@@ -76,6 +84,9 @@ class _Spent(Tally):
     """whether a receipt was paid by the account of the state"""
     compared: int = 0
     """receipts and sessions that were compared with that account"""
+    by_workers: int = 0
+    """parts that the meters of workers charged"""
+    by_workers_uj: int = 0
     shared: bool = False
     """whether an attempt was paid by a daemon, whose account serves others too"""
     signed: SignedStatements = field(default_factory=SignedStatements)
@@ -128,12 +139,13 @@ class Joules(Fold):
         tally.beside_uj += figure.microjoules
         tally.recorded = entry.index + 1
         tally.shared |= session.meter == "daemon"
-        self.findings.fail(entry, _impossible(figure))
+        self._ask_sums(said)
         self.findings.ask(entry, _more_than_all(session))
-        window_ns = self._settlements.take(said, tally.signed)
-        self.findings.extend(beyond_sources(said.name, figure, window_ns=window_ns))
-        if not said.cut_short:
-            self.findings.ask(entry, _too_cheap(figure, figure.hi_microjoules))
+        windows_ns = self._settlements.take(said, tally.signed)
+        self.findings.extend(beyond_sources(said.name, figure, windows_ns=windows_ns))
+        for shown in said.parts:
+            if not shown.part.unmetered and UNTOLD.isdisjoint(shown.part.flags):
+                self.findings.ask(entry, shown.told(_too_cheap(shown.part, shown.part.hi_microjoules)))
         self._compare(said)
 
     def _take_round(self, entry: Entry, record: RoundResult, memory: LogState) -> None:
@@ -145,12 +157,12 @@ class Joules(Fold):
         tally.total_uj += figure.microjoules
         tally.tiers[figure.tier.value] = tally.tiers.get(figure.tier.value, 0) + 1
         tally.shared |= said.meter == "daemon"
-        self.findings.fail(entry, _impossible(figure))
-        self._ask_names(figure.phases)
-        window_ns = self._settlements.take(said, tally.signed)
-        self.findings.extend(beyond_sources(said.name, figure, window_ns=window_ns))
+        self._ask_sums(said)
+        windows_ns = self._settlements.take(said, tally.signed)
+        self.findings.extend(beyond_sources(said.name, figure, windows_ns=windows_ns))
         if record.outcome is not RoundOutcome.ABORTED:
-            self.findings.ask(entry, _too_cheap(figure, figure.microjoules))
+            for shown in said.parts:
+                self.findings.ask(entry, shown.told(_too_cheap(shown.part, shown.part.microjoules)))
         self._compare(said)
 
     def _take_receipt(self, paired: Paired) -> None:
@@ -159,19 +171,23 @@ class Joules(Fold):
         tally.receipts += 1
         tally.total_uj += figure.microjoules
         tally.tiers[figure.tier.value] = tally.tiers.get(figure.tier.value, 0) + 1
-        self.findings.fail(paired, _impossible(figure))
-        self._ask_names(figure.phases)
-        self.findings.ask(paired, _odd(receipt))
-        window_ns = self._settlements.take(said, tally.signed)
+        self._ask_sums(said)
+        self.findings.ask(paired, _odd(paired.name, receipt))
+        windows_ns = self._settlements.take(said, tally.signed)
         parameters, weights = self._work(receipt)
-        box = implausible(paired.name, receipt, parameters=parameters, weights=weights, window_ns=window_ns)
+        box = implausible(paired.name, receipt, parameters=parameters, weights=weights, windows_ns=windows_ns)
         self.findings.extend(box)
-        self.findings.ask(paired, unmetered_time(receipt, window_ns))
+        self.findings.ask(paired, unmetered_time(receipt, windows_ns))
         self._compare(said)
 
-    def _ask_names(self, phases: list[PhaseFigure]) -> None:
-        for name in {phase.name for phase in phases}.difference(PHASES):
-            self.tally.strange.add(spelt("phase", name))
+    def _ask_sums(self, said: Metered) -> None:
+        """Look at whether a figure is possible by itself, and at what it is the sum of."""
+        figure, tally = said.figure, self.tally
+        self.findings.fail(said, impossible(said))
+        tally.by_workers += sum(bool(part.worker) for part in figure.parts)
+        tally.by_workers_uj += sum(part.microjoules for part in figure.parts if part.worker)
+        for name in {phase.name for phase in figure.phases}.difference(PHASES):
+            tally.strange.add(spelt("phase", name))
 
     def _work(self, receipt: Receipt) -> tuple[int, int]:
         """Trained parameters, and weights of the modules that were trained."""
@@ -206,16 +222,17 @@ class Joules(Fold):
         self.tally.embedded |= here
         if self._account is None:
             return
-        held = self._account.explain(said.request)
-        if not here or (said.cut_short and SETTLED_ELSEWHERE in said.figure.flags):
+        paid = [(shown, self._account.explain(shown.request(said.request))) for shown in said.parts]
+        if not here or (said.cut_short and SETTLED_ELSEWHERE in said.figure.own.flags):
             return  # another meter closed it, and this account settles what it holds of it later, or never
         self.tally.compared += 1
-        self.findings.fail(said, self._charged(said, held))
+        for shown, held in paid:
+            self.findings.fail(said, shown.told(self._charged(said, shown, held)))
 
-    def _charged(self, said: Metered, held: Held | None) -> Iterator[str]:
+    def _charged(self, said: Metered, shown: ShownPart, held: Held | None) -> Iterator[str]:
         """Where the account says another thing than an entry of the log."""
-        task, figure = said.request, said.figure
-        if NEVER_RESERVED in figure.flags:
+        task, part = shown.request(said.request), shown.part
+        if NEVER_RESERVED in part.flags:
             yield from self._never_reserved(held)
         elif held is None:
             yield f"{ACCOUNT} knows no reservation of {task}; {_EDITED}"
@@ -223,8 +240,8 @@ class Joules(Fold):
             yield f"{ACCOUNT} reserved {task} for an attempt of another log, {held.log}"
         elif held.uj is None:
             yield f"{ACCOUNT} has not settled {task}; {_EDITED}"
-        elif held.uj != figure.microjoules:
-            found = f"says {figure.microjoules} µJ, but {ACCOUNT} settled {task} at {held.uj} µJ"
+        elif held.uj != part.microjoules:
+            found = f"says {part.microjoules} µJ, but {ACCOUNT} settled {task} at {held.uj} µJ"
             yield f"{found}; {_EDITED}"
 
     def _never_reserved(self, held: Held | None) -> Iterator[str]:
@@ -255,7 +272,10 @@ class Joules(Fold):
         if tally.compared:
             some = f" for {tally.compared} of {figures}" if tally.compared < figures else ""
             parts.append(f"the account was charged the same{some}")
-        parts += [*self._settlements.signers(tally.signed, figures)]
+        if tally.by_workers:
+            lent = f"{format_energy(tally.by_workers_uj)} of it in {counted(tally.by_workers, 'part')}"
+            parts.append(f"{lent} that the meters of workers charged")
+        parts += [*self._settlements.signers(tally.signed)]
         nothing = "" if figures else "no entry says that anything was charged"
         return self.findings.conclude(ENERGY, "; ".join(parts), nothing=nothing)
 
@@ -284,19 +304,34 @@ class Joules(Fold):
             waiting = {opened.intent.task.id for opened in memory.open.values()}
             waiting |= {one.intent.id for node in memory.nodes.values() for one in node.open.values()}
             for held in self._account.unexplained():
-                if held.uj is not None and held.request_id not in waiting:
-                    yield from self._charged_for_nothing(held)
-                elif held.request_id.startswith(SESSION) and held.log == self._origin:
-                    detail = "a run goes on or has died, and what it spends is not told yet"
-                    yield unknown(ACCOUNT, f"has {held.request_id} open: {detail}")
+                yield from self._left(held, waiting)
+
+    def _left(self, held: Held, waiting: set[str]) -> Iterator[Finding]:
+        """What is to be said of a reservation that no entry explains."""
+        request = lent_for(held.request_id)
+        lent, session = request != held.request_id, request.startswith(SESSION)
+        if request in waiting:
+            return  # its attempt goes on, and what was lent for it
+        if held.uj is not None:
+            yield from self._charged_for_nothing(held)
+        elif held.log != self._origin:
+            return
+        elif session and (not lent or self._unrecorded(request)):
+            detail = "a run goes on or has died, and what it spends is not told yet"
+            yield unknown(ACCOUNT, f"has {held.request_id} open: {detail}")
+        elif lent:
+            detail = "what became of that its entry does not say"
+            yield failed(ACCOUNT, f"has joules lent as {held.request_id}: {detail}")
 
     def _charged_for_nothing(self, held: Held) -> Iterator[Finding]:
-        if held.request_id.startswith(SESSION) and self._unrecorded(held.request_id):
+        request = lent_for(held.request_id)
+        if request.startswith(SESSION) and self._unrecorded(request):
             detail = f"charged {held.request_id}, which is not in the log yet: the next run adds it"
             yield unknown(ACCOUNT, detail)
             return
         # An account that a daemon kept has served others too; it says which log an attempt was of.
-        charged = f"charged {held.request_id}, which has no receipt"
+        without = "no part of a receipt" if is_lent(held.request_id) else "no receipt"
+        charged = f"charged {held.request_id}, which has {without}"
         if not self.tally.shared or held.log == self._origin:
             yield failed(ACCOUNT, f"{charged}: {_EDITED}")
         elif not held.log:
@@ -310,39 +345,14 @@ class Joules(Fold):
 
 def _more_than_all(session: Session) -> Iterator[str]:
     """Whether what a session names one by one costs more than all of it."""
-    energy = session.energy
+    own = session.energy.own  # it is the coordinator that reads holdouts
     cost = sum(one.microjoules for one in session.bases) + sum(one.microjoules for one in session.checks)
-    if cost > energy.hi_microjoules and not energy.unmetered:
-        yield f"names {cost} µJ of measurements and looks, though it was charged {energy.microjoules} in all"
+    if cost > own.hi_microjoules and not own.unmetered:
+        yield f"names {cost} µJ of measurements and looks, though it was charged {own.microjoules} in all"
 
 
-def _impossible(figure: EnergyFigure) -> Iterator[str]:
-    if not figure.lo_microjoules <= figure.microjoules <= figure.hi_microjoules:
-        yield "its joules lie outside their own interval"
-    if figure.microjoules < 0 or figure.lo_microjoules < 0:
-        yield "says that it gave energy back; nobody is paid for having run"
-    if figure.phases:
-        yield from _torn(figure, figure.phases)
-
-
-def _torn(figure: EnergyFigure, phases: list[PhaseFigure]) -> Iterator[str]:
-    """Whether the phases are another story than the figure."""
-    if figure.unmetered:
-        yield "tells the phases of what nobody here metered"
-    if len({phase.name for phase in phases}) != len(phases):
-        yield "tells a phase twice"
-    if any(not p.lo_microjoules <= p.microjoules <= p.hi_microjoules for p in phases):
-        yield "has a phase whose joules lie outside their own interval"
-    ends = ((p.microjoules, p.lo_microjoules, p.hi_microjoules) for p in phases)
-    uj, lo_uj, hi_uj = map(sum, zip(*ends, strict=True))
-    charged = (figure.microjoules, figure.lo_microjoules, figure.hi_microjoules)
-    if (uj, lo_uj, hi_uj) != charged:
-        found = "has phases that add up to {} [{}, {}] µJ, but was charged {} [{}, {}] µJ"
-        yield found.format(uj, lo_uj, hi_uj, *charged)
-
-
-def _odd(receipt: Receipt) -> Iterator[str]:
-    figure = receipt.energy
+def _odd(name: str, receipt: Receipt) -> Iterator[str]:
+    figure = receipt.energy  # what was announced is one amount, however it was shared out
     if figure.microjoules * 100 > figure.reserved_microjoules * _OVERDRAFT_PERCENT:
         reserved = format_energy(figure.reserved_microjoules)
         yield f"spent {format_energy(figure.microjoules)} of {reserved} reserved: over by > 5 %"
@@ -350,11 +360,15 @@ def _odd(receipt: Receipt) -> Iterator[str]:
         return
     if figure.microjoules == 0:
         yield "was trained and judged, but says that it cost no energy"
-    else:
-        yield from _too_cheap(figure, figure.microjoules)
+        return
+    for shown in shown_parts(name, figure):
+        if shown.part.worker and shown.part.microjoules == 0:
+            yield from shown.told(["had a part in it, and says that this cost no energy"])
+        else:
+            yield from shown.told(_too_cheap(shown.part, shown.part.microjoules))
 
 
-def _too_cheap(figure: EnergyFigure, uj: int) -> Iterator[str]:
-    if uj < _LEAST_WATTS_PER_CPU * figure.cpu_microseconds:
+def _too_cheap(part: MeteredPart, uj: int) -> Iterator[str]:
+    if uj < _LEAST_WATTS_PER_CPU * part.cpu_microseconds:
         spent = format_energy(uj)
-        yield f"says {spent} for {figure.cpu_microseconds / 1e6:.1f} s of CPU time: less than any processor"
+        yield f"says {spent} for {part.cpu_microseconds / 1e6:.1f} s of CPU time: less than any processor"

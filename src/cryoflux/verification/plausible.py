@@ -11,6 +11,10 @@ The ceiling is what the named sources can draw in the time that was metered. The
 monotonic time, so a figure above it contradicts itself. Start and end in a receipt are labels of a clock
 that may be set meanwhile, so above theirs it is a question.
 
+Where several meters charged an attempt, the floor is one of their sum, for the receipt does not say who did
+which of the work; the ceiling is one of each, by its own sources and its own window; and the time that was
+metered is that of all windows together, which is never less than what they cover.
+
 Sources: data sheets of AMD MI300X (163.4 TFLOPS of float64 matrices at 750 W: 4.6 pJ per operation) and of
 NVIDIA B200 (9 PFLOPS of dense FP4 at 1,000 W: 0.11 pJ), each taken here as if it were at least four times
 better; figures are net of idle, which hides a part of a device's power.
@@ -30,12 +34,14 @@ __all__ = [
     "unmetered_time",
 ]
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from cryoflux.quantities import MICRO, format_energy
+from cryoflux.receipts.charged import EnergyFigure, MeteredPart
 from cryoflux.receipts.profiles import PROFILE
-from cryoflux.receipts.statement import EnergyFigure, Outcome, Receipt
+from cryoflux.receipts.statement import Outcome, Receipt
+from cryoflux.verification.metered import shown_parts
 from cryoflux.verification.result import Finding, failed, unknown
 
 FEMTOJOULES_PER_FLOP64 = 1000
@@ -80,7 +86,7 @@ def floor_uj(receipt: Receipt, *, parameters: int, weights: int) -> int:
 
 
 def implausible(
-    subject: str, receipt: Receipt, *, parameters: int, weights: int, window_ns: int = 0
+    subject: str, receipt: Receipt, *, parameters: int, weights: int, windows_ns: Sequence[int] = ()
 ) -> Iterator[Finding]:
     """What is impossible or odd about the joules of a receipt.
 
@@ -89,7 +95,8 @@ def implausible(
         receipt: the receipt.
         parameters: that were trained; 0 where nobody says.
         weights: of the trained modules; 0 where the model is not here.
-        window_ns: how long the meter signed to have metered; 0 where it signed nothing.
+        windows_ns: how long the meter of each part signed to have metered, 0 where it signed nothing; none
+            where no meter did.
     """
     figure = receipt.energy
     least_uj = floor_uj(receipt, parameters=parameters, weights=weights)
@@ -97,40 +104,49 @@ def implausible(
         said = f"says {format_energy(figure.hi_microjoules)} at most"
         yield failed(subject, f"{said}, but nothing known does its work for less than {least_uj} µJ")
     labelled_s = _labelled_s(receipt.started_at, receipt.finished_at)
-    yield from beyond_sources(subject, figure, window_ns=window_ns, labelled_s=labelled_s)
+    yield from beyond_sources(subject, figure, windows_ns=windows_ns, labelled_s=labelled_s)
 
 
-def unmetered_time(receipt: Receipt, window_ns: int) -> Iterator[str]:
-    """Whether a meter looked at only a part of the time that an attempt says to have taken.
+def unmetered_time(receipt: Receipt, windows_ns: Sequence[int]) -> Iterator[str]:
+    """Whether meters looked at only a part of the time that an attempt says to have taken.
 
     Args:
         receipt: the receipt.
-        window_ns: how long the meter signed to have metered; 0 where it signed nothing.
+        windows_ns: how long the meter of each part signed to have metered; 0 where it signed nothing.
     """
     labelled_s = _labelled_s(receipt.started_at, receipt.finished_at)
     # What a dead run left is closed by the next one, maybe a day later.
-    if not window_ns or labelled_s is None or receipt.outcome is Outcome.ABORTED:
+    if not all(windows_ns) or labelled_s is None or receipt.outcome is Outcome.ABORTED:
         return
-    metered_s = window_ns / 1e9
+    metered_s = sum(windows_ns) / 1e9
     if labelled_s > metered_s * _LABEL_SLACK + _LABEL_SLACK_S:
         said = f"was metered for {metered_s:.0f} s of the {labelled_s:.0f} s between its start and end"
         yield f"{said}: a clock that was set, a machine that slept, or work left out"
 
 
 def beyond_sources(
-    subject: str, figure: EnergyFigure, *, window_ns: int, labelled_s: float | None = None
+    subject: str, figure: EnergyFigure, *, windows_ns: Sequence[int], labelled_s: float | None = None
 ) -> Iterator[Finding]:
-    """Whether a charge is more than its sources can draw in the time that was metered.
+    """Whether what a meter charged is more than its sources can draw in the time that it metered.
 
     Args:
         subject: how to name the entry.
         figure: what it was charged.
-        window_ns: how long the meter signed to have metered; 0 where it signed nothing.
+        windows_ns: how long the meter of each part signed to have metered, 0 where it signed nothing; none
+            where no meter did.
         labelled_s: how long it took by its labels, s; none where they do not tell.
     """
+    shown = shown_parts(subject, figure)
+    for one, window_ns in zip(shown, windows_ns or (0,) * len(shown), strict=True):
+        yield from one.of_it(_beyond_sources(subject, one.part, window_ns, labelled_s))
+
+
+def _beyond_sources(
+    subject: str, part: MeteredPart, window_ns: int, labelled_s: float | None
+) -> Iterator[Finding]:
     seconds = window_ns / 1e9 if window_ns else labelled_s
-    if seconds is not None and figure.microjoules > (most_uj := _ceiling_uj(figure, seconds)):
-        said = f"says {format_energy(figure.microjoules)}"
+    if seconds is not None and part.microjoules > (most_uj := _ceiling_uj(part, seconds)):
+        said = f"says {format_energy(part.microjoules)}"
         most = f"its sources cannot draw more than {format_energy(most_uj)} in {seconds:.1f} s"
         if window_ns:
             yield failed(subject, f"{said}, but {most}, which is all that the meter metered")
@@ -138,10 +154,10 @@ def beyond_sources(
             yield unknown(subject, f"{said}, but {most}, by its start and end")
 
 
-def _ceiling_uj(figure: EnergyFigure, seconds: float) -> int:
+def _ceiling_uj(part: MeteredPart, seconds: float) -> int:
     # CPU time from before the window, when the process had just started, is charged too.
-    sources = max(1, len(set(figure.sources)))
-    return int(WATTS_PER_SOURCE * sources * seconds * MICRO) + WATTS_PER_CPU * figure.cpu_microseconds
+    sources = max(1, len(set(part.sources)))
+    return int(WATTS_PER_SOURCE * sources * seconds * MICRO) + WATTS_PER_CPU * part.cpu_microseconds
 
 
 def _labelled_s(started_at: str, finished_at: str) -> float | None:

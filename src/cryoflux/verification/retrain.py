@@ -45,7 +45,7 @@ from cryoflux.digests import copy_listed, digests_of_lines, file_digest, find_li
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.quantities import NANO
 from cryoflux.receipts.profiles import F32, PROFILE
-from cryoflux.receipts.statement import Intent, Training
+from cryoflux.receipts.statement import Base, Intent, Training
 from cryoflux.registry.composition import Composition
 from cryoflux.registry.cuts import Cut
 from cryoflux.registry.kept_lists import can_compose, is_whole
@@ -212,7 +212,7 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
         raise OpenQuestion("its training is not recorded")
     if not any(training.section.fields.get(name) for name in _COMPUTED):
         raise OpenQuestion("it does not say how products were computed")
-    base = intent.chain.start if intent.chain is not None else paired.receipt.base
+    base = _added_to(intent)
     folder = StateFolder(state)
     if not is_whole(folder.model(base.digest)) and not can_compose(folder, _composed(paired)):
         raise OpenQuestion(
@@ -232,9 +232,20 @@ def plan_of(walked: Walked, paired: Paired) -> Plan:
     )
 
 
+def _added_to(intent: Intent) -> Base:
+    """The version that an update was trained on: where its chain began, or the head as it was announced.
+
+    By its verdict the head may be another one, where attempts were open at once.
+    """
+    return intent.chain.start if intent.chain is not None else intent.base
+
+
 def _composed(paired: Paired) -> Composition | None:
-    """What the version is the sum of that an update is added to."""
-    return paired.chain.composed if paired.chain is not None else paired.composed
+    """What that version is the sum of; none where it is not known."""
+    if paired.chain is not None:
+        return paired.chain.composed
+    same = paired.intent is not None and paired.intent.base == paired.receipt.base
+    return paired.composed if same else None
 
 
 def _before(walked: Walked, paired: Paired, intent: Intent) -> tuple[list[Drawn], list[Played]]:
@@ -322,7 +333,7 @@ def _held(case: Case, plan: Plan, folder: Path, recomputer: Recomputer) -> tuple
         case = replace(case, base=base)
     else:
         version_kept_or_made(StateFolder(plan.state), plan.base, _composed(case.paired), recomputer, base)
-        start = plan.intent.chain.start if plan.intent.chain is not None else case.paired.receipt.base
+        start = _added_to(plan.intent)
         if not compare_folder(base, start.files).intact or version_digest(base) != start.digest:
             raise VerificationError("the version that its chain began with is another here than recorded")
     data = plan.intent.data

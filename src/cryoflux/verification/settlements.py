@@ -1,4 +1,4 @@
-"""Part of step 10: what the meter signed is what the receipts say, once each, and by a key that is known.
+"""Part of step 10: what each meter signed is what the receipts say, once each, and by a key that is known.
 
 Who verifies may name the keys of meters (``--meter-key``). Then every charge has to carry a statement under
 one of them. Without that the statements are of keys that the state, or the log, brings itself: they show
@@ -7,7 +7,7 @@ that nobody changed the figures afterwards, and not that anything was metered.
 
 from __future__ import annotations
 
-__all__ = ["Metered", "Settlements", "SignedStatements", "metered", "of_round", "of_session"]
+__all__ = ["Settlements", "SignedStatements"]
 
 import base64
 from collections.abc import Iterator
@@ -24,86 +24,26 @@ from cryoflux.energy.account.settlement import (
     parse_settlement,
 )
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import format_energy
-from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
+from cryoflux.quantities import SO_FAR, format_energy
+from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE, WORKER_LOST, MeteredPart
 from cryoflux.receipts.checkpoint import origin_of
-from cryoflux.receipts.entry import Entry
-from cryoflux.receipts.network_parts import RoundOutcome
-from cryoflux.receipts.network_statement import RoundResult
-from cryoflux.receipts.session import Session, SessionEnd
-from cryoflux.receipts.statement import Cause, EnergyFigure, Outcome
 from cryoflux.signing.keys import raw_key_id, raw_public_key
 from cryoflux.verification.counters import beyond_counters
 from cryoflux.verification.material import Material
+from cryoflux.verification.metered import BY_CAUSE, Metered, ShownPart
 from cryoflux.verification.result import Finding, Findings, failed, unknown
 from cryoflux.verification.signature_pool import SignaturePool
-from cryoflux.verification.walk import Paired
 
 _STATEMENTS = "the meter's statements"
-_BY_CAUSE = {
-    SETTLED_ELSEWHERE: {Cause.CRASHED},
-    NEVER_RESERVED: {Cause.CRASHED, Cause.UNRESERVED},
-}
-"""flag → why an attempt can have ended so that nobody here metered it"""
 _DIGEST, _INDEX = 16, 6
 """bytes that are kept of each reservation, and of the entry that shows it"""
-
-
-class Metered(Struct, frozen=True):
-    """An entry that says what something was charged: a receipt, a round, or a session."""
-
-    entry: Entry
-    request: str
-    """by which the account and the meter know it"""
-    figure: EnergyFigure
-    meter: str
-    """``embedded`` or ``daemon``; empty where nobody knows"""
-    intent: str
-    """leaf hash of the entry that announced it; empty for a session"""
-    cut_short: bool
-    """whether another run closed it, after its own had ended, without a meter that knew of it"""
-    worked: bool = False
-    """whether it says what training or evaluation came to, which died with its run where it was cut short"""
-
-    @property
-    def name(self) -> str:
-        """How a finding names it."""
-        return self.entry.name
-
-
-def metered(paired: Paired) -> Metered:
-    """What a receipt says that its attempt was charged."""
-    receipt, meter = paired.receipt, paired.intent.meter if paired.intent is not None else ""
-    figure, aborted = receipt.energy, receipt.outcome is Outcome.ABORTED
-    cut_short = aborted and any(receipt.cause in _BY_CAUSE.get(flag, ()) for flag in figure.flags)
-    worked = receipt.training is not None or receipt.evaluation is not None
-    return Metered(paired.entry, receipt.task.id, figure, meter, receipt.intent, cut_short, worked)
-
-
-def of_session(entry: Entry, session: Session) -> Metered:
-    """What a session says that it was charged."""
-    figure = session.energy
-    cut_short = session.ended is SessionEnd.CRASHED and figure.unmetered
-    return Metered(entry, session.id, figure, session.meter, "", cut_short)
-
-
-def of_round(entry: Entry, record: RoundResult, meter: str) -> Metered:
-    """What a round says that it was charged.
-
-    Args:
-        entry: that records it.
-        record: what it says.
-        meter: whose bucket was to pay, by its announcement; empty where nobody knows.
-    """
-    figure, aborted = record.energy, record.outcome is RoundOutcome.ABORTED
-    cut_short = aborted and any(record.cause in _BY_CAUSE.get(flag, ()) for flag in figure.flags)
-    worked = record.search is not None
-    return Metered(entry, record.id, figure, meter, record.intent, cut_short, worked)
 
 
 class SignedStatements(Struct):
     """The meters' statements so far."""
 
+    charges: int = 0
+    """what there should be one for each: figures, or the parts of those that have parts"""
     count: int = 0
     keys: dict[str, int] = field(default_factory=dict)
     """key of a meter, base64 → how many are under it"""
@@ -116,8 +56,10 @@ class SignedStatements(Struct):
     missing: int = 0
     """figures that lack one"""
     missing_uj: int = 0
+    so_far: int = 0
+    """of the statements, those that are no last word"""
     cut_short: int = 0
-    """attempts and sessions that were closed from outside, so that no meter signs them"""
+    """attempts and sessions that were closed from outside, and workers that were lost: no meter signs them"""
     cut_short_uj: int = 0
     """what they may have cost at most, by what whoever closed them says"""
     never: int = 0
@@ -137,52 +79,70 @@ class Settlements:
         self._pinned = {_encoded(raw_public_key(key)) for key in material.pinned_meters}
         self._origin = origin_of(material.key) if material.key is not None else ""
 
-    def take(self, said: Metered, signed: SignedStatements) -> int:
-        """Look at the statement of the next figure; how long it says to have metered, ns, or 0.
+    def take(self, said: Metered, signed: SignedStatements) -> tuple[int, ...]:
+        """Look at the statements of the next figure; how long each says to have metered, ns, or 0.
 
         Args:
-            said: the figure, of a receipt or a session.
+            said: the figure, of a receipt, a round or a session.
             signed: the statements before it.
         """
-        if said.figure.unmetered:
-            complaints = list(_unbelievable(said))
-            self._findings.fail(said, complaints)
-            if complaints:
-                return 0
-        if not said.figure.settlement:
-            self._unsigned(said, signed)
+        keys: dict[str, ShownPart] = {}
+        return tuple(self._take_part(said, shown, signed, keys) for shown in said.parts)
+
+    def _take_part(
+        self, said: Metered, shown: ShownPart, signed: SignedStatements, keys: dict[str, ShownPart]
+    ) -> int:
+        signed.charges += 1
+        complaints = [*_unbelievable(said, shown.part), *_unfinished(said, shown.part)]
+        self._findings.fail(shown, shown.told(complaints))
+        if complaints:
+            return 0
+        if not shown.part.settlement:
+            self._unsigned(shown, signed)
             return 0
         try:
-            parsed = parse_settlement(said.figure.settlement)
+            parsed = parse_settlement(shown.part.settlement)
         except VerificationError as error:
-            self._findings.add(failed(said.name, error.what))
+            self._findings.add(failed(shown.name, error.what))
             return 0
+        self._take_statement(said, shown, parsed, signed)
+        self._findings.fail(shown, shown.told(_of_one_meter(shown, parsed.statement, keys)))
+        return parsed.statement.window_nanoseconds
+
+    def _take_statement(
+        self, said: Metered, shown: ShownPart, parsed: ParsedSettlement, signed: SignedStatements
+    ) -> None:
         statement = parsed.statement
-        bad = failed(said.name, "The meter's statement was not signed by the key that it names.")
+        bad = failed(shown.name, "The meter's statement was not signed by the key that it names.")
         self._pool.check(parsed.key, parsed.message, parsed.signature, partial(self._findings.add, bad))
-        self._findings.fail(said, _differences(said, statement))
-        self._findings.fail(said, self._misplaced(said, statement, signed))
-        self._findings.fail(said, self._of_another(parsed))
-        self._findings.extend(beyond_counters(said.name, statement, session=not said.intent))
+        self._findings.fail(shown, shown.told(_differences(said, shown, statement)))
+        self._findings.fail(shown, shown.told(self._misplaced(said, statement, signed)))
+        self._findings.fail(shown, shown.told(self._of_another(parsed)))
+        beyond = beyond_counters(shown.name, statement, session=not said.intent)
+        self._findings.extend(shown.of_it(beyond))
         digest = sha256(statement.reservation.encode()).digest()[:_DIGEST]
         signed.reservations += digest + said.entry.index.to_bytes(_INDEX, "big")
         signed.keys[statement.meter_key] = signed.keys.get(statement.meter_key, 0) + 1
         signed.count += 1
-        return statement.window_nanoseconds
+        signed.so_far += SO_FAR in statement.flags
 
-    def _unsigned(self, said: Metered, signed: SignedStatements) -> None:
-        if said.cut_short:
+    def _unsigned(self, shown: ShownPart, signed: SignedStatements) -> None:
+        part = shown.part
+        if part.unmetered or WORKER_LOST in part.flags:
             signed.cut_short += 1
-            signed.cut_short_uj += said.figure.hi_microjoules
-            signed.never += NEVER_RESERVED in said.figure.flags
+            signed.cut_short_uj += part.hi_microjoules
+            signed.never += NEVER_RESERVED in part.flags
             return
         signed.missing += 1
-        signed.missing_uj += said.figure.microjoules
+        signed.missing_uj += part.microjoules
         if self._pinned:
             detail = "carries no statement of a meter, and a meter's key was named: nobody but its signer"
-            self._findings.add(failed(said.name, f"{detail} says what it cost"))
+            complaint = f"{detail} says what it cost"
         elif signed.count:
-            self._findings.add(failed(said.name, "lacks the meter's statement, which earlier receipts have"))
+            complaint = "lacks the meter's statement, which earlier receipts have"
+        else:
+            return
+        self._findings.fail(shown, shown.told([complaint]))
 
     def _misplaced(
         self, said: Metered, statement: OldSettlementStatement, signed: SignedStatements
@@ -221,10 +181,13 @@ class Settlements:
             never = f", of which {signed.never} say that they reserved nothing" if signed.never else ""
             detail = f"are lacking for {signed.cut_short} cut short{never}"
             yield unknown(_STATEMENTS, f"{detail}: what those cost is their signer's word")
+        if signed.so_far and self._pinned:
+            last = f"{signed.so_far} of {signed.count} are the last word on a worker that was lost"
+            yield unknown(_STATEMENTS, f"{last}: what it cost after that is their signer's word")
         foreign = sum(count for key, count in signed.keys.items() if key != self._own)
         if foreign and self._own and not self._pinned:
             detail = f"{foreign} of {signed.count} are under other keys than this state's keys/meter.pub"
-            why = "a meter that lost its key, a daemon, or somebody who made a key up"
+            why = "a meter that lost its key, a worker's, a daemon, or somebody who made a key up"
             yield unknown(_STATEMENTS, f"{detail} ({why}): name those that you trust with --meter-key")
 
     def metered(self, signed: SignedStatements) -> str:
@@ -235,14 +198,14 @@ class Settlements:
         words = f"metered under {one if len(signed.keys) == 1 else 'keys'} that you named"
         return f"{words}, but for {signed.cut_short} cut short" if signed.cut_short else words
 
-    def signers(self, signed: SignedStatements, figures: int) -> Iterator[str]:
-        """How many figures carry a statement, and what those cost that carry none; in words."""
+    def signers(self, signed: SignedStatements) -> Iterator[str]:
+        """How many charges carry a statement, and what those cost that carry none; in words."""
         if signed.count and self._pinned:
             yours = "that meter" if len(signed.keys) == 1 else "those meters"
-            yield f"{signed.count} of {figures} signed by {yours}"
+            yield f"{signed.count} of {signed.charges} signed by {yours}"
         elif signed.count:
             whose = "a meter" if len(signed.keys) == 1 else f"{len(signed.keys)} meters"
-            yield f"{signed.count} of {figures} signed by {whose} that nobody named"
+            yield f"{signed.count} of {signed.charges} signed by {whose} that nobody named"
         if signed.missing:
             yield f"{format_energy(signed.missing_uj)} in {signed.missing} that no meter signed"
         if signed.cut_short:
@@ -254,18 +217,57 @@ def _encoded(key: bytes) -> str:
     return base64.b64encode(key).decode()
 
 
-def _unbelievable(said: Metered) -> Iterator[str]:
+def _unbelievable(said: Metered, part: MeteredPart) -> Iterator[str]:
     """Why nobody believes that this was not metered here."""
-    figure, reserved_uj = said.figure, said.figure.reserved_microjoules
-    if not said.cut_short:
-        flags = " and ".join(flag for flag in figure.flags if flag in _BY_CAUSE)
+    if not part.unmetered:
+        return
+    flags = " and ".join(flag for flag in part.flags if flag in BY_CAUSE)
+    if part.worker:
+        yield from _never_begun(said, part, flags)
+    elif not said.cut_short:
         yield f"is flagged {flags}, which only what the next run closes for one that died can be"
-    elif said.worked or figure.cpu_microseconds or figure.microjoules or figure.lo_microjoules:
+    elif said.worked or part.cpu_microseconds or part.microjoules or part.lo_microjoules:
         yield "says that nobody metered it, and what it did or cost, which then nobody can know"
-    elif SETTLED_ELSEWHERE in figure.flags and figure.hi_microjoules < reserved_uj:
-        yield f"was settled elsewhere, so it may have cost all of the {reserved_uj} µJ that it reserved"
-    elif NEVER_RESERVED in figure.flags and figure.hi_microjoules:
+    elif SETTLED_ELSEWHERE in part.flags and part.hi_microjoules < part.reserved_microjoules:
+        most = part.reserved_microjoules
+        yield f"was settled elsewhere, so it may have cost all of the {most} µJ that it reserved"
+    elif NEVER_RESERVED in part.flags and part.hi_microjoules:
         yield "says that nothing was reserved, and that it was charged something"
+
+
+def _never_begun(said: Metered, part: MeteredPart, flags: str) -> Iterator[str]:
+    """Why a worker's part cannot be of one that never took the joules that were to be lent to it."""
+    if SETTLED_ELSEWHERE in part.flags or not (said.aborted or said.unheard):
+        yield f"is flagged {flags}, which only a worker can be that never began, and that nobody judged"
+    elif part.cpu_microseconds or part.hi_microjoules or part.settlement:
+        yield "says that nothing was reserved, and that it was charged something"
+
+
+def _unfinished(said: Metered, part: MeteredPart) -> Iterator[str]:
+    """Why something cannot be what no meter told to its end."""
+    flags = [flag for flag in part.flags if flag in {SO_FAR, WORKER_LOST}]
+    if not flags:
+        return
+    named, most = " and ".join(flags), part.reserved_microjoules
+    if not part.worker:
+        yield f"is flagged {named}, which only the part of a worker can be"
+    elif not said.unheard:
+        yield f"is flagged {named}, though neither its worker was lost nor its run died"
+    elif WORKER_LOST in flags and part.settlement:
+        yield "is flagged worker-lost, which is for one whose meter said nothing, and shows what it said"
+    elif WORKER_LOST in flags and not 0 < most <= part.hi_microjoules:
+        yield f"was lost, so it may have cost all of the {most} µJ that it reserved, which is something"
+    elif WORKER_LOST not in flags and not part.settlement:
+        yield "is flagged so-far, and shows no word of its meter"
+
+
+def _of_one_meter(
+    shown: ShownPart, statement: OldSettlementStatement, keys: dict[str, ShownPart]
+) -> Iterator[str]:
+    """Whether another part of the same figure was signed by the same meter."""
+    first = keys.setdefault(statement.meter_key, shown)
+    if first is not shown:
+        yield f"was metered under the key of {first.whose}: each has a meter of its own"
 
 
 def _shown_twice(records: bytes) -> Iterator[Finding]:
@@ -278,26 +280,27 @@ def _shown_twice(records: bytes) -> Iterator[Finding]:
             yield failed(f"entry {again}", detail)
 
 
-def _differences(said: Metered, statement: OldSettlementStatement) -> Iterator[str]:
-    figure, charged = said.figure, statement.charged
+def _differences(said: Metered, shown: ShownPart, statement: OldSettlementStatement) -> Iterator[str]:
+    part, charged = shown.part, statement.charged
+    hi_uj = charged.hi_microjoules
+    if SO_FAR in part.flags and part.hi_microjoules > hi_uj:  # what came after the meter's last word
+        hi_uj = part.hi_microjoules
     pairs = {
-        "joules": (
-            _joules(figure),
-            (charged.microjoules, charged.lo_microjoules, charged.hi_microjoules),
-        ),
-        "reservation": (figure.reserved_microjoules, statement.reserved_microjoules),
+        "joules": (_joules(part), (charged.microjoules, charged.lo_microjoules, hi_uj)),
+        "reservation": (part.reserved_microjoules, statement.reserved_microjoules),
         "attempt": (said.request, statement.request),
-        "tier": (figure.tier, statement.tier),
-        "flags": (figure.flags, statement.flags),
-        "baseline": (figure.baseline, statement.baseline),
-        "curve": (figure.curve, statement.curve),
-        "CPU time": (figure.cpu_microseconds, statement.cpu_microseconds),
-        "sources": (sorted(figure.sources), sorted(statement.sources)),
+        "tier": (part.tier, statement.tier),
+        "flags": (part.flags, statement.flags),
+        "baseline": (part.baseline, statement.baseline),
+        "curve": (part.curve, statement.curve),
+        "CPU time": (part.cpu_microseconds, statement.cpu_microseconds),
+        "sources": (sorted(part.sources), sorted(statement.sources)),
+        "boot": (part.boot if shown.several else statement.boot, statement.boot),
     }
     for name, (told, signed) in pairs.items():
         if told != signed:
             yield f"says another {name} ({told}) than the meter signed ({signed})"
 
 
-def _joules(figure: EnergyFigure) -> tuple[int, int, int]:
-    return figure.microjoules, figure.lo_microjoules, figure.hi_microjoules
+def _joules(part: MeteredPart) -> tuple[int, int, int]:
+    return part.microjoules, part.lo_microjoules, part.hi_microjoules

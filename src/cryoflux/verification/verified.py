@@ -39,7 +39,7 @@ from cryoflux.signing.keys import key_id, raw_public_key
 from cryoflux.verification.result import Finding
 from cryoflux.verification.walk import Fold
 
-_RULES = 30
+_RULES = 31
 """counts up when a rule or the form of a tally changes: what was verified by older ones is verified again"""
 _DIGEST_BYTES = 32
 

@@ -39,7 +39,7 @@ class Paired(Struct, frozen=True):
     statement: ReceiptStatement
     opened: OpenIntent | None
     drawn: int = 0
-    """training examples that earlier attempts of its task had drawn as fresh ones"""
+    """training examples that it draws behind: of attempts of its task that were announced before it"""
     pool_seed: int = 0
     """that the training examples of its task were shuffled with"""
     composed: Composition | None = None
@@ -156,7 +156,7 @@ def _paired(entry: Entry, memory: LogState) -> Paired | None:
         entry,
         entry.statement,
         opened,
-        known.drawn if known is not None else 0,
+        opened.drawn if opened is not None else known.drawn if known is not None else 0,
         known.pool_seed if known is not None else 0,
         known.composition if known is not None else None,
         known.begin_chain(opened.intent) if known is not None and opened is not None else None,

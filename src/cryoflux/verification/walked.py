@@ -116,7 +116,7 @@ def _paired(place: _Place, rows: Sequence[Row], knows: Callable[[int, str], bool
     if place.opened is not None:
         announced = _entry(place.opened, rows, knows)
         if announced.intent is not None:
-            opened = OpenIntent(announced.intent, announced.leaf_hash, place.opened)
+            opened = OpenIntent(announced.intent, announced.leaf_hash, place.opened, place.drawn)
     statement = entry.statement
     if type(statement) is not ReceiptStatement:
         raise LookupError(place.index)

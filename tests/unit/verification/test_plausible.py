@@ -30,7 +30,7 @@ def receipt_of(pristine: SyntheticState, **changes: object) -> Receipt:
 def statuses(
     receipt: Receipt, *, weights: int = 0, parameters: int = PARAMETERS, window_ns: int = 0
 ) -> list[Status]:
-    found = implausible("entry 1", receipt, parameters=parameters, weights=weights, window_ns=window_ns)
+    found = implausible("entry 1", receipt, parameters=parameters, weights=weights, windows_ns=(window_ns,))
     return [f.status for f in found]
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from cryoflux.network.head_times import HeadTimes
 from cryoflux.quantities import Tier
-from cryoflux.receipts.charged import SETTLED_ELSEWHERE, EnergyFigure
+from cryoflux.receipts.charged import UNTOLD, EnergyFigure
 from cryoflux.receipts.contract_parts import AgreedTerms, look_name
 from cryoflux.receipts.contract_statement import (
     AcceptedContract,
@@ -260,11 +260,9 @@ class _Reader:
     def _record(self, announced: str, figure: EnergyFigure, statement: ReceiptStatement | None) -> None:
         if (attempt := self.attempts.get(announced)) is None:
             return
-        upper_uj, tier = max(0, figure.hi_microjoules), figure.tier
-        if (
-            SETTLED_ELSEWHERE in figure.flags
-        ):  # up to all that was reserved, by a meter that nobody here knows
-            upper_uj, tier = max(upper_uj, figure.reserved_microjoules), Tier.MODELLED
+        upper_uj, tier = max(0, figure.hi_microjoules), figure.known_tier
+        if not UNTOLD.isdisjoint(figure.flags):  # up to all that was reserved, and nobody here knows how much
+            upper_uj = max(upper_uj, figure.reserved_microjoules)
         made = statement.subject[0].digest.sha256 if statement is not None else ""
         told = AttemptTold(attempt.leaf, attempt.announced_s, upper_uj, tier, made)
         self.attempts[announced] = told

@@ -49,10 +49,11 @@ class _Taking(LoraTask):
         source = Path(os.environ[SOURCE])
         save_file(self.changed(load_file(source / ADAPTER)), into / ADAPTER)
         shutil.copyfile(source / ADAPTER_CONFIG, into / ADAPTER_CONFIG)
-        section = self._listed(order, Section(kind="taken/v1", fields={}), into)
-        return Update(
+        section = Section(kind="taken/v1", fields={})
+        taken = Update(
             files=(ADAPTER, ADAPTER_CONFIG), section=section, steps=1, stopped_by="steps", threads=1
         )
+        return self._taken_up(order, taken, into)
 
 
 class CopyingTask(_Taking):

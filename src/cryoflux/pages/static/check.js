@@ -248,7 +248,20 @@ function energyComplaint(energy) {
     const sum = phases.reduce((all, phase) => all + BigInt(phase[name]), 0n);
     if (sum !== BigInt(energy[name])) return "phases do not add up to the joules charged";
   }
-  return "";
+  return partsComplaint(energy, energy.parts ?? []);
+}
+
+// What each meter charged, where more than one did: the coordinator's part first, then one of each worker.
+function partsComplaint(energy, parts) {
+  if (!parts.length) return "";
+  const names = parts.map((part) => part.worker);
+  if (names.length < 2 || names[0] !== "" || names.some((name, i) => i && !(names[i - 1] < name)))
+    return "parts are not the coordinator's and then those of workers by name, each once";
+  for (const name of ["loMicrojoules", "microjoules", "hiMicrojoules", "reservedMicrojoules", "cpuMicroseconds"]) {
+    const sum = parts.reduce((all, part) => all + BigInt(part[name]), 0n);
+    if (sum !== BigInt(energy[name])) return "parts do not add up to what was charged and reserved";
+  }
+  return energy.settlement ? "a sum has a statement of one meter" : "";
 }
 
 // ---- who may sign what

@@ -1,0 +1,43 @@
+"""What the workers of a fleet are, in words and for programs."""
+
+from __future__ import annotations
+
+__all__ = ["worker_document", "worker_lines"]
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryoflux.fleet.documents import WorkerFacts
+
+
+def worker_lines(workers: Sequence[WorkerFacts]) -> list[str]:
+    """A line for each kind of worker, with the names of those that are alike.
+
+    Args:
+        workers: the workers.
+    """
+    alike: dict[str, list[str]] = {}
+    for one in workers:
+        kind = f"{one.compute}, {one.tier.value}, on {one.host}"
+        alike.setdefault(kind, []).append(one.name)
+    found = [f"{', '.join(names)}: {kind}" for kind, names in alike.items()]
+    return [f"{'workers' if not number else '':<8} {line}" for number, line in enumerate(found)]
+
+
+def worker_document(worker: WorkerFacts) -> dict[str, Any]:
+    """The same of one, as a program reads it.
+
+    Args:
+        worker: the worker.
+    """
+    return {
+        "worker": worker.name,
+        "host": worker.host,
+        "pid": worker.pid,
+        "boot": worker.boot,
+        "meter_key": worker.meter_key,
+        "tier": worker.tier.value,
+        "sources": worker.sources,
+        "compute": worker.compute,
+    }
