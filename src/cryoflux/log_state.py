@@ -54,6 +54,8 @@ from cryoflux.scheduling.lessons import Lessons, taught
 from cryoflux.task_state import Chain, TaskState
 from cryoflux.task_tallies import HoldoutTally, JudgedTally, SignedLosses
 
+_FRESH = "fresh_size"
+"""field of recipes: most examples that an attempt draws which none has drawn yet"""
 _NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
 
 
@@ -64,6 +66,10 @@ class OpenIntent(Struct, frozen=True):
     leaf_hash: str
     index: int
     """position in the log"""
+    drawn: int = 0
+    """training examples that attempts announced before it draw, or have drawn, as fresh ones"""
+    number: int = 0
+    """among the attempts of its log, from 1"""
 
 
 def _composed(entry: Entry, known: TaskState, chain: Chain | None) -> Composition | None:
@@ -231,7 +237,8 @@ class LogState:
         self.attempts += 1
         for lapsed in self.lapsing(intent):
             del self.open[lapsed.leaf_hash]
-        self.open[entry.leaf_hash] = OpenIntent(intent, entry.leaf_hash, entry.index)
+        drawn = self._drawn(intent.task.name)
+        self.open[entry.leaf_hash] = OpenIntent(intent, entry.leaf_hash, entry.index, drawn, self.attempts)
         holdout, rule = intent.data.holdout, intent.rule
         known = self.tasks.get(intent.task.name)
         if known is None:
@@ -244,6 +251,19 @@ class LogState:
         known.holdouts.setdefault(holdout.sha256, HoldoutTally(holdout.count)).uses += 1
         if rule.name in WITH_BUDGET:
             known.alpha_ppm = min(rule.alpha_ppm, known.alpha_ppm or rule.alpha_ppm)
+
+    def _drawn(self, task: str) -> int:
+        """What the next attempt of a task draws behind: what was drawn, and what those that are open draw.
+
+        So attempts that go on at once learn from different examples. One of a chain goes by its own order.
+        """
+        known = self.tasks.get(task)
+        drawn = known.drawn if known is not None else 0
+        for one in self.open.values():
+            draws = one.intent.recipe.get(_FRESH, 0)
+            if one.intent.task.name == task and one.intent.chain is None and isinstance(draws, int):
+                drawn = max(drawn, one.drawn + draws)
+        return drawn
 
     def _renew(self, task: str) -> None:
         """There are other training examples to learn from: that arms were spent is forgotten."""

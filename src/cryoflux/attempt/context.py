@@ -48,6 +48,8 @@ class RunTerms:
     """whose bucket is spent from"""
     keep: int = 0
     """newest versions of each task that the run leaves when it frees others; 0 where it frees none"""
+    slots: int = 1
+    """attempts that may be open at once"""
 
 
 @dataclass(frozen=True, slots=True)

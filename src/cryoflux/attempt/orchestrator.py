@@ -7,26 +7,53 @@ effect once its receipt is in the log and, where that is required, a quorum of w
 
 from __future__ import annotations
 
-__all__ = ["enough_reserve_j", "least_reserve_uj", "next_arm", "run_attempt"]
+__all__ = [
+    "AnnouncedAttempt",
+    "abort_attempt",
+    "begin_attempt",
+    "enough_reserve_j",
+    "finish_attempt",
+    "give_up_attempt",
+    "least_reserve_uj",
+    "next_arm",
+    "run_attempt",
+]
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from cryoflux.attempt import recording, stages
+from cryoflux.attempt import recording, stages, training
+from cryoflux.attempt.charging import Charging, OwnCharging
 from cryoflux.attempt.context import Context, Opened
 from cryoflux.attempt.phase_joules import PhaseJoules
-from cryoflux.attempt.recording import Announced, AttemptRecord, Ending
-from cryoflux.attempt.stages import Candidate
+from cryoflux.attempt.recording import AttemptRecord, Ending
+from cryoflux.attempt.training import Candidate, Delivered
 from cryoflux.attempt.watch import AttemptStopped, Phases, Step
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import BudgetError
 from cryoflux.evaluation.losses import Losses
+from cryoflux.log_state import OpenIntent
 from cryoflux.quantities import MICRO, format_energy
-from cryoflux.receipts.statement import Cause
+from cryoflux.receipts.statement import Cause, Intent
 from cryoflux.scheduling.policy import Arm, ArmRow, Choice, Plateau, choose
 from cryoflux.tasks.interface import Offer
 
 _MOST_GROWN = 6
 """attempts in a row by which a reservation grows"""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedAttempt:
+    """An attempt that is announced."""
+
+    opened: Opened
+    announced: OpenIntent
+    started_at: str
+
+    @property
+    def intent(self) -> Intent:
+        """What was announced."""
+        return self.announced.intent
 
 
 def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord | Plateau:
@@ -43,8 +70,31 @@ def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord |
         StateError: a quorum of witnesses is required, and has not seen the receipt: the head stays.
     """
     phases = Phases()
-    started_at = context.timestamp()
+    attempt = begin_attempt(context, phases, left_uj)  # 1 to 3
+    if isinstance(attempt, Plateau):
+        return attempt
+    with context.step(Step.RESERVE, phases):  # 4
+        charging = OwnCharging(context, attempt.intent, _reserve(context, attempt))
+        context.observer.reserved(charging.reservation)
+    phases.joules = PhaseJoules(lambda: context.agent.spent(charging.reservation.id))
+    try:
+        return _try(context, attempt, charging, phases)
+    except AttemptStopped as stopped:
+        return abort_attempt(context, attempt, charging, phases, stopped)
 
+
+def begin_attempt(context: Context, phases: Phases, left_uj: int | None = None) -> AnnouncedAttempt | Plateau:
+    """Choose what to try and announce it, unless no arm is expected to pay.
+
+    Args:
+        context: the run.
+        phases: count what it costs.
+        left_uj: what its attempts may still spend, µJ; none for all that the bucket holds.
+
+    Raises:
+        BudgetError: the bucket pays for no arm; nothing was announced.
+    """
+    started_at = context.timestamp()
     with context.step(Step.SAMPLE, phases):  # 1
         sample = context.agent.sample()
         context.observer.sampled(sample)
@@ -63,14 +113,7 @@ def run_attempt(context: Context, left_uj: int | None = None) -> AttemptRecord |
     opened, offer = context.tasks[choice.arm.task], offers[choice.arm]
     with context.step(Step.ANNOUNCE, phases):  # 3
         announced = recording.announce(context, opened, choice, offer, sample.bucket_uj)
-    with context.step(Step.RESERVE, phases):  # 4
-        reservation = _reserve(context, opened, announced, started_at)
-        context.observer.reserved(reservation)
-    phases.joules = PhaseJoules(lambda: context.agent.spent(reservation.id))
-    try:
-        return _try(context, opened, announced, reservation, started_at, phases)
-    except AttemptStopped as stopped:
-        return _abort(context, opened, announced, reservation, started_at, phases, stopped)
+    return AnnouncedAttempt(opened, announced, started_at)
 
 
 def next_arm(context: Context, left_uj: int | None = None) -> ArmRow | None:
@@ -126,10 +169,13 @@ def enough_reserve_j(context: Context) -> int:
 def _offers(context: Context, left_uj: int | None) -> dict[Arm, Offer]:
     """Every arm of every task that is at work, with what it reserves and should cost by now."""
     found = {}
+    going_on = {(one.intent.task.name, one.intent.task.arm) for one in context.memory.open.values()}
     for name, opened in context.tasks.items():
         if opened.waits:
             continue
         for offer in opened.task.arms(opened.drawn, opened.part):
+            if offer.carries and (name, offer.arm) in going_on:  # a chain goes on one attempt after another
+                continue
             reserve_uj = _reservation(context, opened, offer, left_uj)
             prior_uj = min(reserve_uj, offer.prior_uj or reserve_uj)
             unit = opened.task.metric.unit
@@ -153,54 +199,86 @@ def _reservation(context: Context, opened: Opened, offer: Offer, left_uj: int | 
     return max(least_uj, min(grown_uj, held_uj if left_uj is None else min(left_uj, held_uj)))
 
 
-def _reserve(context: Context, opened: Opened, announced: Announced, started_at: str) -> Reservation:
-    intent = announced.intent
+def _reserve(context: Context, attempt: AnnouncedAttempt) -> Reservation:
+    intent = attempt.intent
     try:
         return context.agent.take(
             intent.reserved_microjoules,
             request_id=intent.task.id,
             log=context.log.origin,
-            intent=announced.leaf_hash,
+            intent=attempt.announced.leaf_hash,
         )
     except BudgetError:
-        # Somebody else drew on the same bucket since it was sampled; what was announced gets its receipt.
-        gone = Ending(stopped=AttemptStopped(Cause.UNRESERVED, "unreserved"))
-        recording.record(context, opened, announced, None, started_at, gone)
-        context.published(binding=False)
+        give_up_attempt(context, attempt)
         raise
 
 
-def _try(
-    context: Context,
-    opened: Opened,
-    announced: Announced,
-    reservation: Reservation,
-    started_at: str,
-    phases: Phases,
-) -> AttemptRecord:
+def give_up_attempt(context: Context, attempt: AnnouncedAttempt) -> None:
+    """Write the receipt of an attempt for which no joules could be taken: others drew on its bucket."""
+    gone = Ending(stopped=AttemptStopped(Cause.UNRESERVED, "unreserved"))
+    figure = recording.energy_figure(context, None, attempt.intent)
+    recording.record(context, attempt.opened, attempt.announced, figure, attempt.started_at, gone)
+    context.published(binding=False)
+
+
+def _try(context: Context, attempt: AnnouncedAttempt, charging: Charging, phases: Phases) -> AttemptRecord:
+    opened, reservation = attempt.opened, charging.reservation
     # A base that was never evaluated is evaluated first: so the attempt knows what evaluation costs.
     base = stages.base_losses(context, opened, reservation, phases)
 
     with context.step(Step.TRAIN, phases):  # 5
-        candidate = stages.train(context, opened, announced.intent, reservation, phases)
+        candidate = training.train(context, opened, attempt.announced, reservation, phases)
+    return _judged(context, attempt, charging, phases, base, candidate)
+
+
+def finish_attempt(
+    context: Context, attempt: AnnouncedAttempt, charging: Charging, phases: Phases, delivered: Delivered
+) -> AttemptRecord:
+    """Judge an update that was trained in another process, and write its receipt.
+
+    Args:
+        context: the run.
+        attempt: that it was trained for.
+        charging: what pays for it, here and there.
+        phases: count what is done here.
+        delivered: the update.
+    """
+    opened = attempt.opened
     try:
-        return _judge(context, opened, announced, reservation, started_at, phases, base, candidate)
+        base = stages.base_losses(context, opened, charging.reservation, phases)
+        candidate = training.received(
+            context, opened, attempt.announced, charging.reservation, phases, delivered
+        )
+        return _judged(context, attempt, charging, phases, base, candidate)
     except AttemptStopped as stopped:
-        # What it left can be gone on from, whatever became of its evaluation.
-        left = candidate if candidate.update.working else None
-        return _abort(context, opened, announced, reservation, started_at, phases, stopped, left)
+        return abort_attempt(context, attempt, charging, phases, stopped)
 
 
-def _judge(
+def _judged(
     context: Context,
-    opened: Opened,
-    announced: Announced,
-    reservation: Reservation,
-    started_at: str,
+    attempt: AnnouncedAttempt,
+    charging: Charging,
     phases: Phases,
     base: Losses,
     candidate: Candidate,
 ) -> AttemptRecord:
+    try:
+        return _judge(context, attempt, charging, phases, base, candidate)
+    except AttemptStopped as stopped:
+        # What it left can be gone on from, whatever became of its evaluation.
+        left = candidate if candidate.update.working else None
+        return abort_attempt(context, attempt, charging, phases, stopped, left)
+
+
+def _judge(
+    context: Context,
+    attempt: AnnouncedAttempt,
+    charging: Charging,
+    phases: Phases,
+    base: Losses,
+    candidate: Candidate,
+) -> AttemptRecord:
+    opened, reservation = attempt.opened, charging.reservation
     if candidate.update.stopped_by == "interrupt":
         raise AttemptStopped(Cause.INTERRUPTED, "interrupted.training", steps=candidate.update.steps)
     with context.step(Step.EVALUATE, phases):  # 6
@@ -217,52 +295,66 @@ def _judge(
         result = stages.keep(context, opened, candidate, reading, verdict)
     unread_uj = opened.task.aside_uj(candidate.arm, opened.part, reservation.reserved_uj)
     with context.step(Step.SETTLE, phases):  # 9
-        settlement = context.agent.settle(reservation.id)
+        charged = charging.settle(phases.joules)
     with context.step(Step.RECORD, phases):  # 10
-        told = phases.joules.of(settlement)
-        ending = Ending(candidate=candidate, judged=judged, result=result, phases=told)
-        chain = opened.chain_of(announced.intent)
-        statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
+        ending = Ending(candidate=candidate, judged=judged, result=result)
+        chain = opened.chain_of(attempt.intent)
+        statement, leaf_hash = recording.record(
+            context, opened, attempt.announced, charged.figure, attempt.started_at, ending
+        )
         context.published(binding=verdict.accepted)
         if verdict.accepted:
             opened.task.adopt(result)
             context.versions.point_head(result.digest, opened.task.name, context.memory.list_of)
     return AttemptRecord(
+        number=attempt.announced.number,
         statement=statement,
         leaf_hash=leaf_hash,
         evidence=judged.evidence,
         head_loss=reading.new.mean if reading and verdict.accepted else base.mean,
         phases=phases.seconds,
-        bucket_uj=settlement.bucket_uj,
+        bucket_uj=charged.bucket_uj,
         saved_uj=candidate.update.saved_uj + (reading.saved_uj if reading else unread_uj),
         chain=chain,
     )
 
 
-def _abort(
+def abort_attempt(
     context: Context,
-    opened: Opened,
-    announced: Announced,
-    reservation: Reservation,
-    started_at: str,
+    attempt: AnnouncedAttempt,
+    charging: Charging,
     phases: Phases,
     stopped: AttemptStopped,
     left: Candidate | None = None,
 ) -> AttemptRecord:
+    """End an attempt without a verdict, and write its receipt.
+
+    Args:
+        context: the run.
+        attempt: the attempt.
+        charging: what pays for it.
+        phases: what it cost by phase.
+        stopped: why.
+        left: what it leaves for the next one to go on from.
+    """
+    opened = attempt.opened
     context.versions.discard_drafts()
     with context.step(Step.SETTLE, phases):
-        settlement = context.agent.settle(reservation.id)
+        charged = charging.settle(phases.joules)
     with context.step(Step.RECORD, phases):
-        ending = Ending(stopped=stopped, candidate=left, phases=phases.joules.of(settlement))
-        chain = opened.chain_of(announced.intent)
-        statement, leaf_hash = recording.record(context, opened, announced, settlement, started_at, ending)
+        ending = Ending(stopped=stopped, candidate=left)
+        chain = opened.chain_of(attempt.intent)
+        statement, leaf_hash = recording.record(
+            context, opened, attempt.announced, charged.figure, attempt.started_at, ending
+        )
         context.published(binding=False)
     return AttemptRecord(
+        number=attempt.announced.number,
         statement=statement,
         leaf_hash=leaf_hash,
         evidence=None,
         head_loss=stages.known_head_loss(context, opened),
         phases=phases.seconds,
-        bucket_uj=settlement.bucket_uj,
+        bucket_uj=charged.bucket_uj,
         chain=chain,
     )

@@ -5,13 +5,15 @@ An attempt is announced before it is tried and recorded after it, whatever becam
 
 from __future__ import annotations
 
-__all__ = ["Announced", "AttemptRecord", "Ending", "announce", "energy_figure", "figure_of", "record"]
+__all__ = ["AttemptRecord", "Ending", "announce", "energy_figure", "figure_of", "record"]
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from cryoflux.attempt.context import Context, Opened
-from cryoflux.attempt.stages import Candidate, CandidateVerdict
+from cryoflux.attempt.fitting import training_of
+from cryoflux.attempt.stages import CandidateVerdict
+from cryoflux.attempt.training import Candidate
 from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.attempt.workings import forget_workings
 from cryoflux.decision.evidence import Evidence
@@ -23,7 +25,8 @@ from cryoflux.energy.interface import Settlement
 from cryoflux.energy.jobs import job_here
 from cryoflux.errors import VerificationError
 from cryoflux.evaluation.machine import software
-from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE, PhaseFigure
+from cryoflux.log_state import OpenIntent
+from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
 from cryoflux.receipts.paid import Paid
 from cryoflux.receipts.statement import (
     ArmPrior,
@@ -43,7 +46,6 @@ from cryoflux.receipts.statement import (
     ReceiptStatement,
     Rule,
     Schedule,
-    Screen,
     Sha256Digest,
     Subject,
     Training,
@@ -54,18 +56,9 @@ from cryoflux.scheduling.policy import Choice
 from cryoflux.state import HEAD
 from cryoflux.task_state import Chain, chain_start
 from cryoflux.tasks.interface import Offer
-from cryoflux.tasks.pool import slice_digest
 
 _SEEDS = 1_000_003
 """the seed of an attempt is that of the run times this, plus its number: known beforehand, and its own"""
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """An intent in the log."""
-
-    intent: Intent
-    leaf_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +70,6 @@ class Ending:
     judged: CandidateVerdict | None = None
     result: Version | None = None
     """the head afterwards, where it is another one"""
-    phases: list[PhaseFigure] = field(default_factory=list)
-    """what it was charged by phase; none where that is not known"""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -90,6 +81,8 @@ class Ending:
 class AttemptRecord:
     """One finished attempt, for whoever shows it."""
 
+    number: int
+    """of the attempt in its log, by its announcement, from 1"""
     statement: ReceiptStatement
     leaf_hash: str
     evidence: Evidence | None
@@ -114,7 +107,7 @@ class AttemptRecord:
         return self.statement.predicate
 
 
-def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, bucket_uj: int) -> Announced:
+def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, bucket_uj: int) -> OpenIntent:
     """Write the intent to the log before anything is tried.
 
     Args:
@@ -151,11 +144,12 @@ def announce(context: Context, opened: Opened, choice: Choice, offer: Offer, buc
         reserved_microjoules=choice.arm.reserve_uj,
         meter=context.terms.meter,
         announced_at=context.timestamp(),
+        slots=context.terms.slots,
         chain=link,
     )
     subject = Subject(name=HEAD, digest=Sha256Digest(sha256=opened.base.files))
     entry = context.append(lambda *_: IntentStatement(subject=[subject], predicate=intent))
-    return Announced(intent, entry.leaf_hash)
+    return memory.open[entry.leaf_hash]
 
 
 def _link(opened: Opened, offer: Offer) -> ChainLink | None:
@@ -209,12 +203,21 @@ def _rule(opened: Opened, offer: Offer) -> Rule:
 def record(
     context: Context,
     opened: Opened,
-    announced: Announced,
-    settlement: Settlement | None,
+    announced: OpenIntent,
+    figure: EnergyFigure,
     started_at: str,
     ending: Ending,
 ) -> tuple[ReceiptStatement, str]:
-    """Write the receipt and return it with its leaf hash; from here on the attempt has happened."""
+    """Write the receipt and return it with its leaf hash; from here on the attempt has happened.
+
+    Args:
+        context: the run.
+        opened: the task.
+        announced: the attempt.
+        figure: what it was charged.
+        started_at: when it began.
+        ending: how it ended.
+    """
     intent, base = announced.intent, opened.base
     result = ending.result
     receipt = Receipt(
@@ -230,7 +233,7 @@ def record(
         training=_training(ending.candidate, opened, intent) if ending.candidate else None,
         evaluation=_evaluation(opened, ending),
         decision=_decision(intent, ending),
-        energy=energy_figure(context, settlement, intent).but(job=_job(ending), phases=ending.phases),
+        energy=figure.but(job=_job(ending)),
         software=software(opened.task.libraries),
         started_at=started_at,
         finished_at=context.timestamp(),
@@ -269,26 +272,8 @@ def _decision(intent: Intent, ending: Ending) -> Decision | None:
 
 
 def _training(candidate: Candidate, opened: Opened, intent: Intent) -> Training:
-    update = candidate.update
     chain = opened.chain_of(intent)
-    return Training(
-        slice_sha256=slice_digest(update.drawn),
-        slice_count=len(update.drawn),
-        stopped_by=update.stopped_by,
-        section=update.section,
-        fresh_count=update.fresh,
-        steps=update.steps,
-        saved_microjoules=update.saved_uj,
-        screen=_screen(update.screening),
-        threads=update.threads,
-        device=update.device,
-        working=update.working,
-        before=chain.steps if chain else 0,
-    )
-
-
-def _screen(screening: Evidence | None) -> Screen | None:
-    return Screen(count=screening.count, **sums_of(screening)) if screening is not None else None
+    return training_of(candidate.update, chain.steps if chain else 0)
 
 
 def _subjects(base: Base, candidate: Candidate | None) -> list[Subject]:

@@ -1,9 +1,8 @@
-"""What steps 5 to 8 of an attempt do: each takes the frozen value of the step before and returns its own."""
+"""What steps 6 to 8 of an attempt do: each takes the frozen value of the step before and returns its own."""
 
 from __future__ import annotations
 
 __all__ = [
-    "Candidate",
     "CandidateVerdict",
     "HoldoutReading",
     "base_losses",
@@ -12,23 +11,21 @@ __all__ = [
     "known_head_loss",
     "read_holdout",
     "refuse",
-    "train",
-    "work_order",
 ]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryoflux.attempt.context import Context, Opened
-from cryoflux.attempt.phase_joules import EVALUATE_BASE, PREPARE
+from cryoflux.attempt.phase_joules import EVALUATE_BASE
 from cryoflux.attempt.repeats import require_repeats, require_same_bytes
-from cryoflux.attempt.watch import AttemptStopped, Phases, Step
+from cryoflux.attempt.training import Candidate, spent_since
+from cryoflux.attempt.watch import AttemptStopped, Phases
 from cryoflux.decision.evidence import Evidence, pair_losses
-from cryoflux.decision.looking import Look, is_at_its_end, judged_before
+from cryoflux.decision.looking import Look
 from cryoflux.decision.rules import WITH_BUDGET, Verdict, decide
 from cryoflux.decision.sequential import decide_partial, hopeless, looks, reading_order
-from cryoflux.digests import file_digest, sha256_hex
+from cryoflux.digests import sha256_hex
 from cryoflux.energy.interface import Reservation
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import EvaluationFailedError, Losses, write_evidence
@@ -36,28 +33,11 @@ from cryoflux.evaluation.scoring import LossesAndHits, Scorer, score
 from cryoflux.files import write_atomic
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.receipts.profiles import ROUNDED
-from cryoflux.receipts.statement import Bar, Cause, Intent
+from cryoflux.receipts.statement import Bar, Cause
 from cryoflux.registry.versions import Version
-from cryoflux.task_tallies import EVERYTHING
-from cryoflux.tasks.interface import Update, WorkOrder
-from cryoflux.tasks.pacing import JoulesEndedError, Limits, TrainingFailedError, TrainingInterruptedError
 
-_MARGIN = 1.35
-"""how much dearer than before evaluation may be; what is not needed is refunded, so width costs little"""
 _OVERDRAFT = 0.05
 """share of its reservation that an attempt may overdraw"""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A trained update: its capsule and, unless the screen refused it, the merged version as a draft."""
-
-    capsule: Path
-    update: Update
-    arm: str
-    look: Look
-    """at the holdout, or why it need not be read"""
-    draft: Version | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,35 +70,6 @@ class CandidateVerdict:
     """in which arithmetic they were computed"""
 
 
-def work_order(opened: Opened, intent: Intent, pool_seed: int) -> WorkOrder:
-    """What an announced attempt asks of whoever trains."""
-    reserve_uj = intent.reserved_microjoules
-    chain, known = opened.chain_of(intent), opened.known()
-    aside_uj = round(_MARGIN * opened.task.aside_uj(intent.task.arm, opened.part, reserve_uj))
-    return WorkOrder(
-        id=intent.task.id,
-        task=intent.task.name,
-        arm=intent.task.arm,
-        base=intent.base,
-        data=intent.data.digest,
-        recipe=intent.recipe,
-        seed=intent.seed,
-        pool_seed=pool_seed,
-        drawn=opened.drawn,
-        bar=intent.bar,
-        holdout_count=intent.data.holdout.count,
-        reserve_microjoules=reserve_uj,
-        limit_microjoules=max(0, reserve_uj - aside_uj),
-        rule=intent.rule,
-        composed=chain.composed if chain else opened.composition,
-        unit=opened.task.metric.unit,
-        chain=intent.chain,
-        before=chain.steps if chain else 0,
-        judged=chain.judged if chain else "",
-        pool=known.pool_for(intent) if known is not None else EVERYTHING,
-    )
-
-
 def base_losses(context: Context, opened: Opened, reservation: Reservation, phases: Phases) -> Losses:
     """Losses of the head on the holdout: remembered, or measured once."""
     known = _remembered(context, opened)
@@ -134,16 +85,11 @@ def _measured(context: Context, opened: Opened, reservation: Reservation) -> Kno
     everything, share = list(range(opened.count)), task.share_to_compute(part)
     scores = _score(context, opened, reservation, task.scorer(task.head, part), everything, 0)
     _hold_to_it(context, opened, reservation, task.head, everything, scores)
-    cost = _spent_since(context, reservation, start)
+    cost = spent_since(context, reservation, start)
     known = KnownLosses(Losses(tuple(scores[0]), tuple(scores[1])), cost)
     task.evaluated("", part, cost, share)
     context.losses.put(task.head.digest, opened.holdout, task.cut, known, task.profile(part))
     return known
-
-
-def _spent_since(context: Context, reservation: Reservation, start_uj: int) -> int:
-    """µJ that something has cost; never less than none, though net energy may well measure as that."""
-    return max(0, context.agent.spent(reservation.id).uj - start_uj)
 
 
 def known_head_loss(context: Context, opened: Opened) -> float | None:
@@ -209,73 +155,9 @@ def _hold_to_it(
         require_repeats(again, indices, found, most=task.read_again, unit=task.metric.unit)
 
 
-def train(
-    context: Context, opened: Opened, intent: Intent, reservation: Reservation, phases: Phases
-) -> Candidate:
-    """Train on what the reservation leaves after evaluation; screen, where that was announced, and merge."""
-    order = work_order(opened, intent, opened.task.place.pool_seed)
-    with context.versions.capsule_draft() as folder:
-        update = _trained(context, opened, order, reservation, folder, phases)
-        if update.stopped_by == "interrupt" and not update.working:
-            raise AttemptStopped(Cause.INTERRUPTED, "interrupted.training", steps=update.steps)
-        with phases.measure(Step.MERGE):
-            capsule = context.versions.keep_capsule(folder, update.files[0])
-    if intent.rule.screen and update.screening is None:
-        raise AttemptStopped(Cause.FAILED, "failed", what="The task did not screen its update.")
-    look = _look(context, opened, intent, order, update, capsule)
-    draft = None
-    if look.refused is None and update.stopped_by != "interrupt":
-        start_uj = context.agent.spent(reservation.id).uj
-        with phases.measure(Step.MERGE):
-            draft = _applied(opened, capsule, update)
-        opened.task.applied(_spent_since(context, reservation, start_uj))
-    return Candidate(capsule, update, order.arm, look, draft)
-
-
-def _look(
-    context: Context, opened: Opened, intent: Intent, order: WorkOrder, update: Update, capsule: Path
-) -> Look:
-    """Whether the holdout is read, and at which bar: that of now, for another may have looked meanwhile."""
-    chain = opened.chain_of(intent)
-    if chain is not None and chain.judged == file_digest(capsule / update.files[0]):
-        return judged_before()
-    ended = is_at_its_end(update.stopped_by, carries=intent.chain is not None)
-    return order.but(bar=context.bar(opened)).look(update.screening, ended=ended)
-
-
 def _bar(context: Context, opened: Opened, look: Look) -> Bar:
     """The bar of a look."""
     return context.bar(opened).but(stake_milli=look.stake_milli, needed_milli=look.needed_milli)
-
-
-def _applied(opened: Opened, capsule: Path, update: Update) -> Version:
-    try:
-        return opened.task.apply(opened.task.head, capsule, update)
-    except TrainingFailedError as error:
-        raise AttemptStopped(Cause.FAILED, "failed", what=error.what) from error
-
-
-def _trained(
-    context: Context,
-    opened: Opened,
-    order: WorkOrder,
-    reservation: Reservation,
-    folder: Path,
-    phases: Phases,
-) -> Update:
-    def spent_uj() -> int:
-        return context.agent.spent(reservation.id).uj
-
-    limits = Limits(order.limit_microjoules, spent_uj, context.stop, lambda: phases.measure(PREPARE))
-    try:
-        limits.check()
-        return opened.task.train(order, folder, limits, context.observer)
-    except TrainingInterruptedError as error:
-        raise AttemptStopped(Cause.INTERRUPTED, "interrupted.preparing") from error
-    except JoulesEndedError as error:
-        raise AttemptStopped(Cause.EXHAUSTED, error.code) from error
-    except TrainingFailedError as error:
-        raise AttemptStopped(Cause.FAILED, "failed", what=error.what) from error
 
 
 def read_holdout(
@@ -309,7 +191,7 @@ def _read(
         if hopeless(_pair(opened, known, Losses(tuple(losses), tuple(right))), count, thresholds, rule):
             break
     _hold_to_it(context, opened, reservation, candidate.draft or task.head, order[:read], (losses, right))
-    cost = _spent_since(context, reservation, start)
+    cost = spent_since(context, reservation, start)
     task.evaluated(candidate.arm, part, cost, read / count)
     if read < count:
         new = Losses(tuple(losses), tuple(right))

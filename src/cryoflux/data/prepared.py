@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = [
     "GUEST_SET",
+    "LABELS_FILE",
     "MONITOR_SET",
     "SEARCH_SET",
     "SIMILAR_FILE",
@@ -53,7 +54,7 @@ SEARCH_SET = "search"
 """first word of the set that offers are composed with before that"""
 SIMILAR_FILE = "similar.jsonl"
 """training examples that were left out; no set, but without them nobody could draw the sets again"""
-_LABELS = "labels.json"
+LABELS_FILE = "labels.json"
 _LONGEST_LINE = 8_000_000
 
 
@@ -144,7 +145,7 @@ def render(splits: Splits) -> tuple[dict[str, bytes], str]:
         named[Path(SIMILAR_FILE).stem] = splits.similar
     labels = (json.dumps(splits.labels, ensure_ascii=False) + "\n").encode()
     sets = {name: [example_line(example) for example in examples] for name, examples in named.items()}
-    return render_sets(sets, {_LABELS: labels})
+    return render_sets(sets, {LABELS_FILE: labels})
 
 
 def render_sets(
@@ -214,8 +215,8 @@ def open_prepared(folder: Path, name: str, rules: Mapping[str, Any] | None = Non
         )
     paths = sorted(path for path in folder.glob("*.jsonl") if path.name != SIMILAR_FILE)
     files = {path.name: read_regular(path, MOST_FILE_BYTES) for path in paths}
-    if (labels := folder / _LABELS).is_file():
-        files[_LABELS] = read_regular(labels, _LONGEST_LINE)
+    if (labels := folder / LABELS_FILE).is_file():
+        files[LABELS_FILE] = read_regular(labels, _LONGEST_LINE)
     return prepared_of(files, folder, name, rules)
 
 
@@ -239,7 +240,7 @@ def prepared_of(
         name=name,
         folder=folder,
         digest=folder.name,
-        labels=tuple(json.loads(files[_LABELS])) if _LABELS in files else (),
+        labels=tuple(json.loads(files[LABELS_FILE])) if LABELS_FILE in files else (),
         sets={key: _split_lines(content) for key, content in contents.items()},
         file_digests={key: sha256_hex(content) for key, content in contents.items()},
         rules=rules or {},

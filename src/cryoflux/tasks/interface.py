@@ -57,6 +57,7 @@ from cryoflux.verification.sections import Sections
 
 if TYPE_CHECKING:
     from cryoflux.tasks.composing import Composing
+    from cryoflux.tasks.elsewhere import Elsewhere
 
 _FIRST_SHARE = 0.3
 """of a reservation: what evaluating and merging are thought to cost before either was measured"""
@@ -213,6 +214,8 @@ class Task(ABC):
     """loss of an example, in billionths, beyond which a version is broken rather than wrong"""
     libraries: ClassVar[tuple[str, ...]] = ()
     """packages that it computes with: receipts name their versions; a run sets the threads of ``torch``"""
+    trained_by: ClassVar[str] = ""
+    """``module:Class`` of the `Trainer` that trains it in other processes; empty where none does"""
     sections: ClassVar[Sections] = {}
     """kind of its receipts' sections → what checks them when somebody verifies"""
     place: Workplace
@@ -287,6 +290,10 @@ class Task(ABC):
 
     def composing(self) -> Composing | None:
         """What composes versions of lists of updates, once it is open; none where the task's are no lists."""
+        return None
+
+    def elsewhere(self) -> Elsewhere | None:
+        """What takes over updates that other processes train, once it is open; none where none can."""
         return None
 
     def has_news(self) -> bool:

@@ -6,11 +6,11 @@ is asked for, and never because a state names it: whoever runs or verifies says 
 
 from __future__ import annotations
 
-__all__ = ["CAUSAL", "INDEX", "LORA", "find_task", "task_names"]
+__all__ = ["CAUSAL", "INDEX", "LORA", "find_task", "find_trainer", "task_names"]
 
 import importlib
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +18,9 @@ from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.signing.fields import TaskName
 from cryoflux.tasks.guarded import guarded
 from cryoflux.tasks.interface import Task
+
+if TYPE_CHECKING:
+    from cryoflux.tasks.elsewhere import Trainer
 
 GROUP = "cryoflux.tasks"
 LORA = "lora_delta"
@@ -66,6 +69,20 @@ def find_task(name: str) -> type[Task]:
             hint=f"Give the class one: name = {attribute.lower()!r}.",
         ) from error
     return found if place.startswith("cryoflux.") else guarded(found)
+
+
+def find_trainer(name: str) -> type[Trainer] | None:
+    """What trains a task in a process that judges nothing; none where nothing does.
+
+    Args:
+        name: of the task.
+
+    Raises:
+        UsageError: there is no such task, or what it names cannot be imported.
+    """
+    module, _, attribute = find_task(name).trained_by.partition(":")
+    found: type[Trainer] | None = _imported(name, module, attribute) if module else None
+    return found
 
 
 def _imported(name: str, module: str, attribute: str) -> Any:

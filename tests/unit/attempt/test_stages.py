@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cryoflux.attempt import stages
+from cryoflux.attempt import stages, training
 from cryoflux.decision.looking import Look
 from cryoflux.decision.sequential import reading_order
 from cryoflux.digests import file_digest
@@ -20,6 +20,7 @@ from cryoflux.errors import VerificationError
 from cryoflux.evaluation.cache import KnownLosses
 from cryoflux.evaluation.losses import Losses
 from cryoflux.evaluation.scoring import score
+from cryoflux.log_state import OpenIntent
 from cryoflux.quantities import MICRO, NANO
 from cryoflux.receipts.losses_tree import loss_leaves, losses_root
 from cryoflux.signing.canonical import canonical_bytes, parse_strictly
@@ -71,7 +72,8 @@ def test_a_limit_is_never_below_nothing(run) -> None:
     run.attempt(BETTER)
     assert run.receipts()[-1].reason.code == "exhausted.training"
     intent = run.intents()[-1]
-    assert stages.work_order(run.opened, intent, 0).limit_microjoules == 0
+    announced = OpenIntent(intent, "0" * 64, 0)
+    assert training.work_order(run.opened, announced, 0).limit_microjoules == 0
 
 
 def cached(run: SmallRun) -> KnownLosses | None:
@@ -171,7 +173,7 @@ def receipt_subjects(run: SmallRun) -> list:
 
 
 def test_refusing_what_the_screen_let_pass_is_a_slip() -> None:
-    passed = stages.Candidate(Path(), None, "only", Look(None), None)
+    passed = training.Candidate(Path(), None, "only", Look(None), None)
     with pytest.raises(ValueError, match="let the update pass"):
         stages.refuse(None, None, passed)
 

@@ -196,6 +196,34 @@ class HeadModel:
             self._screened = digest, scorer.score(screen, lambda _done: None)
         return self._screened[1]
 
+    def screened(
+        self,
+        size: int,
+        version: Version | None = None,
+        changed: Mapping[str, torch.Tensor] | None = None,
+    ) -> LossesAndHits:
+        """Losses on the screening examples, in the arithmetic of training.
+
+        Args:
+            size: how many of them.
+            version: the head, unless it is one that differs from it.
+            changed: in these tensors.
+
+        Raises:
+            RuntimeError: the layout is not known.
+        """
+        if self.layout is None or self.backend is None:
+            raise RuntimeError("the layout of this model is not known")
+        if version is None or not changed:
+            return self._screen(self.layout, self.backend, size)
+        encoder = self._encoder(self.layout, self.backend).updated(changed)
+        depth = self.layout.lowest(changed)
+        below = self._encoder(self.layout, self.backend) if depth else encoder
+        entries = self.version.entries if depth else version.entries
+        source = Activations(below, entries, self._sets("train"), depth)
+        scorer = EncoderScorer(encoder, source, self.examples("train")[2])
+        return scorer.score(self.pool.screen[:size], lambda _done: None)
+
     def fixed_steps(self, recipe: Recipe, part: str, most: int = 0) -> int:
         """What preparing examples and evaluating a candidate cost, in training steps of a recipe.
 

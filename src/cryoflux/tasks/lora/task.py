@@ -13,12 +13,10 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cryoflux.config import Settings, Sourced
-from cryoflux.decision.looking import is_at_its_end
 from cryoflux.digests import file_digest
 from cryoflux.encoder.layout import read_layout
 from cryoflux.errors import CryoFluxError, ModelError
@@ -31,7 +29,7 @@ from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.parent_lists import lists_of
 from cryoflux.registry.shards import TensorFolder
 from cryoflux.registry.versions import Version
-from cryoflux.state import ADAPTER, ADAPTER_CONFIG
+from cryoflux.state import ADAPTER
 from cryoflux.tasks.interface import Beginning, Offer, Origin, Task, Update, Watch, WorkOrder, Workplace
 from cryoflux.tasks.lora.base_model import check_tokens
 from cryoflux.tasks.lora.composing import ComposedHeads
@@ -47,12 +45,13 @@ from cryoflux.tasks.lora.libraries import (
 from cryoflux.tasks.lora.prices import Prices
 from cryoflux.tasks.lora.recipe import ALL_LAYERS, Method, Recipe, chosen_recipes, ladder
 from cryoflux.tasks.lora.section import SECTIONS
-from cryoflux.tasks.pacing import Limits, Progress, TrainingFailedError
+from cryoflux.tasks.pacing import Limits, TrainingFailedError
 from cryoflux.tasks.pool import make_pool
 from cryoflux.tasks.startup import StartupClock
 from cryoflux.verification.sections import Sections
 
 if TYPE_CHECKING:
+    from cryoflux.tasks.elsewhere import Elsewhere
     from cryoflux.tasks.lora.head import HeadModel
     from cryoflux.tasks.lora.merge import HeadSums
 
@@ -66,6 +65,7 @@ class LoraTask(Task):
     read_again: ClassVar[int] = 0
     hits: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = LIBRARIES
+    trained_by: ClassVar[str] = "cryoflux.tasks.lora.trainer:LoraTrainer"
     sections: ClassVar[Sections] = SECTIONS
 
     def __init__(self, sourced: Sourced) -> None:
@@ -231,85 +231,37 @@ class LoraTask(Task):
 
     def train(self, order: WorkOrder, into: Path, limits: Limits, watch: Watch) -> Update:
         """Train LoRA until the joules end, as the recipe says."""
-        import torch
+        from cryoflux.tasks.lora.carrying_out import carry_out
 
-        from cryoflux.tasks.lora.once import train_once
-
-        recipe = self.recipes[order.arm]
-        self._changed_since = frozenset()
-
-        def progress(done: Progress) -> None:
-            watch.trained(done, order.reserve_microjoules)
-
-        if recipe.carry and order.chain is not None:
-            return self._go_on(order, recipe, into, limits, progress, watch)
-        trained = train_once(
-            self.model, self.place.data, order, recipe, limits, into, progress=progress, watch=watch
+        recipe, model, place = self.recipes[order.arm], self.model, self.place
+        update = carry_out(
+            order, recipe, model, place.data, self._start(order), place.state, into, limits, watch
         )
-        return Update(
-            files=(ADAPTER, ADAPTER_CONFIG),
-            section=self._listed(order, trained.section(), into),
-            drawn=tuple(trained.drawn),
-            fresh=trained.fresh,
-            steps=trained.steps,
-            stopped_by=trained.stopped_by,
-            saved_uj=trained.saved_uj,
-            screening=trained.screening.evidence if trained.screening else None,
-            threads=torch.get_num_threads(),
-            device=self.model.device,
-        )
+        return self._taken_up(order, update, into)
 
-    def _go_on(
-        self,
-        order: WorkOrder,
-        recipe: Recipe,
-        into: Path,
-        limits: Limits,
-        progress: Callable[[Progress], None],
-        watch: Watch,
-    ) -> Update:
-        """Train one attempt of a chain, and leave what the next one goes on from."""
-        import torch
-
-        from cryoflux.tasks.lora.candidates import Prospects, look_is_due
-        from cryoflux.tasks.lora.chain import train_chain
-        from cryoflux.tasks.lora.working import read_working, write_working
-
+    def _start(self, order: WorkOrder) -> Version:
+        """The version that an update is added to."""
         link = order.chain
-        if link is None:
-            raise RuntimeError("an attempt of no chain cannot go on")
-        start = self.head if link.start == order.base else self.place.versions.open(link.start.digest)
-        self._changed_since = self.head.differing(start)
-        working = read_working(self.place.state.working(link.working), link.working) if link.working else None
-        done = train_chain(
-            self.model.chain_material(start, recipe, order.pool.count),
-            recipe,
-            limits,
-            into,
-            seed=order.seed,
-            working=working,
-            judged=order.judged,
-            is_due=partial(look_is_due, is_worth=order.is_worth),
-            at_its_end=Prospects(partial(order.is_worth, ended=True), looked=bool(order.judged)),
-            progress=progress,
-            preparing=watch.prepared,
-        )
-        left = ""
-        if not is_at_its_end(done.stopped_by, carries=True):
-            self.place.state.workings.mkdir(exist_ok=True)
-            left = write_working(self.place.state.workings, done.working)
-        return Update(
-            files=(ADAPTER, ADAPTER_CONFIG),
-            section=self._listed(order, done.section(self.model.backend), into),
-            drawn=tuple(done.drawn),
-            fresh=max(0, min(done.reached - order.drawn, len(done.drawn))),
-            steps=done.steps,
-            stopped_by=done.stopped_by,
-            screening=done.screened,
-            threads=torch.get_num_threads(),
-            device=self.model.device,
-            working=left,
-        )
+        if link is None or link.start.digest == self.head.digest:
+            return self.head
+        return self.place.versions.open(link.start.digest)
+
+    def _taken_up(self, order: WorkOrder, update: Update, into: Path) -> Update:
+        """Be ready to apply an update to the head, and name the list of the version that it makes."""
+        start = self._start(order)
+        self._changed_since = frozenset() if start is self.head else self.head.differing(start)
+        candidate = self.sums.following(order.composed, start.digest, file_digest(into / ADAPTER))
+        self._candidate = (order.composed, candidate)
+        merged = {"merge": COMPOSE, "genesis": candidate.genesis, "list": candidate.digest}
+        section = Section(kind=update.section.kind, fields={**update.section.fields, **merged})
+        return replace(update, section=section)
+
+    def elsewhere(self) -> Elsewhere:
+        """What takes over updates that other processes train."""
+        from cryoflux.tasks.lora.elsewhere import LoraElsewhere
+
+        place = self.place
+        return LoraElsewhere(self.model, place.data, place.state, self._taken_up)
 
     def can_go_on(self, working: str) -> bool:
         """Whether a working update is here, and is the one of its name."""
@@ -318,14 +270,6 @@ class LoraTask(Task):
             return file_digest(path) == working
         except OSError:
             return False
-
-    def _listed(self, order: WorkOrder, section: Section, into: Path) -> Section:
-        """What a receipt says of an adapter, with the list of the version that it makes."""
-        start = order.chain.start if order.chain is not None else order.base
-        candidate = self.sums.following(order.composed, start.digest, file_digest(into / ADAPTER))
-        self._candidate = (order.composed, candidate)
-        merged = {"merge": COMPOSE, "genesis": candidate.genesis, "list": candidate.digest}
-        return Section(kind=section.kind, fields={**section.fields, **merged})
 
     def apply(self, base: Version, capsule: Path, update: Update) -> Version:  # noqa: ARG002 - all is in its files
         """Add an adapter to the head; only the files that change are written.

@@ -17,8 +17,8 @@ import tiny
 from cryoflux.config import load_settings
 from cryoflux.data.frequencies import log_frequencies
 from cryoflux.errors import ExitCode, ModelError
+from cryoflux.runs.makers import RunLimits
 from cryoflux.runs.session import run
-from cryoflux.runs.spending import RunLimits
 from cryoflux.tasks.lora import base_model
 from cryoflux.tasks.lora.base_model import EMBEDDED, load_base, resolve, source_digest
 
