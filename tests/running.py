@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from cryoflux.cli.main import main
-from cryoflux.runs.open_session import Started
+from cryoflux.energy.started import Started
 from zygote import Forked, Zygote
 
 OTHERS = ("CRYOFLUX_", "HF_", "TOKENIZERS_")

@@ -27,6 +27,7 @@ from cryoflux.settings import (
     DataSettings,
     DecisionSettings,
     EnergySettings,
+    FleetSettings,
     IndexSettings,
     ModelSettings,
     ModelsSettings,
@@ -56,6 +57,7 @@ class Settings(SettingsSection):
     witness: WitnessSettings = WitnessSettings()
     models: ModelsSettings = ModelsSettings()
     network: NetworkSettings = NetworkSettings()
+    fleet: FleetSettings = FleetSettings()
     recipe: dict[str, dict[str, bool | int | float | str]] = Field(default_factory=dict)
     """``[recipe.NAME]``: recipes of one's own, or changes to built-in ones"""
 

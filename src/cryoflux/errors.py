@@ -18,6 +18,7 @@ for our mistakes, never for a user's. An error of one stage is defined beside th
     ├── TrainingInterruptedError     1    somebody asked to stop before training; the attempt is aborted
     ├── EvaluationFailedError        1    a loss is not finite; the attempt is recorded as failed
     ├── CannotRetrainError           1    a receipt does not say enough to train again, or this machine cannot
+    ├── FleetError                   1    a worker cannot be had, is lost, or does not do what was asked
     ├── PeerUnreachableError         1    a peer did not answer, or not with what was asked for
     ├── VerificationError            1    a receipt or artefact is not what it claims to be
     │   └── NewerFormatError         1    a later CryoFlux wrote it

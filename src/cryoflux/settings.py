@@ -13,6 +13,7 @@ __all__ = [
     "EnergySettings",
     "EnergyText",
     "FileText",
+    "FleetSettings",
     "FolderText",
     "IndexSettings",
     "ModelSettings",
@@ -308,6 +309,19 @@ class NetworkSettings(SettingsSection):
     """most offers of a round, strangers apart"""
     guards: str = ""
     """CSV or JSONL files, with commas, that what is adopted must not make worse; empty for none"""
+
+
+class FleetSettings(SettingsSection):
+    """Who makes the attempts of a run: this process, or workers that it speaks to."""
+
+    workers: Annotated[int, Field(ge=0, le=12)] = 0
+    """workers that train at once; 0 where the run trains by itself"""
+    fleet: str = "local"
+    """``local`` for processes of this machine, or a Ray cluster: ``ray://HOST:10001``"""
+    fleet_home: str = ""
+    """folder on each node of a cluster for the accounts of its workers; empty for the user's state folder"""
+    worker_silence: Annotated[int, Field(ge=5, le=86_400)] = 60
+    """a worker that hears nothing for so long ends by itself, and is taken for lost half as long after, s"""
 
 
 class ModelsSettings(SettingsSection):

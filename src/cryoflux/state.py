@@ -31,6 +31,7 @@ OURS = frozenset(
             "capsules",
             "data",
             "evidence",
+            "fleet",
         ),
         *("heads", "judged", "keys", "lock", "log", "meter.lock", "models", "monitor", "network"),
         *("origin.json", "receipts.db", "session.json", "working"),
@@ -88,6 +89,21 @@ class StateFolder:
     def keys(self) -> Path:
         """The folder of keys."""
         return self.path / "keys"
+
+    @property
+    def fleet(self) -> Path:
+        """What lies here of a fleet whose coordinator this state is."""
+        return self.path / "fleet"
+
+    @property
+    def workers(self) -> Path:
+        """The folders of workers of this machine, by their names."""
+        return self.fleet / "workers"
+
+    @property
+    def words(self) -> Path:
+        """The last signed words of workers' meters."""
+        return self.fleet / "words"
 
     @property
     def lock(self) -> Path:

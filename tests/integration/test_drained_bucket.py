@@ -11,8 +11,8 @@ from cryoflux.energy.account.bucket import Bucket
 from cryoflux.energy.clock import SystemClock
 from cryoflux.errors import BudgetError
 from cryoflux.receipts.reading import read_entries
+from cryoflux.runs.makers import RunLimits
 from cryoflux.runs.session import run
-from cryoflux.runs.spending import RunLimits
 from cryoflux.runs.watch import RunObserver
 from verifying import verify_target
 

@@ -21,6 +21,8 @@ from cryoflux.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 TOO_LOW_OR_HIGH = {
     "adopt_share": (-0.1, 1.1),
+    "workers": (-1, 13),
+    "worker_silence": (4, 86_401),
     "candidates": (0, 49),
     "seed": (-1, 2**32),
     "query_count": (29, 1025),
@@ -124,6 +126,7 @@ WITHOUT_FLAG = {
     "adopt_share",  # the same
     "candidates",  # the same
     "guards",  # the same
+    "fleet_home",  # where workers keep their accounts does not change from run to run
     "currency",  # the same
     "replay",  # the same
     "monitor_error_budget",  # promised for the life of a log

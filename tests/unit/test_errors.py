@@ -57,7 +57,7 @@ TREE = drawn()
 
 def test_the_tree_shows_every_error_of_the_project_and_no_other() -> None:
     assert set(TREE) == {"CryoFluxError", *ERRORS}
-    assert len(ERRORS) <= 21, "an error is a thing that a caller does something else about"
+    assert len(ERRORS) <= 22, "an error is a thing that a caller does something else about"
 
 
 @pytest.mark.parametrize("name", sorted(ERRORS))

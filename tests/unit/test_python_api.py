@@ -133,7 +133,7 @@ def test_a_run_leaves_the_process_as_it_was(folder: Path, ends: str) -> None:
     try:
         before = state_of_the_process()
         if ends == "well":
-            cryoflux.run("80J", train="mine.csv", attempts=1)
+            cryoflux.run("160J", train="mine.csv", attempts=1)
             cryoflux.verify("state", recompute=1)
         else:
             with pytest.raises(ZeroDivisionError):
@@ -155,7 +155,7 @@ def test_a_run_that_imports_the_libraries_leaves_them_as_they_come(folder: Path)
     program = """
 import os, warnings, cryoflux
 before = list(warnings.filters), dict(os.environ)
-cryoflux.run("80J", train="mine.csv", attempts=1)
+cryoflux.run("160J", train="mine.csv", attempts=1)
 assert (warnings.filters, dict(os.environ)) == before
 import torch
 from transformers.utils import logging

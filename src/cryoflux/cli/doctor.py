@@ -35,6 +35,7 @@ PACKAGES = {
     "OpenSSL": "cryoflux[sign]",
     "zeus": "cryoflux[zeus]",
     "bitsandbytes": "cryoflux[gpu]",
+    "ray": "cryoflux[fleet]",
 }
 """module that not every command needs → what installs it"""
 _NEEDED_FOR = {
@@ -46,6 +47,7 @@ _NEEDED_FOR = {
     "cryoflux[sign]": "to sign what models push hands on",
     "cryoflux[zeus]": "to meter by zeus, on boards that nothing else here reads",
     "cryoflux[gpu]": "to train a large language model beside a base in four bits",
+    "cryoflux[fleet]": "to have workers on a Ray cluster",
 }
 _TDP_SOURCES = {"setting": "as set", "guess": "a rough guess of 6 W per logical CPU"}
 

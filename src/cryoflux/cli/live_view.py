@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = ["LiveView"]
 
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
 
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -18,6 +18,9 @@ from cryoflux.attempt.watch import Step
 from cryoflux.cli.run_view import PlainView, Shown
 from cryoflux.quantities import format_energy
 from cryoflux.tasks.pacing import Progress
+
+if TYPE_CHECKING:
+    from cryoflux.fleet.documents import WorkerState
 
 
 class LiveView(PlainView):
@@ -84,6 +87,15 @@ class LiveView(PlainView):
     def checking(self, what: str, done: int, count: int) -> None:
         """Name what a round does."""
         self._doing = f"round · {what} · {done} of {count} examples"
+        self._draw()
+
+    def at_work(self, states: Mapping[str, WorkerState | None]) -> None:
+        """Name what each worker does."""
+        self._doing = " · ".join(
+            f"{name} {state.doing}{f', step {state.step}' if state.step else ''}"
+            for name, state in states.items()
+            if state is not None
+        )
         self._draw()
 
     def preparing(self, what: str, done: int, total: int) -> None:

@@ -26,6 +26,7 @@ from cryoflux.cli import (
     doctor,
     energy,
     export,
+    fleet,
     fork,
     judge,
     keys,
@@ -60,6 +61,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", cls=SettingsCommand, rich_help_panel=_LEARN)(run.run)
+app.add_typer(fleet.app, name="fleet", rich_help_panel=_LEARN)
 app.command("search", rich_help_panel=_LEARN)(search.search)
 app.command("dashboard", rich_help_panel=_LEARN)(dashboard.dashboard)
 app.add_typer(data.app, name="data", rich_help_panel=_LEARN)

@@ -55,10 +55,10 @@ def make_rounds(
     from cryoflux.cli.run_view import Shown, view_for
     from cryoflux.config import load_settings
     from cryoflux.energy.derived import rates_of
+    from cryoflux.energy.started import Started
+    from cryoflux.runs.makers import RunLimits
     from cryoflux.runs.node_offers import waiting_offers
-    from cryoflux.runs.open_session import Started
     from cryoflux.runs.session import run as spend
-    from cryoflux.runs.spending import RunLimits
 
     budget_uj = parse_energy(budget) if budget is not None else None
     sourced = load_settings({"state": state, "task": task})

@@ -151,7 +151,7 @@ def show_receipt(
 ) -> None:
     """Show one entry: the flat view, and with --json the statement exactly as it was signed too."""
     from cryoflux.receipts.reading import find_entry, read_entries
-    from cryoflux.report.attempt_words import phases_text
+    from cryoflux.report.attempt_words import parts_text, phases_text
 
     entries = read_entries(state_of(state))
     entry = find_entry(entries, entry_id)
@@ -164,6 +164,8 @@ def show_receipt(
     stdout.print(f"{number}entry {entry.index}, {view['outcome'].removeprefix('round ')}")
     if entry.receipt is not None:
         view["phases"] = phases_text(entry.receipt.energy) or None
+    if view.get("parts"):
+        view["parts"] = parts_text(view["parts"])
     for name, value in view.items():
         stdout.print(f"{name:<15} {_spelt(value)}", indent=16)
 

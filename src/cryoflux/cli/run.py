@@ -162,6 +162,15 @@ def run(
     agent: Annotated[str | None, _option("Spend from this daemon.", "--agent", metavar="URL")] = None,
     token: Annotated[str | None, _option("The daemon's bearer token.", "--token")] = None,
     timeout: Annotated[float | None, _option("How long the daemon is waited for, s.", "--timeout")] = None,
+    workers: Annotated[
+        int | None, _option("Workers that train at once, each with its own meter; 0 for none.", "--workers")
+    ] = None,
+    fleet: Annotated[
+        str | None, _option("Where they are: local, or a Ray cluster.", "--fleet", metavar="local|ray://…")
+    ] = None,
+    worker_silence: Annotated[
+        int | None, _option("A worker that is not heard of for so long is lost, s.", "--worker-silence")
+    ] = None,
     seed: Annotated[int | None, _option("Seed of every random choice.", "--seed")] = None,
     rule: Annotated[str | None, _option("evidence/v3, v2 or v1, or whitepaper/v1.", "--rule")] = None,
     reserve: Annotated[
@@ -277,10 +286,10 @@ def run(
 
     from cryoflux.cli.run_view import Shown, view_for
     from cryoflux.energy.derived import rates_of
+    from cryoflux.energy.started import Started
     from cryoflux.report.monitor_words import watched_lines
-    from cryoflux.runs.open_session import Started
+    from cryoflux.runs.makers import RunLimits
     from cryoflux.runs.session import run as spend
-    from cryoflux.runs.spending import RunLimits
 
     interrupts = Interrupts()
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["JsonView", "RunView", "Shown", "utc_now", "view_for"]
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +39,7 @@ from cryoflux.report.words import (
     summary_document,
     summary_lines,
 )
+from cryoflux.report.worker_words import worker_document, worker_lines
 from cryoflux.runs.monitoring import Checked
 from cryoflux.runs.scores import Change
 from cryoflux.runs.summary import Summary
@@ -47,6 +48,7 @@ from cryoflux.scheduling.policy import Choice, Plateau
 from cryoflux.tasks.pacing import Progress
 
 if TYPE_CHECKING:
+    from cryoflux.fleet.documents import WorkerFacts
     from cryoflux.witness.client import Collected  # it would bring an HTTP client
 
 
@@ -123,13 +125,21 @@ class RunView(RunObserver):
         self.sample, self.spendable_uj = opening.sample, opening.spendable_uj
         self.number, self.several = opening.attempts, len(opening.tasks) > 1
 
+    def crewed(self, workers: Sequence[WorkerFacts]) -> None:
+        """Say who trains."""
+        self.lines(worker_lines(workers))
+
+    def worker_lost(self, worker: str, why: str) -> None:
+        """Say who was lost."""
+        self.lines([f"worker   {worker} is lost: {why}"])
+
     def recovered(self, receipt: Receipt) -> None:
         """Say that a dead run was cleaned up after."""
         self.lines([recovered_line(receipt)])
 
     def finished(self, record: AttemptRecord) -> None:
         """One line for one attempt."""
-        self.number += 1
+        self.number = record.number
         self.spent_uj += record.receipt.energy.microjoules
         text = attempt_text(
             self.number, record.receipt, record.paid, verbose=self.verbose, several=self.several
@@ -224,15 +234,22 @@ class JsonView(RunView):
         super().__init__(on_closed, show)
         self._units: dict[str, str] = {}
         """task → unit of its losses"""
+        self._overlap = False
+        """whether attempts are open at once"""
+
+    @property
+    def _next(self) -> int | None:
+        """Number of the attempt that is made; none where several are."""
+        return None if self._overlap else self.number + 1
 
     def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
         """Each step of each attempt, as it begins and ends."""
-        self.emit({"event": "step", "attempt": self.number + 1, "step": step.value, "moment": moment})
+        self.emit({"event": "step", "attempt": self._next, "step": step.value, "moment": moment})
 
     def chosen(self, choice: Choice) -> None:
         """Why this arm, if somebody asked."""
         if self.explain:
-            self.emit({"event": "choice", "attempt": self.number + 1, **choice_document(choice)})
+            self.emit({"event": "choice", "attempt": self._next, **choice_document(choice)})
 
     def witnessed(self, found: Collected) -> None:
         """What every witness made of the newest head that it was asked about."""
@@ -285,13 +302,22 @@ class JsonView(RunView):
         self._units = {task.name: task.metric.unit for task in opening.tasks}
         self.emit({"event": "opened", **opening_document(opening)})
 
+    def crewed(self, workers: Sequence[WorkerFacts]) -> None:
+        """Who trains."""
+        self._overlap = True
+        self.emit({"event": "workers", "workers": [worker_document(worker) for worker in workers]})
+
+    def worker_lost(self, worker: str, why: str) -> None:
+        """Who was lost."""
+        self.emit({"event": "worker_lost", "worker": worker, "why": why})
+
     def recovered(self, receipt: Receipt) -> None:
         """A dead run's attempt got its receipt."""
         self.emit({"event": "recovered", **recovered_document(receipt)})
 
     def finished(self, record: AttemptRecord) -> None:
         """The whitepaper's flat fields and more."""
-        self.number += 1
+        self.number = record.number
         unit = self._units.get(record.receipt.task.name)  # also where its holdout was not read
         found = {**attempt_document(record), "unit": unit}
         self.emit({"event": "attempt", "number": self.number, **found})

@@ -16,8 +16,8 @@ from typing import Any
 from cryoflux.config import load_settings
 from cryoflux.errors import UsageError
 from cryoflux.quantities import parse_duration, parse_energy
+from cryoflux.runs.makers import RunLimits
 from cryoflux.runs.session import run as run_session
-from cryoflux.runs.spending import RunLimits
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import RunObserver
 from cryoflux.tasks.lora.libraries import libraries_as_before

@@ -15,13 +15,13 @@ from cryoflux.network.folder import NetworkFolder
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network_state import NodeState
 from cryoflux.quantities import Tier, worst_tier
-from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE
+from cryoflux.receipts.charged import NEVER_RESERVED, UNTOLD
 from cryoflux.receipts.contract_parts import AgreedTerms
 from cryoflux.receipts.entry import Entry
 from cryoflux.runs.by_hand import VersionsByHand
 from cryoflux.witness.policy import Policy
 
-_UNTOLD = frozenset({NEVER_RESERVED, SETTLED_ELSEWHERE})
+_NO_TIER = frozenset({NEVER_RESERVED, *UNTOLD})
 """flags of figures that do not say by which meter the log's joules come"""
 
 
@@ -67,7 +67,7 @@ def _newest_tier(entries: Iterable[Entry]) -> Tier | None:
     found = None
     for entry in entries:
         record = entry.receipt or entry.round  # what η counts
-        if record is not None and _UNTOLD.isdisjoint(record.energy.flags):
+        if record is not None and _NO_TIER.isdisjoint(record.energy.flags):
             found = record.energy.tier
     return found
 

@@ -29,6 +29,7 @@ from cryoflux.registry.cuts import Cut, tokens_of
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.checks import check_start, daemon_of
 from cryoflux.runs.detecting import detectable_by_spread
+from cryoflux.runs.fleet_check import check_fleet
 from cryoflux.runs.inputs import too_small
 from cryoflux.runs.known_state import KnownState, read_known
 from cryoflux.state import FIRST_TASK, StateFolder
@@ -114,6 +115,7 @@ def make_plans(
     """
     state = StateFolder(Path(sourced.settings.run.state))
     checked = check_start(sourced, state, budget_uj=budget_uj, carry=carry, plans=True)
+    check_fleet(sourced.settings, checked.tasks)
     _check_tasks([task.name for task in checked.tasks], {FIRST_TASK, INDEX, CAUSAL})
     plans: list[Plan] = []
     for task in checked.tasks:

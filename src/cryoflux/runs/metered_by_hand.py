@@ -18,12 +18,14 @@ from cryoflux.attempt.context import RunTerms
 from cryoflux.config import Settings
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.energy.local_agent import LocalAgent
+from cryoflux.energy.started import Started
 from cryoflux.errors import CryoFluxError
 from cryoflux.quantities import Energy
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.runs.by_hand import VersionsByHand
 from cryoflux.runs.checks import daemon_of
-from cryoflux.runs.open_session import OpenSession, Started, close_dead_session, end_failed
+from cryoflux.runs.lent import left_behind
+from cryoflux.runs.open_session import OpenSession, close_dead_session, end_failed
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ def metered_by_hand(
     terms = RunTerms(reserve_uj=budget_uj, policy="", seed=0, meter="daemon" if daemon else "embedded")
     with _meter(settings, hand) as agent:
         context = hand.context(agent, terms)
-        close_dead_session(context)
+        close_dead_session(context, left_behind(hand.state, agent, settings, context.log.origin))
         agent.grant(budget_uj, request_id=f"hand-{secrets.token_hex(8)}", note=command)
         session, charged = OpenSession(context, budget_uj, Started.with_process()), Charged()
         try:

@@ -8,23 +8,19 @@ next one, which settles it and writes its entry.
 
 from __future__ import annotations
 
-__all__ = ["OpenSession", "Started", "close_dead_session", "end_failed"]
+__all__ = ["OpenSession", "SessionWorkers", "close_dead_session", "end_failed"]
 
-import os
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
 from cryoflux.attempt.context import Context
 from cryoflux.attempt.recording import figure_of
-from cryoflux.energy.clock import BILLION, SystemClock
-from cryoflux.energy.interface import SESSION, Earlier, Reservation
-from cryoflux.energy.processes import find_owner
+from cryoflux.energy.interface import SESSION, Reservation
+from cryoflux.energy.started import Started
 from cryoflux.errors import BudgetError, CryoFluxError, StateTamperedError, StorageError
 from cryoflux.files import (
     MOST_DOCUMENT_BYTES,
@@ -33,7 +29,10 @@ from cryoflux.files import (
     storage_errors,
     write_atomic,
 )
+from cryoflux.fleet.left import LeftBehind
+from cryoflux.fleet.parts import with_parts
 from cryoflux.quantities import Energy
+from cryoflux.receipts.charged import MeteredPart, bytes_of_parts
 from cryoflux.receipts.session import BaseCharge, MonitorCheck, Session, SessionEnd, SessionStatement
 from cryoflux.receipts.statement import Sha256Digest, Subject
 from cryoflux.state import HEAD
@@ -46,36 +45,10 @@ _MOST_BASES = 64
 _MOST_CHECKS = 64
 _BYTES_OF_BASES, _BYTES_OF_CHECKS = 10_000, 20_000
 """most that these take of an entry, which may have 60,000 bytes in base64; the newest stay"""
+_BYTES_OF_ALL = 39_000
+"""most that these take together with the parts of workers' meters, which all stay"""
 _MOST_SUBJECTS = 15
 """one less than a statement may have: where a session is the first entry, it vouches for the log key too"""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """When a run began, by the clock and by the CPU time of its process."""
-
-    cpu_ns: int
-    monotonic_ns: int
-
-    @classmethod
-    def now(cls) -> Started:
-        """Here: what the process did before is somebody else's."""
-        return cls(time.process_time_ns(), time.monotonic_ns())
-
-    @classmethod
-    def with_process(cls) -> Started:
-        """With the process, so that loading the libraries counts; now where that cannot be told."""
-        owner = find_owner(os.getpid(), SystemClock().boot_id)
-        if owner is None or not hasattr(time, "CLOCK_BOOTTIME"):
-            return cls.now()
-        began_ns = owner.start_ticks * BILLION // os.sysconf("SC_CLK_TCK")
-        age_ns = max(0, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - began_ns)
-        return cls(0, time.monotonic_ns() - age_ns)
-
-    def earlier(self) -> Earlier:
-        """What was done since."""
-        cpu_ns = max(0, time.process_time_ns() - self.cpu_ns)
-        return Earlier(cpu_ns // 1000, max(0, time.monotonic_ns() - self.monotonic_ns))
 
 
 class _Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +61,22 @@ class _Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reserved_uj: int
     meter: Literal["embedded", "daemon"]
     began_at: str
+
+
+class SessionWorkers(Protocol):
+    """Other processes that are charged to a session."""
+
+    def spent(self) -> Energy | None:
+        """What they have spent beside attempts, as far as it was heard; none where nothing was."""
+        ...
+
+    def close(self) -> Sequence[MeteredPart]:
+        """End them, and repay what was lent to each; what each of them was charged."""
+        ...
+
+    def recorded(self) -> None:
+        """The session's entry is in the log."""
+        ...
 
 
 class OpenSession:
@@ -104,6 +93,8 @@ class OpenSession:
 
     def __init__(self, context: Context, budget_uj: int, started: Started) -> None:
         self._context, self.budget_uj, self.ended = context, budget_uj, False
+        self.workers: SessionWorkers | None = None
+        """who beside this process makes the run's attempts; none where it alone does"""
         self._bases: list[BaseCharge] = []
         self._checks: list[MonitorCheck] = []
         opened_at = context.log.size
@@ -131,7 +122,14 @@ class OpenSession:
 
     def spent(self) -> Energy:
         """What was spent beside the attempts up to now."""
-        return self._context.agent.spent(self.reservation.id)
+        own = self._context.agent.spent(self.reservation.id)
+        theirs = self.workers.spent() if self.workers is not None else None
+        return own + theirs if theirs is not None else own
+
+    @property
+    def id(self) -> str:
+        """Its request id."""
+        return self._said.id
 
     def extend(self, attempts_uj: int) -> None:
         """The account holds more by now: allow all of it.
@@ -163,9 +161,12 @@ class OpenSession:
             StorageError: the disk is full, read-only, or refuses; the same.
         """
         self.ended = True
+        parts = self.workers.close() if self.workers is not None else []
         session = _record(
-            self._context, self._said, self.reservation, ended, bases=self._bases, checks=self._checks
+            self._context, self._said, self.reservation, ended, parts, bases=self._bases, checks=self._checks
         )
+        if self.workers is not None:
+            self.workers.recorded()
         self._context.published(binding=False)
         return session.energy.energy
 
@@ -184,8 +185,12 @@ def _name(context: Context, opened_at: int) -> str:
     return f"{SESSION}{log}_{int(context.now().timestamp())}_{opened_at}"
 
 
-def close_dead_session(context: Context) -> Session | None:
+def close_dead_session(context: Context, left: LeftBehind | None = None) -> Session | None:
     """Settle and write down the session of a run that died; none where there is none.
+
+    Args:
+        context: the run that goes on.
+        left: closes what the dead one had lent to workers; none where no state of a fleet is here.
 
     Raises:
         StateTamperedError: what it left behind cannot be read.
@@ -195,7 +200,11 @@ def close_dead_session(context: Context) -> Session | None:
     if said.opened_at < context.memory.session_end:  # it died after its entry was written
         _forget(context.state.session)
         return None
-    return _record(context, said, context.reservation(said.id), SessionEnd.CRASHED)
+    parts = left.close(said.id) if left is not None else []
+    session = _record(context, said, context.reservation(said.id), SessionEnd.CRASHED, parts)
+    if left is not None:
+        left.forget(parts, said.id)
+    return session
 
 
 def _read(path: Path) -> _Opened | None:
@@ -235,12 +244,16 @@ def _record(
     said: _Opened,
     reservation: Reservation | None,
     ended: SessionEnd,
+    parts: Sequence[MeteredPart] = (),
     *,
     bases: Sequence[BaseCharge] = (),
     checks: Sequence[MonitorCheck] = (),
 ) -> Session:
     settlement = context.agent.settle(reservation.id) if reservation is not None else None
     figure = figure_of(context, settlement, reserved_uj=said.reserved_uj, meter=said.meter)
+    if parts:
+        figure = with_parts(figure, parts)
+    left = max(0, _BYTES_OF_ALL - bytes_of_parts(figure.parts))
     session = Session(
         sequence=context.log.size,
         prev=context.log.head_hash,
@@ -254,8 +267,8 @@ def _record(
         energy=figure,
         began_at=said.began_at,
         ended_at=context.timestamp(),
-        bases=_newest(bases, _BYTES_OF_BASES),
-        checks=_newest(checks, _BYTES_OF_CHECKS),
+        bases=_newest(bases, min(_BYTES_OF_BASES, left // 3)),
+        checks=_newest(checks, min(_BYTES_OF_CHECKS, left - left // 3)),
     )
     heads = [opened.base.files for opened in context.tasks.values()]
     # Where no task is open, as of a command that measures, the log says what their heads are.

@@ -16,9 +16,11 @@ import shlex
 
 from cryoflux.attempt import recording
 from cryoflux.attempt.context import Context
-from cryoflux.attempt.recording import Announced, Ending
+from cryoflux.attempt.recording import Ending
 from cryoflux.attempt.watch import AttemptStopped
 from cryoflux.errors import StateError
+from cryoflux.fleet.left import LeftBehind
+from cryoflux.fleet.parts import with_parts
 from cryoflux.log_state import LogState, OpenIntent
 from cryoflux.network.closing import close_round
 from cryoflux.receipts.entry import Entry
@@ -52,19 +54,22 @@ def _versions(entry: Entry) -> set[str]:
     return {moved.base.digest, moved.result.digest} if moved is not None else set()
 
 
-def recover(context: Context, named: set[str]) -> list[Receipt]:
+def recover(context: Context, named: set[str], left: LeftBehind | None = None) -> list[Receipt]:
     """Close what a dead run left open, and return the receipts that this took.
 
     Args:
         context: the run.
         named: digests of the versions that the log names.
+        left: closes what it had lent to workers; none where no state of a fleet is here.
 
     Raises:
         StateError: an open attempt is of a task that is not at work in this run.
     """
-    closed = [_close(context, opened) for opened in list(context.memory.open.values())]
+    closed = [_close(context, opened, left) for opened in list(context.memory.open.values())]
     _close_rounds(context)
-    close_dead_session(context)
+    close_dead_session(context, left)
+    if left is not None:
+        left.sweep()
     context.versions.discard_drafts()
     heads = {opened.task.head.digest for opened in context.tasks.values()}
     heads |= {known.head.digest for known in context.memory.tasks.values()}
@@ -98,14 +103,19 @@ def _linked(context: Context) -> set[str]:
     return heads | set(read_aliases(context.state).values())
 
 
-def _close(context: Context, opened: OpenIntent) -> Receipt:
+def _close(context: Context, opened: OpenIntent, left: LeftBehind | None) -> Receipt:
     intent = opened.intent
     task = context.tasks.get(intent.task.name)
     if task is None:
         raise _needs_task(f"An attempt of the task {intent.task.name} has no receipt", intent.task.name)
     reservation = context.reservation(intent.task.id)
     settlement = context.agent.settle(reservation.id) if reservation else None
+    parts = left.close(intent.task.id) if left is not None else []
+    reserved_uj = intent.reserved_microjoules - sum(part.reserved_microjoules for part in parts)
+    figure = recording.figure_of(context, settlement, reserved_uj=reserved_uj, meter=intent.meter)
     ending = Ending(stopped=AttemptStopped(Cause.CRASHED, "crashed"))
-    announced = Announced(intent, opened.leaf_hash)
-    statement, _ = recording.record(context, task, announced, settlement, intent.announced_at, ending)
+    figure = with_parts(figure, parts) if parts else figure
+    statement, _ = recording.record(context, task, opened, figure, intent.announced_at, ending)
+    if left is not None:
+        left.forget(parts, intent.task.id)
     return statement.predicate

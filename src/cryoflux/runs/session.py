@@ -10,50 +10,50 @@ from __future__ import annotations
 
 __all__ = ["run"]
 
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from cryoflux.attempt.context import Context, Opened, RunTerms
+from cryoflux.attempt.context import Context, Opened
 from cryoflux.config import Settings, Sourced
 from cryoflux.data.columns import Wishes
 from cryoflux.data.growing import drop_others
 from cryoflux.data.prepared import PreparedData, open_prepared
-from cryoflux.decision.rules import WITH_BUDGET
 from cryoflux.energy.interface import JouleAgent
 from cryoflux.energy.local_agent import LocalAgent
+from cryoflux.energy.started import Started
 from cryoflux.errors import CryoFluxError, StateError
 from cryoflux.evaluation.cache import LossCache
 from cryoflux.files import lock_exclusively
 from cryoflux.log_state import LogState
-from cryoflux.quantities import MICRO, NANO, Tier
+from cryoflux.quantities import Tier
 from cryoflux.receipts.log import ReceiptLog
-from cryoflux.receipts.statement import Rule
 from cryoflux.registry.versions import Versions
 from cryoflux.runs.activity import ActivityObserver
-from cryoflux.runs.checks import CheckedStart, check_start, daemon_of, least_reserve_uj
+from cryoflux.runs.checks import CheckedStart, check_start, daemon_of
+from cryoflux.runs.fleet_check import check_fleet
 from cryoflux.runs.inputs import (
     begin,
     check_origin,
-    nothing_to_spend,
     stored_origins,
-    too_small,
 )
+from cryoflux.runs.lent import left_behind
+from cryoflux.runs.makers import RunLimits
+from cryoflux.runs.meanwhile import Meanwhile
 from cryoflux.runs.monitoring import Monitoring
-from cryoflux.runs.open_session import OpenSession, Started, end_failed
+from cryoflux.runs.open_session import OpenSession, end_failed
 from cryoflux.runs.opening import opening_of
 from cryoflux.runs.own_seed import with_own_seed
 from cryoflux.runs.recovery import read_log, recover
-from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.runs.spending import spend
 from cryoflux.runs.summary import Summary
+from cryoflux.runs.terms import grant_of, rule_of, terms_of
 from cryoflux.runs.watch import Observers, RunObserver
 from cryoflux.runs.watching import Watching, first_session, keep_watching, patience_of
-from cryoflux.scheduling.policy import ACROSS_UNITS, POLICY
 from cryoflux.state import StateFolder
 from cryoflux.task_tallies import EVERYTHING
 from cryoflux.tasks.interface import Beginning, Origin, Task, Workplace
@@ -92,6 +92,7 @@ def run(
     settings, state = sourced.settings, StateFolder(Path(sourced.settings.run.state))
     observer = Observers([activity := ActivityObserver(state, limits.seconds), *observers])
     checked = check_start(sourced, state, budget_uj=limits.budget_uj, carry=limits.carry)
+    check_fleet(settings, checked.tasks, watches=watching is not None)
     with ExitStack() as opened:
         patience = patience_of(watching, stop, observer) if watching is not None else None
         beginnings, daemon = _inputs(checked, settings, state, activity, observer, opened, patience)
@@ -106,17 +107,18 @@ def run(
         versions = Versions(state.path)
         open_task = partial(_open, settings, state, versions, memory, observer, origins)
         at_work = {task.name: open_task(task) for task in tasks}
-        losses, terms = LossCache(state.cache / "losses"), _terms(settings, tasks)
+        losses, terms, asked = LossCache(state.cache / "losses"), terms_of(settings, tasks), Meanwhile(stop)
         context = Context(
-            state, agent, log, memory, versions, losses, at_work, terms, observer, stop, now, witnessing
+            state, agent, log, memory, versions, losses, at_work, terms, observer, asked, now, witnessing
         )
-        _recover(context, named, observer)
+        _recover(context, named, settings, observer)
         waits = watching if daemon is not None or settings.energy.credit == "net" else None
         opens = partial(_first, context, limits, started, observer)
         session = first_session(context, opens, observer, waits)
         monitoring = _monitoring(context, settings, observer, partial(_reopen, at_work, open_task))
         rounds = _rounds(context, settings, limits)
-        spending = partial(spend, context, limits, observer, began, session, monitoring, adopting=rounds)
+        alone = partial(spend, context, limits, observer, began, session, monitoring, adopting=rounds)
+        spending = partial(_with_workers, context, settings, session, asked, observer, alone)
         if watching is not None:
             again = partial(_again, context, observer)
             keeping = partial(keep_watching, context, at_work, limits, observer, watching, adopting=rounds)
@@ -173,7 +175,7 @@ def _reopen(
 
 
 def _first(context: Context, limits: RunLimits, started: Started, observer: RunObserver) -> OpenSession:
-    return _session(context, _grant(context.terms.reserve_uj, context.agent, limits), started, observer)
+    return _session(context, grant_of(context.terms.reserve_uj, context.agent, limits), started, observer)
 
 
 def _again(context: Context, observer: RunObserver) -> OpenSession:
@@ -187,8 +189,9 @@ def _session(context: Context, budget_uj: int, started: Started, observer: RunOb
     return session
 
 
-def _recover(context: Context, named: set[str], observer: RunObserver) -> None:
-    for receipt in recover(context, named):
+def _recover(context: Context, named: set[str], settings: Settings, observer: RunObserver) -> None:
+    left = left_behind(context.state, context.agent, settings, context.log.origin)
+    for receipt in recover(context, named, left):
         observer.recovered(receipt)
 
 
@@ -210,6 +213,23 @@ def _spend(
         raise
     _show_last_head(context.witnessing, observer)
     return summary
+
+
+def _with_workers(
+    context: Context,
+    settings: Settings,
+    session: OpenSession | None,
+    asked: Meanwhile,
+    observer: RunObserver,
+    spending: Callable[..., Summary],
+) -> Summary:
+    """Spend with the workers that the settings ask for, if they ask for any."""
+    if not settings.fleet.workers:
+        return spending()
+    from cryoflux.runs.crewing import crewed
+
+    with crewed(context, settings, session, asked, observer) as attempts:
+        return spending(attempts=attempts)
 
 
 def _show_last_head(witnessing: Witnessing | None, observer: RunObserver) -> None:
@@ -315,31 +335,13 @@ def _open(
     pool_of = partial(_pool_of, memory, task.name)
     task.open(Workplace(state, versions, data, pool_seed, composed, pool, pool_of), head)
     promised = known.alpha_ppm if known is not None else None
-    rule = task.judged_by(_rule(settings, promised))
+    rule = task.judged_by(rule_of(settings, promised))
     return Opened(task, data, rule, partial(memory.tasks.get, task.name), task.reserve_uj(settings))
 
 
 def _pool_of(memory: LogState, task: str, arm: str) -> int:
     known = memory.tasks.get(task)
     return known.pool_of(arm) if known is not None else 0
-
-
-def _terms(settings: Settings, tasks: Sequence[Task]) -> RunTerms:
-    meter: Literal["embedded", "daemon"] = "daemon" if settings.agent.agent else "embedded"
-    return RunTerms(
-        reserve_uj=least_reserve_uj(settings, tasks),
-        policy=_policy(settings, tasks),
-        seed=settings.run.seed,
-        meter=meter,
-        keep=settings.models.keep if settings.models.prune == "after-merge" else 0,
-    )
-
-
-def _policy(settings: Settings, tasks: Sequence[Task]) -> str:
-    """The policy of a run: where losses of tasks are no same thing, one that does not take them for it."""
-    asked = settings.attempt.policy
-    metrics = {task.metric for task in tasks}
-    return ACROSS_UNITS if asked == POLICY and len(metrics) > 1 else asked
 
 
 @contextmanager
@@ -362,35 +364,3 @@ def _threads(
     with torch_as_before():
         torch.set_num_threads(settings.model.threads or frugal_threads(own_uj))
         yield
-
-
-def _rule(settings: Settings, promised_ppm: int | None) -> Rule:
-    decision = settings.decision
-    # An error budget is promised for the life of a holdout: it may be tightened, never widened.
-    alpha_ppm = max(1, round(decision.error_budget * MICRO))
-    if promised_ppm is not None:
-        alpha_ppm = min(alpha_ppm, promised_ppm)
-    return Rule(
-        name=decision.rule,
-        min_delta=round(decision.min_delta * NANO),
-        min_accuracy_gain_ppm=round(decision.min_accuracy_gain * MICRO),
-        z_milli=round(decision.z * 1000),
-        alpha_ppm=alpha_ppm if decision.rule in WITH_BUDGET else 0,
-    )
-
-
-def _grant(reserve_uj: int, agent: JouleAgent, limits: RunLimits) -> int:
-    """Grant the budget and return what this run may spend, everything counted, µJ."""
-    held_uj = agent.bucket_uj()
-    budget_uj = limits.budget_uj
-    if budget_uj is None:
-        if held_uj <= reserve_uj:
-            raise nothing_to_spend(held_uj, reserve_uj)
-        return held_uj
-    # What an earlier run overdrew is paid first.
-    spendable_uj = held_uj + budget_uj if limits.carry else min(budget_uj, held_uj + budget_uj)
-    if spendable_uj <= reserve_uj:
-        over_uj = spendable_uj - budget_uj
-        raise too_small(budget_uj, reserve_uj, over_uj, held_uj - max(0, over_uj))
-    agent.grant(budget_uj, request_id=f"run-{secrets.token_hex(8)}", note="cryoflux run --budget")
-    return spendable_uj

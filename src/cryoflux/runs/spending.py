@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RunLimits", "spend"]
+__all__ = ["spend"]
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cryoflux.attempt.context import Context, Opened
-from cryoflux.attempt.orchestrator import enough_reserve_j, least_reserve_uj, run_attempt
+from cryoflux.attempt.orchestrator import enough_reserve_j, least_reserve_uj
 from cryoflux.attempt.recording import AttemptRecord
 from cryoflux.decision.evidence import Evidence
 from cryoflux.errors import BudgetError
@@ -22,6 +22,7 @@ from cryoflux.receipts.statement import Cause, Outcome
 from cryoflux.registry.versions import Version
 from cryoflux.runs.base_losses import base_uj, measure_bases
 from cryoflux.runs.between import Between, Ended
+from cryoflux.runs.makers import Attempts, OwnAttempts, RunLimits
 from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.needed import closing_uj, needs_of
 from cryoflux.runs.open_session import OpenSession
@@ -43,25 +44,12 @@ _MOST_EXHAUSTED = 2
 """times in a row that each arm may fail for want of joules before the run says that it cannot work"""
 
 
-@dataclass(frozen=True, slots=True)
-class RunLimits:
-    """When a run ends."""
-
-    budget_uj: int | None = None
-    """all that the run may spend, attempts and everything else, µJ; none to spend what is held"""
-    seconds: float | None = None
-    attempts: int | None = None
-    carry: bool = False
-    """whether what earlier runs left over may be spent on top of the budget"""
-    only_rounds: bool = False
-    """whether it makes no attempt, and ends where nothing that others offer waits"""
-
-
 @dataclass(slots=True)
 class _Run:
     """A run in progress."""
 
     context: Context
+    attempts: Attempts
     session: OpenSession | None
     observer: RunObserver
     firsts: dict[str, Version]
@@ -89,6 +77,7 @@ def spend(
     monitoring: Monitoring | None = None,
     between: Between | None = None,
     adopting: Sequence[Adopting] = (),
+    attempts: Attempts | None = None,
 ) -> Summary:
     """Make attempts until budget, time or their number is used up, or somebody asks to stop.
 
@@ -101,13 +90,15 @@ def spend(
         monitoring: holds heads against versions before them; none where nobody asked for it.
         between: what comes between attempts, and waits where nothing can be tried; the run ends, without.
         adopting: what makes rounds between attempts; none in a state that is no node's.
+        attempts: who makes them; this process where nobody else does.
 
     Raises:
         BudgetError: the joules do not reach for one attempt.
     """
     firsts = {name: opened.task.head for name, opened in context.tasks.items()}
     freeing = AfterMerges(context, context.terms.keep, {version.digest for version in firsts.values()})
-    run = _Run(context, session, observer, firsts, [], freeing, monitoring=monitoring, adopting=adopting)
+    by = attempts or OwnAttempts(context)
+    run = _Run(context, by, session, observer, firsts, [], freeing, monitoring=monitoring, adopting=adopting)
     run.only_rounds = limits.only_rounds
     while True:
         if between is not None and not context.stop():
@@ -138,19 +129,30 @@ def _next(run: _Run, limits: RunLimits, began: float) -> tuple[Ended | None, str
     _check_heads(run)
     ended = _ended(run, limits, began)
     _tell_troubles(run)
-    if ended is not None:
+    if ended is not None and not run.attempts.busy:
         return ended, ""
-    _tell_rotated(run)
-    if (made := _make_round(run)) is not None:
-        return made
-    if session is not None and not measure_bases(context, session, run.observer.preparing):
-        return "interrupted", ""
-    record = run_attempt(context, _for_attempts_uj(run))
+    if ended is None:
+        _tell_rotated(run)
+        if (made := _make_round(run)) is not None:
+            return made
+        if session is not None and not measure_bases(context, session, run.observer.preparing):
+            ended = "interrupted"
+    if ended is not None and not run.attempts.busy:
+        return ended, ""
+    record = run.attempts.next(_for_attempts_uj(run), 0 if ended is not None else _may_begin(run, limits))
     if isinstance(record, Plateau):
         run.observer.plateau(record)
         return "plateau", say(record.reason)
-    _note(run, record)
+    if record is not None:
+        _note(run, record)
     return None, ""
+
+
+def _may_begin(run: _Run, limits: RunLimits) -> int | None:
+    """How many attempts may be begun now; none for any number."""
+    if limits.attempts is None:
+        return None
+    return max(0, limits.attempts - len(run.records) - run.attempts.busy)
 
 
 def _make_round(run: _Run) -> tuple[Ended | None, str] | None:
@@ -332,14 +334,15 @@ def _for_attempts_uj(run: _Run) -> int:
     context = run.context
     foreseen_uj = run.monitoring.foreseen_uj if run.monitoring is not None else 0
     left_uj = _left_uj(run) - closing_uj(context, run.firsts) - base_uj(context) - foreseen_uj
-    return min(left_uj, context.agent.bucket_uj())
+    return min(left_uj, context.agent.bucket_uj() - run.attempts.aside_uj)
 
 
 def _left_uj(run: _Run) -> int:
     """What may still be spent, everything counted, µJ."""
     if run.session is None:
         return 0
-    return run.session.budget_uj - run.session.spent().uj - (run.spent.uj if run.spent else 0)
+    held_uj = run.attempts.held_uj
+    return run.session.budget_uj - run.session.spent().uj - (run.spent.uj if run.spent else 0) - held_uj
 
 
 def _pays_for_audit(run: _Run) -> bool:

@@ -23,6 +23,7 @@ from cryoflux.tasks.interface import Origin
 from cryoflux.tasks.pacing import Progress
 
 if TYPE_CHECKING:
+    from cryoflux.fleet.documents import WorkerFacts, WorkerState
     from cryoflux.witness.client import Collected  # it would bring an HTTP client
 
 
@@ -115,6 +116,19 @@ class RunObserver(Observer):
             spendable_uj: what it may spend, everything counted, µJ.
         """
 
+    def crewed(self, workers: Sequence[WorkerFacts]) -> None:
+        """Workers have started: they train from now on."""
+
+    def at_work(self, states: Mapping[str, WorkerState | None]) -> None:
+        """How it goes at the workers: each with what it said last.
+
+        Args:
+            states: by the workers' names; none of one that has said nothing yet.
+        """
+
+    def worker_lost(self, worker: str, why: str) -> None:
+        """A worker was lost with what it was at."""
+
     def recovered(self, receipt: Receipt) -> None:
         """An attempt of a dead run got its receipt."""
 
@@ -162,6 +176,21 @@ class Observers(RunObserver):
         """Tell all of them."""
         for one in self._all:
             one.step(step, moment)
+
+    def crewed(self, workers: Sequence[WorkerFacts]) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.crewed(workers)
+
+    def at_work(self, states: Mapping[str, WorkerState | None]) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.at_work(states)
+
+    def worker_lost(self, worker: str, why: str) -> None:
+        """Tell all of them."""
+        for one in self._all:
+            one.worker_lost(worker, why)
 
     def sampled(self, sample: Sample) -> None:
         """Tell all of them."""

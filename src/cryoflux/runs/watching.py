@@ -32,9 +32,10 @@ from cryoflux.data.prepared import PreparedData
 from cryoflux.errors import BudgetError, CryoFluxError, DataError, ModelError, StorageError
 from cryoflux.runs.arrivals import Arrivals
 from cryoflux.runs.between import Ended
+from cryoflux.runs.makers import RunLimits
 from cryoflux.runs.monitoring import Monitoring
 from cryoflux.runs.open_session import OpenSession, end_failed
-from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.runs.spending import spend
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import Joined, RunObserver
 from cryoflux.tasks.interface import Task

@@ -14,12 +14,14 @@ from cryoflux.attempt.watch import Step
 from cryoflux.cli import console
 from cryoflux.cli.live_view import LiveView
 from cryoflux.cli.run_view import PlainView, Shown
+from cryoflux.energy.started import Started
 from cryoflux.report.layout import plain, table, unbroken, wrap
 from cryoflux.report.monitor_words import watched_lines
 from cryoflux.runs.inputs import stored_origins
-from cryoflux.runs.open_session import OpenSession, Started
+from cryoflux.runs.makers import RunLimits
+from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.opening import opening_of
-from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.runs.spending import spend
 from running import exit_code_of
 from small_context import NOISY, WORSE, Made, ToyTask, gained
 from small_runs import no_power_cuts, run, small

@@ -124,7 +124,7 @@ def test_doctor_names_the_extra_that_has_a_package() -> None:
     owners = {"OpenSSL": ["pyopenssl"], **importlib.metadata.packages_distributions()}
     for module, said_extra in PACKAGES.items():
         extra = said_extra.removeprefix("cryoflux[").removesuffix("]")
-        names = {re.split(r"[>=<]", line)[0] for line in project["optional-dependencies"][extra]}
+        names = {re.split(r"[>=<[]", line)[0] for line in project["optional-dependencies"][extra]}
         assert names & {*owners.get(module, ()), module.replace("_", "-")}, module
     assert {extra.split("[")[1][:-1] for extra in PACKAGES.values()} == set(project["optional-dependencies"])
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cryoflux.attempt.watch import Observer, Step
+from cryoflux.energy.started import Started
 from cryoflux.errors import AgentError, BudgetError
 from cryoflux.quantities import MICRO, Energy, Tier
 from cryoflux.queries.activity import Activity, read_activity
@@ -22,8 +23,9 @@ from cryoflux.runs import activity_files
 from cryoflux.runs.activity import ActivityObserver
 from cryoflux.runs.activity_files import ActivityFiles
 from cryoflux.runs.activity_form import NOW, OLDER_ROWS, ROW_BYTES, ROWS, SampleRow, pack_row, unpack_row
-from cryoflux.runs.open_session import OpenSession, Started
-from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.runs.makers import RunLimits
+from cryoflux.runs.open_session import OpenSession
+from cryoflux.runs.spending import spend
 from cryoflux.runs.watch import Observers, RunObserver
 from small_context import BETTER, WORSE, Made, SmallRun
 

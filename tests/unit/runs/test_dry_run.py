@@ -11,8 +11,8 @@ from transformers import GPT2Config, GPT2ForSequenceClassification
 from cryoflux.config import load_settings
 from cryoflux.errors import CryoFluxError, ExitCode
 from cryoflux.runs.dry_run import make_plans
+from cryoflux.runs.makers import RunLimits
 from cryoflux.runs.session import run
-from cryoflux.runs.spending import RunLimits
 from cryoflux.tasks.lora import libraries
 
 Given = dict[str, Any]

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from cryoflux.attempt.watch import Observer
-from cryoflux.runs.open_session import OpenSession, Started
-from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.energy.started import Started
+from cryoflux.runs.makers import RunLimits
+from cryoflux.runs.open_session import OpenSession
+from cryoflux.runs.spending import spend
 from cryoflux.runs.watch import Observers, RunObserver
 from small_context import BETTER, WORSE
 

@@ -9,21 +9,27 @@ from functools import partial
 
 import pytest
 
+from cryoflux.attempt.metered_parts import own_part, signed_part
 from cryoflux.attempt.watch import Step
+from cryoflux.energy.started import Started
 from cryoflux.errors import BudgetError, StateTamperedError, StorageError
 from cryoflux.quantities import MICRO
+from cryoflux.receipts.charged import PARTS_BYTES, EnergyFigure, bytes_of_parts
 from cryoflux.receipts.session import BaseCharge, MonitorCheck, Session, SessionEnd
 from cryoflux.receipts.statement import CheckedAgainst
 from cryoflux.runs import open_session
 from cryoflux.runs.inputs import stored_origins
-from cryoflux.runs.open_session import OpenSession, Started
+from cryoflux.runs.makers import RunLimits
+from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.recovery import recover
 from cryoflux.runs.session import _spend
-from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.runs.spending import spend
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import RunObserver
 from cryoflux.tasks.interface import Offer
+from metering import sign
 from small_context import BATCH, BETTER, COUNT, WORSE, Deadly, Killed, Made, SmallRun
+from synthetic_parts import figure
 
 
 class Spends(RunObserver):
@@ -222,8 +228,42 @@ def _refuse(path) -> None:
 @pytest.mark.parametrize("kind", ["looks", "measurements", "both"])
 def test_a_session_of_very_many_looks_is_an_entry_that_can_be_read(run, kind: str) -> None:
     """The newest are told; an entry that is too long would be malformed for ever."""
-    head = run.opened.base
     session = OpenSession(run.context, 500 * MICRO, Started.now())
+    look_and_measure(run, session, kind)
+    session.end(SessionEnd.TIME)
+    (said,) = sessions(run)
+    told = [[one.microjoules for one in parts] for parts in (said.checks, said.bases)]
+    for parts in told:
+        assert parts == list(range(101 - len(parts), 101))
+    assert [len(parts) > 15 for parts in told] == [kind != "measurements", kind != "looks"]
+
+
+def test_so_is_one_of_many_workers_all_of_whose_meters_are_told(run, tmp_path, monkeypatch) -> None:
+    """Looks and measurements make room for what was charged."""
+    figure_of = open_session.figure_of
+
+    def with_workers(*about, **options) -> EnergyFigure:
+        own = own_part(figure_of(*about, **options))
+        trained = figure(microjoules=10**12, lo_microjoules=10**12, hi_microjoules=10**12)
+        names = [f"w{number:02}" for number in range(12)]
+        signed = (sign(tmp_path / name, "session/1796042449_12345", trained) for name in names)
+        parts = [own, *(signed_part(name, said) for name, said in zip(names, signed, strict=True))]
+        boot = "b" * ((PARTS_BYTES - bytes_of_parts(parts)) // 12)
+        return EnergyFigure.of_parts([own, *(part.but(boot=boot) for part in parts[1:])])
+
+    monkeypatch.setattr(open_session, "figure_of", with_workers)
+    session = OpenSession(run.context, 500 * MICRO, Started.now())
+    look_and_measure(run, session, "both")
+    session.end(SessionEnd.TIME)
+    (said,) = sessions(run)
+    assert PARTS_BYTES - 100 < bytes_of_parts(said.energy.parts) <= PARTS_BYTES
+    assert len(said.energy.parts) == 13
+    assert said.checks
+    assert said.bases
+
+
+def look_and_measure(run: SmallRun, session: OpenSession, kind: str) -> None:
+    head = run.opened.base
     for number in range(1, 101):
         if kind != "measurements":
             listed = [
@@ -249,9 +289,3 @@ def test_a_session_of_very_many_looks_is_an_entry_that_can_be_read(run, kind: st
         if kind != "looks":
             measured = {"task": "toy", "base": head, "holdout": "6" * 64, "count": 9, "profile": "p"}
             session.paid_for(BaseCharge(**measured, loss_sum=10**15, microjoules=number))
-    session.end(SessionEnd.TIME)
-    (said,) = sessions(run)
-    told = [[one.microjoules for one in parts] for parts in (said.checks, said.bases)]
-    for parts in told:
-        assert parts == list(range(101 - len(parts), 101))
-    assert [len(parts) > 15 for parts in told] == [kind != "measurements", kind != "looks"]

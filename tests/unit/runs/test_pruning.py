@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from cryoflux.energy.started import Started
 from cryoflux.receipts.statement import Move
 from cryoflux.registry.aliases import set_alias
 from cryoflux.registry.composition import Composition
 from cryoflux.runs.catalogue import read_catalogue
 from cryoflux.runs.fork import fork_state
-from cryoflux.runs.open_session import OpenSession, Started
+from cryoflux.runs.makers import RunLimits
+from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.pruning import AfterMerges, plan_prune, protected_versions
-from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.runs.spending import spend
 from cryoflux.runs.watch import RunObserver
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Status

@@ -19,9 +19,9 @@ from cryoflux.receipts.statement import Outcome
 from cryoflux.runs import session
 from cryoflux.runs.checks import task_list
 from cryoflux.runs.inputs import begin, stored_origins
+from cryoflux.runs.makers import RunLimits
 from cryoflux.runs.recovery import read_log
 from cryoflux.runs.session import run
-from cryoflux.runs.spending import RunLimits
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import RunObserver
 from cryoflux.state import StateFolder

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from cryoflux.energy.started import Started
 from cryoflux.errors import BudgetError
 from cryoflux.quantities import MICRO
-from cryoflux.runs.open_session import OpenSession, Started
+from cryoflux.runs.makers import RunLimits
+from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.scores import Scores
-from cryoflux.runs.spending import RunLimits, spend
+from cryoflux.runs.spending import spend
 from cryoflux.runs.summary import Summary
 from cryoflux.runs.watch import RunObserver
 from small_context import BETTER, RULE, WORSE, Made, OtherTask, SmallRun, ToyTask

@@ -1,0 +1,418 @@
+"""Workers as actors of a Ray cluster: each a detached one on a node that has a meter, and never run again.
+
+Ray decides neither what is tried nor what it cost. No call is made a second time; a worker of which an answer
+is late is only late, and whether it is lost is for `cryoflux.fleet.crew`. Found by trying (Ray 2.60): an
+actor that is not detached dies with its driver, too hard to settle; a client over ``ray://`` outlives the
+death of the cluster's head, which ends any other driver; and the first try to join fails at times, before
+anything has begun.
+"""
+
+from __future__ import annotations
+
+__all__ = ["METER", "RayDispatcher", "RayStation", "room_at"]
+
+import importlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cryoflux import __version__
+from cryoflux.config import Settings
+from cryoflux.errors import UsageError
+from cryoflux.files import storage_errors
+from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
+from cryoflux.fleet.failing import FleetError
+from cryoflux.fleet.ray_door import require_guarded, require_listening
+from cryoflux.fleet.ray_worker import ActorWorker, settled_on_node
+from cryoflux.fleet.worker_process import WorkerAnswer, WorkerQuestion
+from cryoflux.tasks.elsewhere import Inputs
+
+METER = "joule_meter"
+"""resource of a node: how many workers it may have, each with a meter of its own"""
+_SPACE = "cryoflux"
+_SURE = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "1000000000",
+    "GRPC_VERBOSITY": "NONE",
+}
+"""read by Ray when it is imported, and never again: nothing is told to anybody, a lost head ends nobody, and
+no cluster is started where that one is gone"""
+_GONE = "the head of its cluster is gone."
+_CHUNK = 4 * 2**20
+_GLANCE_S = 0.5
+_PATIENCE = 0.6
+"""of the silence after which a worker ends by itself: an answer of another is waited for no longer"""
+_START_S = 180.0
+"""for one that starts, and loads libraries"""
+
+
+class RayStation:
+    """A worker in an actor.
+
+    Args:
+        ray: the library.
+        actor: the actor.
+        name: of the worker.
+        patience_s: how long an answer is waited for.
+    """
+
+    def __init__(self, ray: Any, actor: Any, name: str, patience_s: float) -> None:
+        self._ray, self._actor, self.name, self._patience_s = ray, actor, name, patience_s
+        self._glance: Any = None
+        """the question how it goes that has no answer yet: another one would only lie behind it"""
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        if not self._ray.is_initialized():  # its client is gone with the head, and never comes back by itself
+            raise self._lost(_GONE)
+        found = self._ray.exceptions
+        try:
+            yield
+        except found.RayTaskError as error:
+            raise FleetError(f"{self.name}: {_last_line(error)}") from error
+        except Exception as error:  # Ray raises whatever it likes, bare exceptions too
+            raise self._lost(_last_line(error)) from error
+
+    def _lost(self, why: str) -> FleetError:
+        return FleetError(
+            f"The worker {self.name} is lost: {why}",
+            why="What it had spent is settled by its meter, and its attempt is aborted.",
+        )
+
+    def _got(self, asked: Any, patience_s: float) -> Any:
+        with self._errors():
+            return self._ray.get(asked, timeout=patience_s)
+
+    def _call(
+        self, kind: Any, call: str, *texts: str, document: Any = None, patience_s: float | None = None
+    ) -> Any:
+        line = msgspec.json.encode(
+            WorkerQuestion(call, list(texts), msgspec.Raw(msgspec.json.encode(document)))
+        )
+        with self._errors():
+            asked = self._actor.call.remote(line)
+        return self._read(kind, self._got(asked, patience_s or self._patience_s))
+
+    def _read(self, kind: Any, line: bytes) -> Any:
+        try:
+            found = msgspec.json.decode(line, type=WorkerAnswer)
+            if not found.failed:
+                return msgspec.json.decode(found.document, type=kind)
+        except msgspec.MsgspecError as error:
+            raise self._lost("it answers what nobody asked.") from error
+        raise FleetError(f"{self.name}: {found.what}", why=found.why, hint=found.hint)
+
+    def facts(self) -> WorkerFacts:
+        """What it is."""
+        found: WorkerFacts = self._call(WorkerFacts, "facts")
+        return found
+
+    def open_session(self, terms: SessionTerms) -> None:
+        """Have what its process spends beside attempts charged to the run's session."""
+        self._call(None, "open session", document=terms, patience_s=_START_S)
+
+    def warm_up(self, task: str) -> None:
+        """Have it load what a task's training takes."""
+        self._call(None, "warm up", task, patience_s=_START_S)
+
+    def close_session(self, request: str) -> str:
+        """Settle that; what its meter signed, empty where nothing was reserved."""
+        found: str = self._call(str, "close session", request)
+        return found
+
+    def give(self, inputs: Inputs, state: Path) -> int:
+        """Send the files that its node does not have."""
+        by_digest = {digest: name for name, digest in inputs.files.items()}
+        sent = 0
+        for digest in self._call(list[str], "lacks", *by_digest):
+            with (state / by_digest[digest]).open("rb") as stream:
+                chunk, first = stream.read(_CHUNK), True
+                while True:
+                    following = stream.read(_CHUNK)
+                    with self._errors():
+                        asked = self._actor.put.remote(digest, chunk, first=first, last=not following)
+                    self._got(asked, self._patience_s)
+                    sent += len(chunk)
+                    if not following:
+                        break
+                    chunk, first = following, False
+        return sent
+
+    def begin(self, lease: Lease) -> None:
+        """Have it begin what a lease allows."""
+        self._call(None, "begin", document=lease)
+
+    def state(self) -> WorkerState | None:
+        """How it goes; none where it has not answered the last time yet."""
+        if self._glance is None:
+            with self._errors():
+                self._glance = self._actor.call.remote(msgspec.json.encode(WorkerQuestion("state")))
+        with self._errors():
+            ready, _ = self._ray.wait([self._glance], timeout=_GLANCE_S)
+        if not ready:
+            return None
+        asked, self._glance = self._glance, None
+        found: WorkerState = self._read(WorkerState, self._got(asked, self._patience_s))
+        return found
+
+    def fetch(self, delivery: Delivery, name: str, into: Path) -> None:
+        """Get a file of a delivery, piece by piece."""
+        target, offset = into / name, 0
+        with storage_errors(target), target.open("wb") as stream:
+            while True:
+                with self._errors():
+                    asked = self._actor.fetch.remote(delivery.id, name, offset, _CHUNK)
+                chunk = self._got(asked, self._patience_s)
+                stream.write(chunk)
+                offset += len(chunk)
+                if len(chunk) < _CHUNK:
+                    return
+
+    def forget(self, lease: str) -> None:
+        """Tell it that its delivery was taken over."""
+        self._call(None, "forget", lease)
+
+    def settle(self, request: str) -> str:
+        """Have it settle what was reserved under a name; what its meter signed, empty where nothing was."""
+        found: str = self._call(str, "settle", request)
+        return found
+
+    def stop(self) -> None:
+        """Ask it to end what it is at."""
+        self._call(None, "stop")
+
+    def kill(self) -> None:
+        """End its process at once, whatever it does."""
+        with suppress(Exception):  # the cluster may be gone, and with it whoever could be told
+            self._ray.kill(self._actor, no_restart=True)
+
+    def close(self) -> None:
+        """Let it stop metering, and end it."""
+        with suppress(FleetError):
+            with self._errors():
+                asked = self._actor.close.remote()
+            self._got(asked, self._patience_s)
+        self.kill()
+
+
+class RayDispatcher:
+    """Has workers on the nodes of a cluster that have a meter.
+
+    Args:
+        address: ``ray://HOST:PORT``.
+        fleet: what the coordinator is called: its log.
+        count: workers that are wanted; 0 where only something is to be settled.
+        settings: of the run.
+        silence_s: after which a worker that nobody asks ends what it is at, s.
+
+    Raises:
+        UsageError: the cluster is not guarded, or Ray is not installed.
+        FleetError: it cannot be joined.
+    """
+
+    def __init__(self, address: str, fleet: str, count: int, settings: Settings, silence_s: int) -> None:
+        require_guarded(address, os.environ)
+        require_listening(address)
+        self._fleet, self._count, self._settings, self._silence_s = fleet, count, settings, silence_s
+        self._ray = _library()
+        self._join(address)
+        self._stations: dict[str, RayStation] = {}
+        self._nodes: dict[str, dict[str, Any]] = {}
+        """worker → the node that it is on"""
+
+    def _join(self, address: str) -> None:
+        options = {"log_to_driver": False, "logging_level": "ERROR", "namespace": _SPACE}
+        try:
+            try:
+                self._ray.init(address, **options)
+            except ConnectionAbortedError:  # the cluster's own server did not start, as it does at times
+                self._ray.init(address, **options)
+        except Exception as error:  # Ray raises whatever it likes
+            raise FleetError(
+                f"The cluster at {address} could not be joined: {_last_line(error)}",
+                why="It answers, and lets nobody in: another token, Ray or Python, or TLS on one side.",
+                hint="See that RAY_AUTH_TOKEN_PATH and the RAY_TLS_ variables are those of the cluster.",
+            ) from error
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Have what Ray raises told as an error of the fleet."""
+        try:
+            yield
+        except FleetError:
+            raise
+        except Exception as error:  # Ray raises whatever it likes
+            raise FleetError(
+                f"The cluster does not answer: {_last_line(error)}",
+                why="Its head may be gone.",
+                hint="Run the same command again once it is there; what was lent is closed by that.",
+            ) from error
+
+    def _metered(self) -> list[dict[str, Any]]:
+        with self._errors():
+            return self._alive()
+
+    def _alive(self) -> list[dict[str, Any]]:
+        nodes = [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get(METER)]
+        return sorted(nodes, key=lambda node: str(node["NodeID"]))
+
+    def _places(self) -> list[dict[str, Any]]:
+        """A node for each worker that may be, one a node first."""
+        nodes = self._metered()
+        most = max((int(node["Resources"][METER]) for node in nodes), default=0)
+        return [node for place in range(most) for node in nodes if place < int(node["Resources"][METER])]
+
+    def room(self) -> int:
+        """How many workers the cluster has room for.
+
+        Raises:
+            FleetError: fewer than are asked for.
+        """
+        room = len(self._places())
+        if room < self._count:
+            raise FleetError(
+                f"{self._count} workers are asked for, and the cluster has room for {room}.",
+                why=f"A node has as many as its resource {METER} says.",
+                hint=f"Start its nodes with more of that, or ask for fewer: --workers {max(1, room)}.",
+            )
+        return room
+
+    def start(self) -> list[RayStation]:
+        """All workers; what an earlier coordinator of the same log left running is ended first."""
+        with self._errors():
+            self._end_left()
+        self.room()
+        places = self._places()
+        return [self._on(f"w{number}", node) for number, node in enumerate(places[: self._count], 1)]
+
+    def _end_left(self) -> None:
+        for one in self._ray.util.list_named_actors(all_namespaces=True):
+            if one["namespace"] == _SPACE and one["name"].startswith(f"{self._fleet}/"):
+                with suppress(ValueError):  # it ended meanwhile
+                    self._ray.kill(self._ray.get_actor(one["name"], namespace=_SPACE), no_restart=True)
+
+    def _on(self, name: str, node: dict[str, Any]) -> RayStation:
+        slots = int(node["Resources"][METER])
+        threads = max(1, int(node["Resources"].get("CPU", 1)) // slots)
+        model = self._settings.model.model_copy(update={"threads": self._settings.model.threads or threads})
+        settings = self._settings.model_copy(update={"model": model}).model_dump_json().encode()
+        remote = self._ray.remote(ActorWorker)
+        try:
+            actor = remote.options(
+                name=f"{self._fleet}/{name}",
+                lifetime="detached",
+                num_cpus=0,
+                num_gpus=float(node["Resources"].get("GPU", 0.0)) / slots,
+                resources={METER: 1},
+                max_restarts=0,
+                max_task_retries=0,
+                max_concurrency=2,
+                scheduling_strategy=self._at(node),
+            ).remote(name, self._fleet, settings, self._silence_s, __version__)
+        except Exception as error:  # Ray raises whatever it likes
+            raise FleetError(f"{name} cannot be started: {_last_line(error)}") from error
+        station = RayStation(self._ray, actor, name, self._silence_s * _PATIENCE)
+        self._stations[name], self._nodes[name] = station, node
+        return station
+
+    def _at(self, node: dict[str, Any]) -> Any:
+        strategies = importlib.import_module("ray.util.scheduling_strategies")
+        return strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+
+    def settle(self, worker: str, request: str) -> str:
+        """Settle on its node what a worker's meter reserved, once its process is ended."""
+        if (station := self._stations.get(worker)) is not None:
+            station.kill()
+        if not self._ray.is_initialized():
+            raise FleetError(f"What {worker} had reserved cannot be settled: {_GONE}")
+        with suppress(Exception):  # one of a coordinator that died holds its account until it ends by itself
+            self._ray.kill(self._ray.get_actor(f"{self._fleet}/{worker}", namespace=_SPACE), no_restart=True)
+        nodes = [self._nodes[worker]] if worker in self._nodes else self._metered()
+        settings = self._settings.model_dump_json().encode()
+        problem = f"{worker} is on no node of the cluster."
+        for node in nodes:
+            remote = self._ray.remote(settled_on_node)
+            task = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=self._at(node))
+            try:
+                asked = task.remote(self._fleet, worker, settings, request)
+                return str(self._ray.get(asked, timeout=self._silence_s * 2.0))
+            except Exception as error:  # noqa: BLE001 - Ray raises whatever it likes
+                problem = _last_line(error)
+        raise FleetError(f"What {worker} had reserved cannot be settled: {problem}")
+
+    def replace(self, worker: str) -> RayStation:
+        """Another worker in its place, or on a node that has room."""
+        if not self._ray.is_initialized():
+            raise FleetError(f"{worker} cannot be replaced: {_GONE}")
+        place, _, generation = worker.partition(".")
+        node = self._nodes.get(worker)
+        alive = {str(one["NodeID"]) for one in self._metered()}
+        if node is None or str(node["NodeID"]) not in alive:
+            taken = [str(one["NodeID"]) for name, one in self._nodes.items() if name != worker]
+            free = [one for one in self._places() if not _take(taken, str(one["NodeID"]))]
+            if not free:
+                raise FleetError("No node of the cluster has room for another worker.")
+            node = free[0]
+        self._nodes.pop(worker, None)
+        return self._on(f"{place}.{int(generation or 1) + 1}", node)
+
+    def close(self) -> None:
+        """End the workers, and leave the cluster as it is."""
+        for station in self._stations.values():
+            station.close()
+        self._stations = {}
+        with suppress(Exception):  # it may be gone
+            self._ray.shutdown()
+
+
+def room_at(address: str, workers: int, settings: Settings) -> int:
+    """How many workers a cluster has room for.
+
+    Args:
+        address: ``ray://HOST:PORT``.
+        workers: how many are wanted.
+        settings: of the run.
+
+    Raises:
+        UsageError, FleetError: it cannot be joined, or has not so much room.
+    """
+    found = RayDispatcher(address, "", workers, settings, settings.fleet.worker_silence)
+    try:
+        return found.room()
+    finally:
+        found.close()
+
+
+def _take(taken: list[str], node: str) -> bool:
+    """Whether a place on a node is taken; each of its workers takes one."""
+    if node not in taken:
+        return False
+    taken.remove(node)
+    return True
+
+
+def _last_line(error: Exception) -> str:
+    """What an error of Ray says in the end: before it stands where it arose."""
+    return (str(error).splitlines() or [type(error).__name__])[-1]
+
+
+def _library() -> Any:
+    os.environ.update(_SURE)
+    try:
+        found = importlib.import_module("ray")
+        importlib.import_module("ray.util.client")
+        importlib.import_module("grpc")
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
+    except ImportError as error:
+        raise UsageError(
+            "Ray is not installed.",
+            why="A fleet at ray://… is spoken to by its client.",
+            hint="pip install 'cryoflux[fleet]'",
+        ) from error
+    return found
