@@ -41,8 +41,8 @@ from cryoflux.network.round_parts import ChosenOffers, OfferHere
 from cryoflux.network.search_set import SearchSet
 from cryoflux.registry.composition import Composition, Term, list_digest
 from cryoflux.runs import adopting, node_offers
+from cryoflux.runs.makers import RunLimits
 from cryoflux.runs.session import run
-from cryoflux.runs.spending import RunLimits
 from cryoflux.tasks.lora import composing
 from real_nodes import NODES, SETTINGS, Nodes, make_nodes
 

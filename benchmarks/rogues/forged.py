@@ -31,8 +31,8 @@ from cryoflux.registry.composition import Composition
 from cryoflux.registry.versions import Version
 from cryoflux.runs import guests_by_hand
 from cryoflux.runs.by_hand import versions_by_hand
+from cryoflux.runs.makers import RunLimits
 from cryoflux.runs.session import run
-from cryoflux.runs.spending import RunLimits
 from cryoflux.state import ADAPTER, ADAPTER_CONFIG
 from cryoflux.tasks.interface import Limits, Update, Watch, WorkOrder
 from cryoflux.tasks.lora.composing import ComposedHeads
