@@ -2,6 +2,7 @@
 # make run    the main job on the embedded defaults
 # make run-llm   LoRA on the embedded language model, into state-llm/
 # make demo-rollback   poisoned labels arrive, the monitor finds what they did, the head goes back
+# make fleet-demo   two workers under one budget, one of them is killed half-way, the log is verified
 # make test   lint, strict types, the import contract, then the tests
 # make quick  ruff, and the tests that together take less than a minute
 # make docs   the site of the docs, into site/; what builds it lies in .venv-docs
@@ -20,7 +21,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo-rollback run run-llm test quick lint types style docs reference readme bench lock clean
+.PHONY: help install demo-rollback fleet-demo run run-llm test quick lint types style docs reference readme bench lock clean
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -37,6 +38,9 @@ run-llm: .venv/llm.stamp
 
 demo-rollback: .venv/run.stamp
 	$(BIN)/python examples/demo_rollback.py
+
+fleet-demo: .venv/run.stamp
+	$(BIN)/python examples/demo_fleet.py
 
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
@@ -81,6 +85,10 @@ bench: .venv-bench/stamp bench/trl/stamp
 	.venv-bench/bin/python benchmarks/network_events.py
 	.venv-bench/bin/python benchmarks/newcomers.py
 	.venv-bench/bin/python benchmarks/round_cost.py --state bench/nodes --recipes prefix-1
+	.venv-bench/bin/python benchmarks/fleet.py --seeds 0,1 --out bench/fleet
+	.venv-bench/bin/python benchmarks/fleet.py --report bench/fleet
+	.venv-bench/bin/python benchmarks/fleet_simulation.py --records bench/fleet
+	.venv-bench/bin/python benchmarks/fleet_dispatch.py
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --seeds 0,1,2 --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data bbc --out bench
 	.venv-bench/bin/python benchmarks/learning_per_joule.py --data reviews --seeds 0,1,2 --out bench
