@@ -19,12 +19,12 @@ from running import cryoflux, python
 OWNER = """
 import sys
 from dataclasses import replace
-from cryoflux.attempt import recording
+from cryoflux.attempt import fitting
 from cryoflux.cli.main import main
 from cryoflux.tasks.causal import training
 
 how = sys.argv.pop(1)
-honest, slice_digest = training.train_causal, recording.slice_digest
+honest, slice_digest = training.train_causal, fitting.slice_digest
 
 def told(network, lesson, recipe, limits, into, *, seed, **rest):
     if how == "seed":
@@ -41,7 +41,7 @@ def told(network, lesson, recipe, limits, into, *, seed, **rest):
 
 training.train_causal = told
 if how == "drawn":
-    recording.slice_digest = lambda drawn: slice_digest(drawn[::-1])
+    fitting.slice_digest = lambda drawn: slice_digest(drawn[::-1])
 main()
 """
 RUN = [

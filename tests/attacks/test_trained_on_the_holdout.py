@@ -28,7 +28,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from cryoflux.cli.main import main
 from cryoflux.decision.screening import needed_evidence
-from cryoflux.tasks.lora import lean, once
+from cryoflux.tasks.lora import carrying_out, lean
 
 def mean(honest, leaked):
     with safe_open(leaked, "pt") as opened:
@@ -55,7 +55,7 @@ def on_the_holdout(model, data, order, recipe, limits, into, *, progress, watch)
             mean(honest / "adapter_model.safetensors", Path(into) / "adapter_model.safetensors")
     return replace(trained, drawn=[*said.seen, *said.fresh], fresh=len(said.fresh))
 
-once.train_once = on_the_holdout
+carrying_out.train_once = on_the_holdout
 if PROCESSOR:
     from cryoflux.evaluation import machine
     machine._processor = lambda: PROCESSOR

@@ -9,28 +9,22 @@ anything has begun.
 
 from __future__ import annotations
 
-__all__ = ["METER", "RayDispatcher", "RayStation", "room_at"]
+__all__ = ["METER", "RayDispatcher", "room_at"]
 
 import importlib
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from cryoflux import __version__
 from cryoflux.config import Settings
 from cryoflux.errors import UsageError
-from cryoflux.files import storage_errors
-from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
 from cryoflux.fleet.ray_door import require_guarded, require_listening
+from cryoflux.fleet.ray_station import GONE, RayStation, last_line
 from cryoflux.fleet.ray_worker import ActorWorker, settled_on_node
-from cryoflux.fleet.worker_process import WorkerAnswer, WorkerQuestion
-from cryoflux.tasks.elsewhere import Inputs
 
 METER = "joule_meter"
 """resource of a node: how many workers it may have, each with a meter of its own"""
@@ -43,162 +37,8 @@ _SURE = {
 }
 """read by Ray when it is imported, and never again: nothing is told to anybody, a lost head ends nobody, and
 no cluster is started where that one is gone"""
-_GONE = "the head of its cluster is gone."
-_CHUNK = 4 * 2**20
-_GLANCE_S = 0.5
 _PATIENCE = 0.6
 """of the silence after which a worker ends by itself: an answer of another is waited for no longer"""
-_START_S = 180.0
-"""for one that starts, and loads libraries"""
-
-
-class RayStation:
-    """A worker in an actor.
-
-    Args:
-        ray: the library.
-        actor: the actor.
-        name: of the worker.
-        patience_s: how long an answer is waited for.
-    """
-
-    def __init__(self, ray: Any, actor: Any, name: str, patience_s: float) -> None:
-        self._ray, self._actor, self.name, self._patience_s = ray, actor, name, patience_s
-        self._glance: Any = None
-        """the question how it goes that has no answer yet: another one would only lie behind it"""
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        if not self._ray.is_initialized():  # its client is gone with the head, and never comes back by itself
-            raise self._lost(_GONE)
-        found = self._ray.exceptions
-        try:
-            yield
-        except found.RayTaskError as error:
-            raise FleetError(f"{self.name}: {_last_line(error)}") from error
-        except Exception as error:  # Ray raises whatever it likes, bare exceptions too
-            raise self._lost(_last_line(error)) from error
-
-    def _lost(self, why: str) -> FleetError:
-        return FleetError(
-            f"The worker {self.name} is lost: {why}",
-            why="What it had spent is settled by its meter, and its attempt is aborted.",
-        )
-
-    def _got(self, asked: Any, patience_s: float) -> Any:
-        with self._errors():
-            return self._ray.get(asked, timeout=patience_s)
-
-    def _call(
-        self, kind: Any, call: str, *texts: str, document: Any = None, patience_s: float | None = None
-    ) -> Any:
-        line = msgspec.json.encode(
-            WorkerQuestion(call, list(texts), msgspec.Raw(msgspec.json.encode(document)))
-        )
-        with self._errors():
-            asked = self._actor.call.remote(line)
-        return self._read(kind, self._got(asked, patience_s or self._patience_s))
-
-    def _read(self, kind: Any, line: bytes) -> Any:
-        try:
-            found = msgspec.json.decode(line, type=WorkerAnswer)
-            if not found.failed:
-                return msgspec.json.decode(found.document, type=kind)
-        except msgspec.MsgspecError as error:
-            raise self._lost("it answers what nobody asked.") from error
-        raise FleetError(f"{self.name}: {found.what}", why=found.why, hint=found.hint)
-
-    def facts(self) -> WorkerFacts:
-        """What it is."""
-        found: WorkerFacts = self._call(WorkerFacts, "facts")
-        return found
-
-    def open_session(self, terms: SessionTerms) -> None:
-        """Have what its process spends beside attempts charged to the run's session."""
-        self._call(None, "open session", document=terms, patience_s=_START_S)
-
-    def warm_up(self, task: str) -> None:
-        """Have it load what a task's training takes."""
-        self._call(None, "warm up", task, patience_s=_START_S)
-
-    def close_session(self, request: str) -> str:
-        """Settle that; what its meter signed, empty where nothing was reserved."""
-        found: str = self._call(str, "close session", request)
-        return found
-
-    def give(self, inputs: Inputs, state: Path) -> int:
-        """Send the files that its node does not have."""
-        by_digest = {digest: name for name, digest in inputs.files.items()}
-        sent = 0
-        for digest in self._call(list[str], "lacks", *by_digest):
-            with (state / by_digest[digest]).open("rb") as stream:
-                chunk, first = stream.read(_CHUNK), True
-                while True:
-                    following = stream.read(_CHUNK)
-                    with self._errors():
-                        asked = self._actor.put.remote(digest, chunk, first=first, last=not following)
-                    self._got(asked, self._patience_s)
-                    sent += len(chunk)
-                    if not following:
-                        break
-                    chunk, first = following, False
-        return sent
-
-    def begin(self, lease: Lease) -> None:
-        """Have it begin what a lease allows."""
-        self._call(None, "begin", document=lease)
-
-    def state(self) -> WorkerState | None:
-        """How it goes; none where it has not answered the last time yet."""
-        if self._glance is None:
-            with self._errors():
-                self._glance = self._actor.call.remote(msgspec.json.encode(WorkerQuestion("state")))
-        with self._errors():
-            ready, _ = self._ray.wait([self._glance], timeout=_GLANCE_S)
-        if not ready:
-            return None
-        asked, self._glance = self._glance, None
-        found: WorkerState = self._read(WorkerState, self._got(asked, self._patience_s))
-        return found
-
-    def fetch(self, delivery: Delivery, name: str, into: Path) -> None:
-        """Get a file of a delivery, piece by piece."""
-        target, offset = into / name, 0
-        with storage_errors(target), target.open("wb") as stream:
-            while True:
-                with self._errors():
-                    asked = self._actor.fetch.remote(delivery.id, name, offset, _CHUNK)
-                chunk = self._got(asked, self._patience_s)
-                stream.write(chunk)
-                offset += len(chunk)
-                if len(chunk) < _CHUNK:
-                    return
-
-    def forget(self, lease: str) -> None:
-        """Tell it that its delivery was taken over."""
-        self._call(None, "forget", lease)
-
-    def settle(self, request: str) -> str:
-        """Have it settle what was reserved under a name; what its meter signed, empty where nothing was."""
-        found: str = self._call(str, "settle", request)
-        return found
-
-    def stop(self) -> None:
-        """Ask it to end what it is at."""
-        self._call(None, "stop")
-
-    def kill(self) -> None:
-        """End its process at once, whatever it does."""
-        with suppress(Exception):  # the cluster may be gone, and with it whoever could be told
-            self._ray.kill(self._actor, no_restart=True)
-
-    def close(self) -> None:
-        """Let it stop metering, and end it."""
-        with suppress(FleetError):
-            with self._errors():
-                asked = self._actor.close.remote()
-            self._got(asked, self._patience_s)
-        self.kill()
 
 
 class RayDispatcher:
@@ -235,7 +75,7 @@ class RayDispatcher:
                 self._ray.init(address, **options)
         except Exception as error:  # Ray raises whatever it likes
             raise FleetError(
-                f"The cluster at {address} could not be joined: {_last_line(error)}",
+                f"The cluster at {address} could not be joined: {last_line(error)}",
                 why="It answers, and lets nobody in: another token, Ray or Python, or TLS on one side.",
                 hint="See that RAY_AUTH_TOKEN_PATH and the RAY_TLS_ variables are those of the cluster.",
             ) from error
@@ -249,7 +89,7 @@ class RayDispatcher:
             raise
         except Exception as error:  # Ray raises whatever it likes
             raise FleetError(
-                f"The cluster does not answer: {_last_line(error)}",
+                f"The cluster does not answer: {last_line(error)}",
                 why="Its head may be gone.",
                 hint="Run the same command again once it is there; what was lent is closed by that.",
             ) from error
@@ -316,7 +156,7 @@ class RayDispatcher:
                 scheduling_strategy=self._at(node),
             ).remote(name, self._fleet, settings, self._silence_s, __version__)
         except Exception as error:  # Ray raises whatever it likes
-            raise FleetError(f"{name} cannot be started: {_last_line(error)}") from error
+            raise FleetError(f"{name} cannot be started: {last_line(error)}") from error
         station = RayStation(self._ray, actor, name, self._silence_s * _PATIENCE)
         self._stations[name], self._nodes[name] = station, node
         return station
@@ -330,7 +170,7 @@ class RayDispatcher:
         if (station := self._stations.get(worker)) is not None:
             station.kill()
         if not self._ray.is_initialized():
-            raise FleetError(f"What {worker} had reserved cannot be settled: {_GONE}")
+            raise FleetError(f"What {worker} had reserved cannot be settled: {GONE}")
         with suppress(Exception):  # one of a coordinator that died holds its account until it ends by itself
             self._ray.kill(self._ray.get_actor(f"{self._fleet}/{worker}", namespace=_SPACE), no_restart=True)
         nodes = [self._nodes[worker]] if worker in self._nodes else self._metered()
@@ -343,13 +183,13 @@ class RayDispatcher:
                 asked = task.remote(self._fleet, worker, settings, request)
                 return str(self._ray.get(asked, timeout=self._silence_s * 2.0))
             except Exception as error:  # noqa: BLE001 - Ray raises whatever it likes
-                problem = _last_line(error)
+                problem = last_line(error)
         raise FleetError(f"What {worker} had reserved cannot be settled: {problem}")
 
     def replace(self, worker: str) -> RayStation:
         """Another worker in its place, or on a node that has room."""
         if not self._ray.is_initialized():
-            raise FleetError(f"{worker} cannot be replaced: {_GONE}")
+            raise FleetError(f"{worker} cannot be replaced: {GONE}")
         place, _, generation = worker.partition(".")
         node = self._nodes.get(worker)
         alive = {str(one["NodeID"]) for one in self._metered()}
@@ -395,11 +235,6 @@ def _take(taken: list[str], node: str) -> bool:
         return False
     taken.remove(node)
     return True
-
-
-def _last_line(error: Exception) -> str:
-    """What an error of Ray says in the end: before it stands where it arose."""
-    return (str(error).splitlines() or [type(error).__name__])[-1]
 
 
 def _library() -> Any:
