@@ -4,7 +4,8 @@ fleet_drive.py PLAN ARGUMENTS…
 
 PLAN is a JSON object, worker → what happens to it, with the coordinator under an empty name. What happens is
 ACTION@MODULE:NAME:WHEN[:NTH], or a clock that is wrong: clock+SECONDS. ACTION is ``kill`` or ``freeze`` of
-the process itself, or ``fill`` for a disk that has no more room from then on.
+the process itself, ``fill`` for a disk that has no more room from then on, or ``hold`` for a call that takes
+ten seconds.
 """
 
 import json
@@ -29,6 +30,7 @@ ACTIONS = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "fill": fill,
+    "hold": lambda: time.sleep(10),
 }
 
 

@@ -14,9 +14,10 @@ from cryoflux.receipts.statement import Cause, Outcome
 from cryoflux.state import StateFolder
 from fleet_end import assert_settled, begun, entries, processes_of, receipts
 from running import Outcome as Ended
-from running import cryoflux, ended, start
+from running import cryoflux, ended, environment, python
 from waiting import until
 
+DRIVE = Path(__file__).parents[1] / "fleet_drive.py"
 RECIPE = [
     *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "400"),
     *("--policy", "uniform/v1", "--json"),
@@ -92,9 +93,9 @@ def test_no_worker_sees_an_example_that_judges(crewed) -> None:
 def test_ctrl_c_ends_workers_too_and_what_they_were_at_is_told(crewed) -> None:
     state, _ = crewed
     before = sum(begun(state).values())
-    process = start(
-        "run", *RECIPE, "--max-steps", "100000", "--reserve", "300J", "--state", state, "--workers", "2"
-    )
+    held = dict.fromkeys(("w1", "w2"), "hold@cryoflux.fleet.worker:Worker.trained:after:3")
+    words = ["run", *RECIPE, "--state", state, "--workers", "2"]
+    process = python(DRIVE, json.dumps(held), *words, env=environment())
     until(lambda: sum(begun(state).values()) == before + 2 or process.poll() is not None, "both to begin")
     assert processes_of(state)
     process.send_signal(signal.SIGINT)

@@ -35,6 +35,7 @@ from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts,
 from cryoflux.fleet.failing import FleetError
 from cryoflux.fleet.store import NodeStore
 from cryoflux.receipts.statement import Cause
+from cryoflux.registry.drafts import weight_errors
 from cryoflux.signing.keys import METER_KEY, load_key, raw_public_key
 from cryoflux.state import StateFolder
 from cryoflux.tasks.elsewhere import Trainer
@@ -317,7 +318,8 @@ class Worker:
                     self._store.place(lease.inputs, self._state.path)
                     trainer = self._trainer(order.task)
                 limits.check()
-                update = trainer.train(order, lease.inputs, folder, limits, self)
+                with weight_errors(folder):
+                    update = trainer.train(order, lease.inputs, folder, limits, self)
                 if update.working:
                     os.link(self._state.working(update.working), folder / update.working)
                 return update, Cause.NONE, None
