@@ -149,7 +149,7 @@ def test_what_a_plan_advises_makes_an_attempt(base: Path, tmp_path: Path) -> Non
     """Joules are modelled from CPU time, which other work may make dearer once the plan has been made."""
     train = documents(tmp_path / "train.jsonl", learnable=True)
     made = []
-    for number in range(3):
+    for number in range(6):
         asked = ["run", *QUICK, "--model", base, "--train", train, "--state", tmp_path / f"state {number}"]
         plan = cryoflux(*asked, "--dry-run", "--reserve", "0.001J", "--budget", "100J").stdout
         (reserve,) = re.findall(r"pays for no step: raise --reserve to (\d+) J", plan)
