@@ -28,10 +28,10 @@ from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.processes import Owner, find_owner, set_apart
 from cryoflux.errors import StateLockedError
 from cryoflux.files import MOST_DOCUMENT_BYTES, IrregularFileError, copy_regular, read_regular, write_atomic
-from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
+from cryoflux.fleet.asked import AskedStation, document_of, question_line
+from cryoflux.fleet.documents import Delivery, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
 from cryoflux.fleet.settling import settled
-from cryoflux.fleet.worker_process import WorkerAnswer, WorkerQuestion
 from cryoflux.state import StateFolder
 from cryoflux.tasks.elsewhere import Inputs
 
@@ -53,7 +53,7 @@ _GLANCE_S = 0.2
 """for an answer how it goes, before others are asked"""
 
 
-class LocalStation:
+class LocalStation(AskedStation):
     """A worker in a process of this machine.
 
     Args:
@@ -63,6 +63,8 @@ class LocalStation:
         settings: how it computes and meters.
         patience_s: how long an answer to what is done at once is waited for: one that is frozen gives none.
     """
+
+    starting_s = _PATIENCE_S
 
     def __init__(
         self, name: str, folder: Path, files: Path, settings: Settings, patience_s: float = _PATIENCE_S
@@ -120,8 +122,7 @@ class LocalStation:
         )
 
     def _ask(self, kind: Any, call: str, *texts: str, document: Any = None) -> None:
-        raw = msgspec.Raw(msgspec.json.encode(document))
-        self._write(msgspec.json.encode(WorkerQuestion(call, list(texts), raw)))
+        self._write(question_line(call, *texts, document=document))
         self._due.append(kind)
 
     def _answer(self, patience_s: float) -> Any:
@@ -136,12 +137,9 @@ class LocalStation:
             raise self._lost()
         kind = self._due.popleft()
         try:
-            found = msgspec.json.decode(line, type=WorkerAnswer)
-            if not found.failed:
-                return msgspec.json.decode(found.document, type=kind)
+            return document_of(self.name, kind, line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self._lost(f"it gives no answer that can be read: {error}") from error
-        raise FleetError(f"{self.name}: {found.what}", why=found.why, hint=found.hint)
 
     def _call(
         self, kind: Any, call: str, *texts: str, document: Any = None, patience_s: float | None = None
@@ -160,19 +158,6 @@ class LocalStation:
         found: WorkerFacts = self._call(WorkerFacts, "facts", patience_s=_PATIENCE_S)
         return found
 
-    def open_session(self, terms: SessionTerms) -> None:
-        """Have what its process spends beside attempts charged to the run's session."""
-        self._call(None, "open session", document=terms, patience_s=_PATIENCE_S)
-
-    def warm_up(self, task: str) -> None:
-        """Have it load what a task's training takes."""
-        self._call(None, "warm up", task, patience_s=_PATIENCE_S)
-
-    def close_session(self, request: str) -> str:
-        """Settle that; what its meter signed, empty where nothing was reserved."""
-        found: str = self._call(str, "close session", request)
-        return found
-
     def give(self, inputs: Inputs, state: Path) -> int:
         """Have it copy the files that its node does not have."""
         by_digest = {digest: name for name, digest in inputs.files.items()}
@@ -182,10 +167,6 @@ class LocalStation:
             self._call(None, "add", digest, str(path.absolute()))
             sent += path.stat().st_size
         return sent
-
-    def begin(self, lease: Lease) -> None:
-        """Have it begin what a lease allows."""
-        self._call(None, "begin", document=lease)
 
     def state(self) -> WorkerState | None:
         """How it goes; none where it has not answered the last time yet."""
@@ -204,13 +185,8 @@ class LocalStation:
 
     def forget(self, lease: str) -> None:
         """Tell it that its delivery was taken over."""
-        self._call(None, "forget", lease)
+        super().forget(lease)
         shutil.rmtree(self._folder / "deliveries" / lease, ignore_errors=True)
-
-    def settle(self, request: str) -> str:
-        """Have it settle what was reserved under a name."""
-        found: str = self._call(str, "settle", request)
-        return found
 
     def stop(self) -> None:
         """Ask it to end what it is at."""

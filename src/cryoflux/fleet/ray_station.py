@@ -12,19 +12,17 @@ from typing import Any
 import msgspec
 
 from cryoflux.files import storage_errors
-from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
+from cryoflux.fleet.asked import AskedStation, document_of, question_line
+from cryoflux.fleet.documents import Delivery, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
-from cryoflux.fleet.worker_process import WorkerAnswer, WorkerQuestion
 from cryoflux.tasks.elsewhere import Inputs
 
 GONE = "the head of its cluster is gone."
 _CHUNK = 4 * 2**20
 _GLANCE_S = 0.5
-_START_S = 180.0
-"""for one that starts, and loads libraries"""
 
 
-class RayStation:
+class RayStation(AskedStation):
     """A worker in an actor.
 
     Args:
@@ -33,6 +31,8 @@ class RayStation:
         name: of the worker.
         patience_s: how long an answer is waited for.
     """
+
+    starting_s = 180.0
 
     def __init__(self, ray: Any, actor: Any, name: str, patience_s: float) -> None:
         self._ray, self._actor, self.name, self._patience_s = ray, actor, name, patience_s
@@ -64,38 +64,19 @@ class RayStation:
     def _call(
         self, kind: Any, call: str, *texts: str, document: Any = None, patience_s: float | None = None
     ) -> Any:
-        line = msgspec.json.encode(
-            WorkerQuestion(call, list(texts), msgspec.Raw(msgspec.json.encode(document)))
-        )
         with self._errors():
-            asked = self._actor.call.remote(line)
+            asked = self._actor.call.remote(question_line(call, *texts, document=document))
         return self._read(kind, self._got(asked, patience_s or self._patience_s))
 
     def _read(self, kind: Any, line: bytes) -> Any:
         try:
-            found = msgspec.json.decode(line, type=WorkerAnswer)
-            if not found.failed:
-                return msgspec.json.decode(found.document, type=kind)
+            return document_of(self.name, kind, line)
         except msgspec.MsgspecError as error:
             raise self._lost("it answers what nobody asked.") from error
-        raise FleetError(f"{self.name}: {found.what}", why=found.why, hint=found.hint)
 
     def facts(self) -> WorkerFacts:
         """What it is."""
         found: WorkerFacts = self._call(WorkerFacts, "facts")
-        return found
-
-    def open_session(self, terms: SessionTerms) -> None:
-        """Have what its process spends beside attempts charged to the run's session."""
-        self._call(None, "open session", document=terms, patience_s=_START_S)
-
-    def warm_up(self, task: str) -> None:
-        """Have it load what a task's training takes."""
-        self._call(None, "warm up", task, patience_s=_START_S)
-
-    def close_session(self, request: str) -> str:
-        """Settle that; what its meter signed, empty where nothing was reserved."""
-        found: str = self._call(str, "close session", request)
         return found
 
     def give(self, inputs: Inputs, state: Path) -> int:
@@ -116,15 +97,11 @@ class RayStation:
                     chunk, first = following, False
         return sent
 
-    def begin(self, lease: Lease) -> None:
-        """Have it begin what a lease allows."""
-        self._call(None, "begin", document=lease)
-
     def state(self) -> WorkerState | None:
         """How it goes; none where it has not answered the last time yet."""
         if self._glance is None:
             with self._errors():
-                self._glance = self._actor.call.remote(msgspec.json.encode(WorkerQuestion("state")))
+                self._glance = self._actor.call.remote(question_line("state"))
         with self._errors():
             ready, _ = self._ray.wait([self._glance], timeout=_GLANCE_S)
         if not ready:
@@ -145,15 +122,6 @@ class RayStation:
                 offset += len(chunk)
                 if len(chunk) < _CHUNK:
                     return
-
-    def forget(self, lease: str) -> None:
-        """Tell it that its delivery was taken over."""
-        self._call(None, "forget", lease)
-
-    def settle(self, request: str) -> str:
-        """Have it settle what was reserved under a name; what its meter signed, empty where nothing was."""
-        found: str = self._call(str, "settle", request)
-        return found
 
     def stop(self) -> None:
         """Ask it to end what it is at."""
