@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["assert_settled", "begun", "entries", "processes_of", "receipts"]
+__all__ = ["assert_settled", "begun", "driven", "entries", "processes_of", "receipts"]
 
+import json
 import sqlite3
+import subprocess
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -14,8 +16,16 @@ from cryoflux.receipts.log import ReceiptLog
 from cryoflux.receipts.statement import Receipt
 from cryoflux.state import StateFolder
 from cryoflux.verification.result import Status
+from running import environment, python
 from verifying import verify_target
 from waiting import until
+
+DRIVE = Path(__file__).with_name("fleet_drive.py")
+
+
+def driven(plan: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
+    """A run of which something happens to the processes that the plan names (`fleet_drive`)."""
+    return python(DRIVE, json.dumps(plan), "run", *arguments, env=environment())
 
 
 def entries(state: Path) -> list[Entry]:

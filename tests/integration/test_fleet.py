@@ -12,12 +12,11 @@ from cryoflux.digests import file_digest
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Outcome
 from cryoflux.state import StateFolder
-from fleet_end import assert_settled, begun, entries, processes_of, receipts
+from fleet_end import assert_settled, begun, driven, entries, processes_of, receipts
 from running import Outcome as Ended
-from running import cryoflux, ended, environment, python
+from running import cryoflux, ended
 from waiting import until
 
-DRIVE = Path(__file__).parents[1] / "fleet_drive.py"
 RECIPE = [
     *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "400"),
     *("--policy", "uniform/v1", "--json"),
@@ -94,8 +93,7 @@ def test_ctrl_c_ends_workers_too_and_what_they_were_at_is_told(crewed) -> None:
     state, _ = crewed
     before = sum(begun(state).values())
     held = dict.fromkeys(("w1", "w2"), "hold@cryoflux.fleet.worker:Worker.trained:after:3")
-    words = ["run", *RECIPE, "--state", state, "--workers", "2"]
-    process = python(DRIVE, json.dumps(held), *words, env=environment())
+    process = driven(held, *RECIPE, "--state", state, "--workers", "2")
     until(lambda: sum(begun(state).values()) == before + 2 or process.poll() is not None, "both to begin")
     assert processes_of(state)
     process.send_signal(signal.SIGINT)

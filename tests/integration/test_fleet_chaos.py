@@ -5,31 +5,23 @@ Each run starts processes that load the training libraries, so there are few of 
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
 from pathlib import Path
 
 from cryoflux.receipts.charged import NEVER_RESERVED
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Outcome
-from fleet_end import assert_settled, begun, entries, processes_of, receipts
+from fleet_end import assert_settled, begun, driven, entries, processes_of, receipts
 from running import Outcome as LeaseEnd
-from running import cryoflux, ended, environment, python
+from running import cryoflux, ended
 from waiting import until
 
-DRIVE = Path(__file__).parents[1] / "fleet_drive.py"
 LONG = [
     *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "400"),
     *("--policy", "uniform/v1", "--worker-silence", "6", "--json"),
 ]
 STEP = "cryoflux.fleet.worker:Worker.trained:after:3"
 LEND = "cryoflux.energy.local_agent:LocalAgent.lend"
-
-
-def driven(plan: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
-    """A run of which something happens to the processes that the plan names (`fleet_drive`)."""
-    return python(DRIVE, json.dumps(plan), "run", *LONG, *arguments, env=environment())
 
 
 def lost(outcome: LeaseEnd) -> dict[str, str]:
@@ -49,7 +41,7 @@ def test_workers_that_die_freeze_and_run_out_of_disk_cost_their_attempts_and_not
         "w3.2": "clock+86400",
     }
     words = ["--budget", "2000J", "--attempts", "10", "--workers", "3", "--state", state]
-    outcome = ended(driven(plan, *inputs, *words))
+    outcome = ended(driven(plan, *LONG, *inputs, *words))
     assert outcome.summary["attempts"] == 10, "no more and no fewer, whatever becomes of them"
     assert lost(outcome).keys() == {"w1", "w2", "w3", "w1.2", "w2.2"}
     assert "nothing was heard of it" in lost(outcome)["w1.2"]
@@ -71,7 +63,9 @@ def test_workers_that_die_freeze_and_run_out_of_disk_cost_their_attempts_and_not
 def killed(plan: str, state: Path, *words: object, worker: str = "", workers: int = 1) -> LeaseEnd:
     """A run whose coordinator dies at a call."""
     happens = {"": f"kill@{plan}", **({"w1": worker} if worker else {})}
-    outcome = ended(driven(happens, *words, "--workers", str(workers), "--attempts", "2", "--state", state))
+    outcome = ended(
+        driven(happens, *LONG, *words, "--workers", str(workers), "--attempts", "2", "--state", state)
+    )
     assert outcome.code == -signal.SIGKILL, outcome.stderr + outcome.stdout
     return outcome
 
