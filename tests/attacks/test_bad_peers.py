@@ -5,6 +5,7 @@ Beside each of them stands what an honest peer gets: its log is mirrored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,13 @@ def mirror(tmp_path: Path) -> MirrorFolder:
     return made
 
 
-def pulled(mirror: MirrorFolder, odd: Odd) -> Pulled:
-    with bad_peer(odd) as peer, Fetcher(between_s=BETWEEN_S, whole_s=WHOLE_S) as fetcher:
+def impatient() -> Fetcher:
+    """For a peer that may never answer: where one does, a busy machine can be slower than this."""
+    return Fetcher(between_s=BETWEEN_S, whole_s=WHOLE_S)
+
+
+def pulled(mirror: MirrorFolder, odd: Odd, made: Callable[[], Fetcher] = Fetcher) -> Pulled:
+    with bad_peer(odd) as peer, made() as fetcher:
         return pull(mirror, peer.url, fetcher)
 
 
@@ -58,7 +64,7 @@ def here(mirror: MirrorFolder) -> Files:
 
 @pytest.mark.parametrize("odd", NO_ANSWERS, ids=[odd.__name__ for odd in NO_ANSWERS])
 def test_what_is_no_answer_is_an_unreachable_peer(odd: Odd) -> None:
-    with bad_peer(odd) as peer, Fetcher(between_s=BETWEEN_S, whole_s=WHOLE_S) as fetcher:
+    with bad_peer(odd) as peer, impatient() as fetcher:
         with pytest.raises(PeerUnreachableError):
             fetcher.fetch(f"{peer.url}/file", MOST)
         assert peer.asked == ["/file"]  # it is not asked once more, nor anybody else
@@ -74,14 +80,14 @@ def test_it_changes_no_mirror_where_a_bundle_is_due(mirror: MirrorFolder, odd: O
         else:
             odd(said)
 
-    found = pulled(mirror, head_only)
+    found = pulled(mirror, head_only, impatient)
     assert (found.outcome, found.size, found.came) == (PullOutcome.UNREACHABLE, 10, 0)
     assert here(mirror) == before
     assert pulled(mirror, always(published(20))).outcome is PullOutcome.NEW
 
 
 def test_a_handshake_that_never_ends_is_left_too() -> None:
-    with bad_peer(silent) as peer, Fetcher(between_s=BETWEEN_S, whole_s=WHOLE_S) as fetcher:
+    with bad_peer(silent) as peer, impatient() as fetcher:
         with pytest.raises(PeerUnreachableError, match="did not answer in time"):
             fetcher.fetch(f"{peer.url.replace('http', 'https')}/file", MOST)
         with pytest.raises(PeerUnreachableError):

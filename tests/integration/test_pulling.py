@@ -74,8 +74,8 @@ def served(files: Files, odd: Callable[[BaseHTTPRequestHandler], bool] | None = 
         server.server_close()
 
 
-def pulled(mirror: MirrorFolder, files: Files, **odd: object) -> Pulled:
-    with served(files, **odd) as url, Fetcher(between_s=1.0, whole_s=2.0) as fetcher:
+def pulled(mirror: MirrorFolder, files: Files) -> Pulled:
+    with served(files) as url, Fetcher() as fetcher:
         return pull(mirror, url, fetcher)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -26,8 +26,8 @@ def closed() -> str:
         return f"http://127.0.0.1:{server.getsockname()[1]}/x"
 
 
-def said(url: str) -> str:
-    with Fetcher(between_s=0.2) as fetcher, pytest.raises(PeerUnreachableError) as error:
+def said(url: str, made: Callable[[], Fetcher] = Fetcher) -> str:
+    with made() as fetcher, pytest.raises(PeerUnreachableError) as error:
         fetcher.fetch(url, 100)
     return error.value.what.removeprefix(url).strip()
 
@@ -37,7 +37,7 @@ def test_nobody_listens(closed: str) -> None:
 
 
 def test_nobody_answers(silent: str) -> None:
-    assert said(silent) == "did not answer in time."
+    assert said(silent, lambda: Fetcher(between_s=0.2)) == "did not answer in time."
 
 
 @pytest.mark.parametrize("url", ["north.example/x", "http:///x", "ftp://north.example/x", "http://[::1/x"])
