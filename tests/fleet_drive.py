@@ -4,8 +4,8 @@ fleet_drive.py PLAN ARGUMENTS…
 
 PLAN is a JSON object, worker → what happens to it, with the coordinator under an empty name. What happens is
 ACTION@MODULE:NAME:WHEN[:NTH], or a clock that is wrong: clock+SECONDS. ACTION is ``kill`` or ``freeze`` of
-the process itself, ``fill`` for a disk that has no more room from then on, or ``hold`` for a call that takes
-ten seconds.
+the process itself, ``fill`` for a disk that has no more room from then on, ``hold`` for a call that takes
+ten seconds, or ``wait`` for one that took an hour.
 """
 
 import json
@@ -26,11 +26,17 @@ def fill():
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
 
+def wait():
+    monotonic = time.monotonic
+    time.monotonic = lambda: monotonic() + 3600
+
+
 ACTIONS = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "fill": fill,
     "hold": lambda: time.sleep(10),
+    "wait": wait,
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryoflux.attempt.metered_parts import signed_part
 from cryoflux.decision.reason import Reason
-from cryoflux.energy.interface import lent_request
+from cryoflux.energy.interface import lent_request, worker_request
 from cryoflux.receipts.charged import EnergyFigure, MeteredPart
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.statement import Cause
@@ -59,7 +59,8 @@ class Fleet:
             }
         )
         whose = {"log": self.made.log.origin, "reservation": f"{worker or 'own'}-{request}", **signing}
-        return signed_part(worker, sign(self.folder(worker), request, said, intent=intent, **whose))
+        taken = worker_request(request, worker) if worker else request
+        return signed_part(worker, sign(self.folder(worker), taken, said, intent=intent, **whose))
 
     def parts(self, intent: Entry, **changes: object) -> list[MeteredPart]:
         """Parts of an attempt: what evaluating cost the coordinator, and what training cost its worker w1."""

@@ -318,6 +318,8 @@ class FleetSettings(SettingsSection):
     """workers that train at once; 0 where the run trains by itself"""
     fleet: str = "local"
     """``local`` for processes of this machine, or a Ray cluster: ``ray://HOST:10001``"""
+    worker_agent: str = ""
+    """URL, on each worker's machine, of the JouleAgent that meters it; empty for a meter of its own"""
     fleet_home: str = ""
     """folder on each node of a cluster for the accounts of its workers; empty for the user's state folder"""
     worker_silence: Annotated[int, Field(ge=5, le=86_400)] = 60

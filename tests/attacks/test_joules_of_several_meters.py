@@ -112,6 +112,27 @@ def test_a_session_has_a_part_of_each_worker(fleet: Fleet) -> None:
     assert questions(fleet, meters=fleet.keys("w1", "w2")) == []
 
 
+def test_one_daemon_may_be_the_meter_of_several_workers(fleet: Fleet) -> None:
+    intent, key = fleet.made.announce(), meter_key(fleet.folder("w1"))
+    fleet.conclude(intent, fleet.parts(intent))
+    beside = {"": None, "w1": key, "w2": key}
+    parts = [fleet.part(worker, 4 * MICRO, RUN, key=signs) for worker, signs in beside.items()]
+    fleet.session(parts, RUN)
+    assert failures(fleet, meters=fleet.keys("w1")) == []
+    assert questions(fleet, meters=fleet.keys("w1")) == []
+
+
+def test_but_what_it_signed_for_one_of_them_is_not_the_other_ones(fleet: Fleet) -> None:
+    intent, key = fleet.made.announce(), meter_key(fleet.folder("w1"))
+    fleet.conclude(intent, fleet.parts(intent))
+    own, first, other = (
+        fleet.part(worker, 4 * MICRO, RUN, **signs)
+        for worker, signs in (("", {}), ("w1", {"key": key}), ("w2", {"key": key}))
+    )
+    fleet.session([own, first, other.but(settlement=first.settlement)], RUN)
+    assert any("its worker w2 says another attempt" in found for found in failures(fleet)), failures(fleet)
+
+
 @pytest.mark.parametrize("cause", [Cause.LOST, Cause.CRASHED])
 def test_the_last_word_on_a_worker_that_was_lost_is_taken_for_that(fleet: Fleet, cause: Cause) -> None:
     intent = fleet.made.announce()

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from cryoflux.agent.client import AgentClient
 from cryoflux.agent.prometheus import METRICS
 from cryoflux.energy.account.settlement import SettlementStatement, read_settlement
 from cryoflux.errors import BudgetError
-from cryoflux.quantities import Tier
+from cryoflux.quantities import SO_FAR, Tier
 from waiting import CEILING_S, until
 
 ENVIRONMENT = {
@@ -293,6 +293,23 @@ def test_the_client_takes_spends_and_settles_for_its_own_process(shared):
     assert client.find("attempt-2") is None
     assert client.bucket_uj() == before_uj - settlement.energy.uj
     client.close()
+
+
+def test_it_signs_what_is_open_and_says_that_it_is(shared):
+    with closing(AgentClient(shared.url, timeout=CEILING_S)) as client:
+        client.grant(5_000_000, request_id="word", note="")
+        taken = client.take(2_000_000, request_id="a-word", log="cryoflux.dev/log")
+        word = client.word(taken.id)
+        said = read_settlement(word)
+        assert (said.reservation, said.request, said.log) == (taken.id, "a-word", "cryoflux.dev/log")
+        assert SO_FAR in said.flags
+        settled = client.settle(taken.id).statement
+        assert read_settlement(settled).meter_key == said.meter_key
+        assert SO_FAR not in read_settlement(settled).flags
+        assert client.word(taken.id) == settled, "of a settled one it is the statement itself"
+    assert shared.status("/v1/word", {"reservation": "none"}) == 404
+    withdrawn = shared.post("/v1/take", {"joules": 1})
+    assert shared.post("/v1/word", {"reservation": withdrawn["reservation"]})["statement"] == ""
 
 
 def test_a_strangers_reservation_is_charged_the_machine_and_flagged(shared):

@@ -104,6 +104,18 @@ def test_ctrl_c_ends_workers_too_and_what_they_were_at_is_told(crewed) -> None:
     assert [entry.session.ended for entry in entries(state) if entry.session][-1] is SessionEnd.INTERRUPTED
 
 
+def test_when_the_time_is_up_what_is_open_is_finished_and_nothing_else_begun(
+    tmp_path: Path, inputs: list[str]
+) -> None:
+    state = tmp_path / "state"
+    late = {"": "wait@cryoflux.fleet.crew:Crew.begin:after:2"}
+    words = ["--state", state, "--workers", "2", "--budget", "900J", "--for", "30m"]
+    outcome = ended(driven(late, *inputs, *RECIPE, *words))
+    assert (outcome.code, outcome.summary["ended"]) == (0, "time"), outcome.stderr
+    assert_settled(state)
+    assert [one.cause for one in receipts(state)] == [Cause.NONE] * 2
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -99,3 +99,26 @@ def test_a_coordinator_that_dies_at_any_move_is_gone_on_with(tmp_path: Path, inp
     assert trained[1].microjoules > 0
     sessions = [entry.session for entry in entries(state) if entry.session is not None]
     assert [one.ended for one in sessions] == [*[SessionEnd.CRASHED] * 7, *[SessionEnd.ATTEMPTS] * 2]
+
+
+def test_a_coordinator_whose_disk_fills_ends_with_that_and_loses_nothing(
+    tmp_path: Path, inputs: list[str]
+) -> None:
+    state, given = tmp_path / "state", [*inputs, "--budget", "3000J"]
+    moves = [
+        f"{LEND}:after",  # nothing is announced yet
+        "cryoflux.fleet.crew:Crew.begin:after",  # its worker trains
+        "cryoflux.fleet.crew:Crew._done:before",  # its worker has delivered
+        "cryoflux.fleet.charging:repay:before",  # it was judged
+    ]
+    for move in moves:
+        words = ["--workers", "1", "--attempts", "2", "--state", state]
+        outcome = ended(driven({"": f"fill@{move}"}, *LONG, *given, *words))
+        assert outcome.code == 5, (move, outcome.stderr)
+        assert len(outcome.stderr.splitlines()) == 3, outcome.stderr
+        until(lambda: not processes_of(state), "its worker to end")
+        given = []
+    outcome = cryoflux("run", *LONG, "--attempts", "1", "--state", state)
+    assert outcome.summary["attempts"] == 1
+    assert_settled(state)
+    assert [one.cause for one in receipts(state)] == [Cause.CRASHED] * 3 + [Cause.NONE]

@@ -33,6 +33,7 @@ from cryoflux.agent.schemas import (
     SampleReply,
     SettlementReply,
     TakeBody,
+    WordReply,
     to_uj,
 )
 from cryoflux.agent.taken import TakeReply, too_little
@@ -78,6 +79,10 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/release", "release", "Give a reservation back whole", ReleaseReply,
+        body=ReservationBody, refusals=_CHANGES,
+    ),
+    Operation(
+        "POST", "/v1/word", "word", "Sign what a reservation has cost so far", WordReply,
         body=ReservationBody, refusals=_CHANGES,
     ),
     Operation(
@@ -243,6 +248,14 @@ class _Surface:
             self._agent.release(body.reservation)
             left_uj = self._agent.bucket_uj()
             return ReleaseReply(remaining_j=left_uj / MICRO, remaining_uj=left_uj)
+
+        return await self._do(work)
+
+    async def word(self, request: Request) -> Reply:
+        body = ReservationBody.model_validate_json(request.body)
+
+        def work() -> WordReply:
+            return WordReply(reservation=body.reservation, statement=self._agent.word(body.reservation))
 
         return await self._do(work)
 

@@ -28,6 +28,7 @@ from cryoflux.agent.schemas import (
     ReservationReply,
     SampleReply,
     SettlementReply,
+    WordReply,
 )
 from cryoflux.agent.taken import TakeReply
 from cryoflux.agent.token import require_sendable
@@ -248,16 +249,22 @@ class AgentClient:
         reply = self._ask(SettlementReply, "POST", "/v1/settle", {"reservation": reservation_id})
         self._spending.pop(reservation_id, None)
         settlement: Settlement = self._value(reply, "settlement")
-        if settlement.statement:
-            try:
-                read_settlement(settlement.statement)
-            except VerificationError as error:
-                self._fail(f"The JouleAgent at {self._url} signs nonsense ({error.what})", error)
+        self._require_signed(settlement.statement)
         return settlement
 
-    def word(self, reservation_id: str) -> str:  # noqa: ARG002 - a daemon has no route for it
-        """Nothing: a daemon signs what it settles, and says what is spent until then without signing it."""
-        return ""
+    def word(self, reservation_id: str) -> str:
+        """The meter's signed word on what a reservation has cost so far."""
+        reply = self._ask(WordReply, "POST", "/v1/word", {"reservation": reservation_id})
+        self._require_signed(reply.statement)
+        return reply.statement
+
+    def _require_signed(self, statement: str) -> None:
+        if not statement:
+            return
+        try:
+            read_settlement(statement)
+        except VerificationError as error:
+            self._fail(f"The JouleAgent at {self._url} signs nonsense ({error.what})", error)
 
     def lend(self, uj: int, *, request_id: str, log: str = "", intent: str = "") -> NoReturn:  # noqa: ARG002
         """Refuse: a daemon lends no joules to other meters.

@@ -21,6 +21,7 @@ __all__ = [
     "SourceBody",
     "TakeBody",
     "Wire",
+    "WordReply",
     "to_uj",
 ]
 
@@ -262,7 +263,7 @@ class TakeBody(Wire):
 
 
 class ReservationBody(Wire):
-    """``POST /v1/settle`` and ``POST /v1/release``."""
+    """``POST /v1/settle``, ``POST /v1/release`` and ``POST /v1/word``."""
 
     reservation: Id
 
@@ -288,6 +289,15 @@ class ReleaseReply(Wire):
     ok: Literal[True] = True
     remaining_j: float
     remaining_uj: int
+
+
+class WordReply(Wire):
+    """What a reservation has cost so far, as the meter signs it."""
+
+    reservation: str
+    statement: str
+    """the signed statement of the meter, a DSSE envelope, flagged ``so-far`` while the reservation is open;
+    empty where nobody here metered it"""
 
 
 class SettlementReply(Wire):

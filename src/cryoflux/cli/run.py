@@ -168,6 +168,10 @@ def run(
     fleet: Annotated[
         str | None, _option("Where they are: local, or a Ray cluster.", "--fleet", metavar="local|ray://…")
     ] = None,
+    worker_agent: Annotated[
+        str | None,
+        _option("JouleAgent on each worker's machine that meters it.", "--worker-agent", metavar="URL"),
+    ] = None,
     worker_silence: Annotated[
         int | None, _option("A worker that is not heard of for so long is lost, s.", "--worker-silence")
     ] = None,

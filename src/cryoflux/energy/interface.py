@@ -24,6 +24,7 @@ __all__ = [
     "is_lent",
     "lent_for",
     "lent_request",
+    "worker_request",
 ]
 
 from collections.abc import Mapping
@@ -57,6 +58,19 @@ def lent_request(request: str, worker: str) -> str:
             hint="Give the worker a name without a slash.",
         )
     return request_id
+
+
+def worker_request(request: str, worker: str) -> str:
+    """The request id under which the meter of a worker takes what was lent to it.
+
+    An attempt is of one worker. A session is of all workers of a run, and a JouleAgent may be the meter of
+    several, so there it is ``REQUEST/at/WORKER``.
+
+    Args:
+        request: request id of the attempt, or of the session.
+        worker: its name.
+    """
+    return f"{request}/at/{worker}" if request.startswith(SESSION) else request
 
 
 def is_lent(request_id: str) -> bool:

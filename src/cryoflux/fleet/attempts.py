@@ -173,8 +173,7 @@ class FleetAttempts:
         for entry in log.tail(log.size - self._told):
             self._by_meter.take(entry)
         self._told = log.size
-        tally = self._by_meter.tallies.get(meter_key)
-        return tally.uj_per_example if tally is not None else None
+        return self._by_meter.uj_per_example(meter_key)
 
     def _dispatch(self, station: Station, attempt: AnnouncedAttempt, phases: Phases) -> None:
         context, opened, intent = self._context, attempt.opened, attempt.intent

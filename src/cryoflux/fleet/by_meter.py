@@ -16,12 +16,10 @@ from cryoflux.receipts.statement import Cause, Intent, Outcome, Receipt
 
 @dataclass(slots=True)
 class MeterTally:
-    """What one worker's meter charged."""
+    """What a meter charged one worker."""
 
-    worker: str
-    """its name, as the newest entry has it"""
     boot: str = ""
-    """boot id of its machine, the same way; empty where it is not known"""
+    """boot id of its machine, as the newest entry has it; empty where it is not known"""
     attempts: int = 0
     kept: int = 0
     lost: int = 0
@@ -51,8 +49,8 @@ class MeterFold:
     """Goes on entry by entry; nothing is verified here."""
 
     def __init__(self) -> None:
-        self.tallies: dict[str, MeterTally] = {}
-        """by the meter's raw key in base64; by ``worker NAME`` where nothing of it was ever signed"""
+        self.tallies: dict[tuple[str, str], MeterTally] = {}
+        """by the meter's raw key in base64, empty where nothing was ever signed, and the worker's name"""
         self.size = 0
         """entries that were taken"""
         self._announced: dict[str, Intent] = {}
@@ -70,9 +68,20 @@ class MeterFold:
                 tally.beside = _sum(tally.beside, part.energy)
 
     def _tally(self, part: MeteredPart) -> MeterTally:
-        tally = self.tallies.setdefault(_key(part), MeterTally(part.worker))
-        tally.worker, tally.boot = part.worker, part.boot or tally.boot
+        tally = self.tallies.setdefault((_key(part), part.worker), MeterTally())
+        tally.boot = part.boot or tally.boot
         return tally
+
+    def uj_per_example(self, meter_key: str) -> float | None:
+        """What it takes to train on an example once by one meter, µJ; none where it charged none.
+
+        Args:
+            meter_key: its raw key in base64.
+        """
+        known = [tally for (key, _), tally in self.tallies.items() if key == meter_key]
+        charged_uj = sum(tally.charged.uj for tally in known if tally.charged is not None)
+        examples = sum(tally.examples for tally in known)
+        return charged_uj / examples if examples else None
 
     def _attempt(self, receipt: Receipt, intent: Intent | None) -> None:
         for part in _workers(receipt.energy):
@@ -97,13 +106,9 @@ def _workers(figure: EnergyFigure) -> list[MeteredPart]:
 
 def _key(part: MeteredPart) -> str:
     try:
-        return parse_settlement(part.settlement).statement.meter_key if part.settlement else _named(part)
+        return parse_settlement(part.settlement).statement.meter_key if part.settlement else ""
     except VerificationError:
-        return _named(part)
-
-
-def _named(part: MeteredPart) -> str:
-    return f"worker {part.worker}"
+        return ""
 
 
 def _sum(one: Energy | None, other: Energy) -> Energy:

@@ -22,7 +22,7 @@ from typing import TypeVar
 from cryoflux.attempt.metered_parts import never_begun
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import BILLION
-from cryoflux.energy.interface import lent_request
+from cryoflux.energy.interface import lent_request, worker_request
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.fleet.believed import Due, believed, believed_phases, is_believed
 from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
@@ -91,8 +91,9 @@ class _Member:
     @property
     def session_due(self) -> Due:
         """What its meter's word on its session has to be about."""
-        terms = self.terms
-        return Due(self.station.name, self.key, terms.id, max(1, terms.lent_microjoules), terms.log)
+        terms, name = self.terms, self.station.name
+        lent_uj = max(1, terms.lent_microjoules)
+        return Due(name, self.key, worker_request(terms.id, name), lent_uj, terms.log)
 
     @property
     def key(self) -> str:
@@ -109,6 +110,7 @@ class Crew:
         terms: what the session of a worker of a name is called, once joules were lent for it.
         tasks: what is trained.
         baseline: digest of the coordinator's idle baseline.
+        own_key: of the coordinator's meter, raw in base64; no worker may meter by it.
         fleet: where they are.
         monotonic_ns: the time.
     """
@@ -121,11 +123,13 @@ class Crew:
         tasks: Sequence[str],
         baseline: str,
         *,
+        own_key: str = "",
         fleet: str = LOCAL,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._dispatcher, self._words, self._terms, self.fleet = dispatcher, words, terms, fleet
-        self._tasks, self._baseline, self._now_ns = tuple(tasks), baseline, monotonic_ns
+        self._tasks, self._baseline, self._own_key = tuple(tasks), baseline, own_key
+        self._now_ns = monotonic_ns
         self._members: dict[str, _Member] = {}
         self._gone: list[MeteredPart] = []
         """sessions of workers that are lost"""
@@ -158,8 +162,12 @@ class Crew:
         self._require_room()
         terms = self._terms(station.name)
         facts = self._beside(partial(self._greet, station, terms))
-        if any(other.facts.meter_key == facts.meter_key for other in self._members.values()):
-            raise FleetError(f"{station.name} meters by the key of another worker.")
+        if self._own_key and facts.meter_key == self._own_key:
+            raise FleetError(
+                f"{station.name} meters by the key of the coordinator's meter.",
+                why="Then nobody could tell from a receipt which of the two has metered what.",
+                hint="Move keys/meter.key of one of the two states away: a meter makes itself a new one.",
+            )
         now_ns = self._now_ns()
         member = _Member(station, facts, terms, heard_ns=now_ns, asked_ns=now_ns)
         self._members[station.name] = member
@@ -300,6 +308,7 @@ class Crew:
                 part = believed(settled, member.lease_due)
         except CryoFluxError as error:
             why = f"{why}; {error.what}"
+            self.troubles.append(error.what)  # where its account is out of reach, no other takes its place
             part = last_part(name, self._last_word(member), lease.lent_microjoules, self._baseline)
             self._settle_session(member, "")
         else:
@@ -317,7 +326,8 @@ class Crew:
 
     def _settle_lost_session(self, member: _Member) -> None:
         try:
-            settled = self._beside(partial(self._dispatcher.settle, member.station.name, member.terms.id))
+            due = member.session_due
+            settled = self._beside(partial(self._dispatcher.settle, due.worker, due.request))
         except CryoFluxError as error:  # what its lease cost is known all the same
             settled = ""
             self.troubles.append(error.what)
@@ -376,7 +386,7 @@ class Crew:
         """End all workers; what each of their sessions was charged is among the words."""
         for member in self._members.values():
             try:
-                settled = member.station.close_session(member.terms.id)
+                settled = member.station.close_session(member.session_due.request)
             except FleetError:  # then its account is asked, or what its meter signed last is what is known
                 self._settle_lost_session(member)
                 continue

@@ -44,7 +44,7 @@ class SessionTerms(Document, frozen=True):
     """What a worker's process spends beside attempts is charged to the run's session, under these names."""
 
     id: Text
-    """request id of the session"""
+    """request id of the run's session"""
     log: Text
     lent_microjoules: Count
 

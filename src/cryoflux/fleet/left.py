@@ -12,7 +12,7 @@ __all__ = ["LeftBehind"]
 from collections.abc import Callable, Sequence
 
 from cryoflux.attempt.metered_parts import never_begun
-from cryoflux.energy.interface import SESSION, JouleAgent, Reservation, lent_for
+from cryoflux.energy.interface import SESSION, JouleAgent, Reservation, lent_for, worker_request
 from cryoflux.errors import CryoFluxError, UsageError
 from cryoflux.fleet.believed import Due, believed, is_believed
 from cryoflux.fleet.charging import repay
@@ -67,10 +67,10 @@ class LeftBehind:
 
     def _asked(self, word: LastWord, request: str, lent: Reservation) -> MeteredPart:
         worker, lent_uj = word.lent.rpartition("/")[2], lent.reserved_uj
-        due = Due(worker, "", request, lent_uj, lent.log, lent.intent)
+        due = Due(worker, "", worker_request(request, worker), lent_uj, lent.log, lent.intent)
         last = word.word if word.word and is_believed(word.word, due) else ""
         try:
-            statement = self._settles(word.fleet, worker, request)
+            statement = self._settles(word.fleet, worker, due.request)
             if statement:
                 return believed(statement, due)
         except UsageError:  # whoever asks has to say first how its cluster is joined

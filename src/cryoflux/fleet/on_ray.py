@@ -118,7 +118,7 @@ class RayDispatcher:
         if room < self._count:
             raise FleetError(
                 f"{self._count} workers are asked for, and the cluster has room for {room}.",
-                why=f"A node has as many as its resource {METER} says.",
+                why=f"A machine has as many as its resource {METER} says.",
                 hint=f"Start its nodes with more of that, or ask for fewer: --workers {max(1, room)}.",
             )
         return room

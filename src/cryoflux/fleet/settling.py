@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 from cryoflux.config import Settings
-from cryoflux.energy.local_agent import LocalAgent
+from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import StateLockedError
-from cryoflux.fleet.failing import FleetError
+from cryoflux.fleet.worker_meter import settling_meter
 
 _PATIENCE_S = 60.0
 """for a worker's process to end, once its coordinator is gone: it ends after the step that it is at"""
@@ -39,10 +39,8 @@ def settled(
     Raises:
         FleetError: there is no account of a worker.
         StateLockedError: its process goes on.
-        CryoFluxError: its account is not whole.
+        CryoFluxError: its account is not whole, or its JouleAgent does not answer.
     """
-    if not (folder / "account.db").is_file():
-        raise FleetError(f"{folder} holds no account of a worker.")
     with closing(_opened(folder, settings, patience_s, sleep)) as agent:
         found = agent.find(request)
         return agent.settle(found.id).statement if found is not None else ""
@@ -50,12 +48,12 @@ def settled(
 
 def _opened(
     folder: Path, settings: Settings, patience_s: float, sleep: Callable[[float], None]
-) -> LocalAgent:
+) -> JouleAgent:
     """The meter of a worker, once its process has ended."""
     waited_s = 0.0
     while True:
         try:
-            return LocalAgent(settings, folder, credit="grant", background=False)
+            return settling_meter(folder, settings)
         except StateLockedError:
             if waited_s >= patience_s:
                 raise

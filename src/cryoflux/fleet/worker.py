@@ -26,17 +26,17 @@ from cryoflux.attempt.watch import Phases, Step
 from cryoflux.config import Settings
 from cryoflux.decision.reason import Reason
 from cryoflux.digests import file_digest
+from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import BILLION, SystemClock
-from cryoflux.energy.interface import Earlier, Reservation
-from cryoflux.energy.local_agent import LocalAgent
-from cryoflux.errors import CryoFluxError
+from cryoflux.energy.interface import Earlier, JouleAgent, Reservation, worker_request
+from cryoflux.errors import BudgetError, CryoFluxError
 from cryoflux.files import storage_errors, sync_folder, write_atomic
 from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
 from cryoflux.fleet.store import NodeStore
+from cryoflux.fleet.worker_meter import started_meter
 from cryoflux.receipts.statement import Cause
 from cryoflux.registry.drafts import weight_errors
-from cryoflux.signing.keys import METER_KEY, load_key, raw_public_key
 from cryoflux.state import StateFolder
 from cryoflux.tasks.elsewhere import Trainer
 from cryoflux.tasks.interface import Update
@@ -52,6 +52,8 @@ _WORD_NS = 2 * BILLION
 """so long a word on an attempt is said again before the meter signs another: each takes milliseconds"""
 _BESIDE_NS = 5 * BILLION
 """the same of the session, which is charged little while an attempt goes on"""
+_MOST_REFUSED = 3
+"""times that others take what was granted for a lease"""
 
 
 class _OpenWord:
@@ -63,7 +65,7 @@ class _OpenWord:
         now_ns: the time.
     """
 
-    def __init__(self, agent: LocalAgent, old_ns: int, now_ns: Callable[[], int]) -> None:
+    def __init__(self, agent: JouleAgent, old_ns: int, now_ns: Callable[[], int]) -> None:
         self._agent, self._old_ns, self._now_ns = agent, old_ns, now_ns
         self._about, self._word, self._signed_ns = "", "", 0
 
@@ -108,7 +110,7 @@ class Worker:
         self._started, self._now_ns = started, monotonic_ns
         folder.mkdir(parents=True, exist_ok=True)
         self._boot = SystemClock(settings.energy.proc_root).boot_id
-        self._agent = LocalAgent(settings, folder, credit="grant")
+        self._agent = started_meter(folder, settings)
         self._word = _OpenWord(self._agent, _WORD_NS, self._now_ns)
         self._beside = _OpenWord(self._agent, _BESIDE_NS, self._now_ns)
         self._trainers: dict[str, Trainer] = {}
@@ -124,15 +126,21 @@ class Worker:
         self._trouble = ""
 
     def facts(self) -> WorkerFacts:
-        """What it is."""
+        """What it is.
+
+        Raises:
+            FleetError: no session is open that its meter could sign anything about.
+        """
+        if self._session is None:
+            raise FleetError(f"{self.name} has no session yet, so nobody knows the key of its meter.")
         sample = self._agent.sample()
-        key = load_key(self._state.keys, METER_KEY, create=True)
+        key = read_settlement(self._agent.word(self._session.id)).meter_key
         return WorkerFacts(
             name=self.name,
             host=socket.gethostname(),
             pid=os.getpid(),
             boot=self._boot,
-            meter_key=_encoded(raw_public_key(key.public_key())),
+            meter_key=key,
             tier=sample.net.tier,
             sources=[source.name for source in sample.sources],
             compute=next((trainer.compute() for trainer in self._trainers.values()), "cpu"),
@@ -140,10 +148,8 @@ class Worker:
 
     def open_session(self, terms: SessionTerms) -> None:
         """Have what this process spends beside attempts charged to a session, from its start on."""
-        self._grant(terms.lent_microjoules, terms.id)
-        self._session = self._agent.take(
-            max(1, terms.lent_microjoules), request_id=terms.id, log=terms.log, earlier=self._started()
-        )
+        request = worker_request(terms.id, self.name)
+        self._session = self._taken(terms.lent_microjoules, request, terms.log, earlier=self._started())
 
     def warm_up(self, task: str) -> None:
         """Load what a task's training takes, so that no attempt is charged for it."""
@@ -256,11 +262,22 @@ class Worker:
             self._thread.join()
         self._agent.close()
 
-    def _grant(self, uj: int, request: str) -> None:
-        """Let this account hold what is lent to it; what earlier leases left of it counts."""
-        missing_uj = uj - self._agent.bucket_uj()
-        if missing_uj > 0:
-            self._agent.grant(missing_uj, request_id=f"lent-{request}", note="lent by the coordinator")
+    def _taken(
+        self, lent_uj: int, request: str, log: str, *, intent: str = "", earlier: Earlier | None = None
+    ) -> Reservation:
+        """Reserve what is lent, once its account holds so much: what earlier leases left of it counts."""
+        uj, refused = max(1, lent_uj), 0
+        while True:
+            missing_uj = uj - self._agent.bucket_uj()
+            if missing_uj > 0:
+                name = f"lent-{request}" if not refused else f"lent-{request}-{refused}"
+                self._agent.grant(missing_uj, request_id=name, note="lent by the coordinator")
+            try:
+                return self._agent.take(uj, request_id=request, log=log, intent=intent, earlier=earlier)
+            except BudgetError:  # somebody else takes from the JouleAgent of this machine, too
+                refused += 1
+                if refused == _MOST_REFUSED:
+                    raise
 
     def _silent(self, lease: Lease) -> bool:
         return self._now_ns() - self._heard_ns > lease.silence_seconds * BILLION
@@ -277,10 +294,7 @@ class Worker:
 
     def _make(self, lease: Lease) -> None:
         phases, folder = Phases(), self._delivered(lease.id)
-        self._grant(lease.lent_microjoules, lease.id)
-        reservation = self._agent.take(
-            max(1, lease.lent_microjoules), request_id=lease.id, log=lease.log, intent=lease.intent
-        )
+        reservation = self._taken(lease.lent_microjoules, lease.id, lease.log, intent=lease.intent)
         self._reservation = reservation
         phases.joules = PhaseJoules(lambda: self._agent.spent(reservation.id))
         update, cause, reason = self._tried(lease, folder, phases)
@@ -364,9 +378,3 @@ class Worker:
     def trained(self, progress: Progress, reserved_uj: int) -> None:  # noqa: ARG002 - the lease has it
         """A training step is done (`tasks.interface.Watch`)."""
         self._step = progress.step
-
-
-def _encoded(key: bytes) -> str:
-    import base64
-
-    return base64.b64encode(key).decode()

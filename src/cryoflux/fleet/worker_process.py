@@ -85,9 +85,13 @@ class Desk:
                 raise FleetError(f"A worker is not asked {asked.call!r}.")
             return WorkerAnswer(Raw(msgspec.json.encode(call(asked))))
         except CryoFluxError as error:
-            return WorkerAnswer(failed=True, what=error.what, why=error.why, hint=error.hint)
+            return _refusal(error)
         except (OSError, msgspec.MsgspecError) as error:
             return WorkerAnswer(failed=True, what=f"{type(error).__name__}: {error}")
+
+
+def _refusal(error: CryoFluxError) -> WorkerAnswer:
+    return WorkerAnswer(failed=True, what=error.what, why=error.why, hint=error.hint)
 
 
 def _own_output() -> BinaryIO:
@@ -105,7 +109,13 @@ def main() -> None:
     settings = Settings.model_validate_json(questions.readline())
     store = NodeStore(Path(files))
     started = Started.with_process()
-    worker = Worker(name, Path(folder), store, settings, started=started.earlier)
+    try:
+        worker = Worker(name, Path(folder), store, settings, started=started.earlier)
+    except CryoFluxError as error:
+        if questions.readline():  # whoever asks first hears why there is no worker
+            answers.write(msgspec.json.encode(_refusal(error)) + b"\n")
+            answers.flush()
+        return
     desk = Desk(worker, store)
     try:
         for line in questions:

@@ -12,7 +12,7 @@ from cryoflux.quantities import MICRO, NANO, Energy
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One worker's meter."""
+    """What a meter charged one worker."""
 
     worker: str
     meter_key: str
@@ -47,7 +47,8 @@ def worker_rows(fold: MeterFold) -> list[WorkerRow]:
     Args:
         fold: of its entries.
     """
-    return sorted((_row(key, tally) for key, tally in fold.tallies.items()), key=_thrift)
+    found = (_row(key, worker, tally) for (key, worker), tally in fold.tallies.items())
+    return sorted(found, key=_thrift)
 
 
 def _thrift(row: WorkerRow) -> tuple[bool, float, str]:
@@ -55,11 +56,11 @@ def _thrift(row: WorkerRow) -> tuple[bool, float, str]:
     return each is None, each or 0.0, row.worker
 
 
-def _row(key: str, tally: MeterTally) -> WorkerRow:
+def _row(key: str, worker: str, tally: MeterTally) -> WorkerRow:
     each_uj = tally.uj_per_example
     return WorkerRow(
-        worker=tally.worker,
-        meter_key="" if key.startswith("worker ") else key,
+        worker=worker,
+        meter_key=key,
         boot=tally.boot,
         attempts=tally.attempts,
         kept=tally.kept,

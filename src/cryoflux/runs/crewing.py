@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["crewed"]
 
+import base64
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from cryoflux.fleet.words import LOCAL, LastWords
 from cryoflux.runs.meanwhile import Meanwhile
 from cryoflux.runs.open_session import OpenSession, end_failed
 from cryoflux.runs.watch import RunObserver
+from cryoflux.signing.keys import METER_KEY, load_key, raw_public_key
 
 _SHARE = 8
 """of what an attempt reserves, lent for what a worker's process spends beside attempts"""
@@ -53,7 +55,16 @@ def crewed(
     terms = lend_for_sessions(context.agent, words, session.id, context.log.origin, each_uj, where)
     dispatcher = _dispatcher(context, settings)
     baseline = context.agent.sample().baseline_digest
-    crew = Crew(dispatcher, words, terms, list(context.tasks), baseline, fleet=where)
+    own_key = load_key(context.state.keys, METER_KEY, create=True).public_key()
+    crew = Crew(
+        dispatcher,
+        words,
+        terms,
+        list(context.tasks),
+        baseline,
+        own_key=base64.b64encode(raw_public_key(own_key)).decode(),
+        fleet=where,
+    )
     left = LeftBehind(context.agent, words, lambda _, *asked: dispatcher.settle(*asked), baseline)
     session.workers = CrewSession(crew, left, session.id)
     try:

@@ -37,7 +37,7 @@ def check_fleet(settings: Settings, tasks: Sequence[Task], *, watches: bool = Fa
         raise UsageError(
             "A fleet is paid from the account of its state, and not by a daemon.",
             why="Joules are lent out of it to the workers, each of which has a meter of its own.",
-            hint="Leave --agent out, or leave --workers out.",
+            hint="Leave --agent out; --worker-agent names the daemon that meters workers.",
         )
     if watches:
         raise UsageError(

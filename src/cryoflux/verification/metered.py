@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, structs
 
-from cryoflux.energy.interface import is_lent, lent_request
+from cryoflux.energy.interface import is_lent, lent_request, worker_request
 from cryoflux.receipts.charged import NEVER_RESERVED, SETTLED_ELSEWHERE, EnergyFigure, MeteredPart
 from cryoflux.receipts.entry import Entry
 from cryoflux.receipts.network_parts import RoundOutcome
@@ -60,10 +60,18 @@ class ShownPart(Struct, frozen=True):
         """The request id under which the coordinator's account paid for it.
 
         Args:
-            request: by which the entry and all of its meters know it.
+            request: by which the entry and its coordinator's meter know it.
         """
         lent = self.part.worker and not is_lent(request)  # what is called so is refused anyway
         return lent_request(request, self.part.worker) if lent else request
+
+    def metered_as(self, request: str) -> str:
+        """The request id under which its meter took the joules.
+
+        Args:
+            request: as of `request`.
+        """
+        return worker_request(request, self.part.worker) if self.part.worker else request
 
 
 class Metered(Struct, frozen=True):

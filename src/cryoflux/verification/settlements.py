@@ -264,10 +264,10 @@ def _unfinished(said: Metered, part: MeteredPart) -> Iterator[str]:
 def _of_one_meter(
     shown: ShownPart, statement: OldSettlementStatement, keys: dict[str, ShownPart]
 ) -> Iterator[str]:
-    """Whether another part of the same figure was signed by the same meter."""
+    """Whether the coordinator's meter signed for a worker; a JouleAgent may sign for several workers."""
     first = keys.setdefault(statement.meter_key, shown)
-    if first is not shown:
-        yield f"was metered under the key of {first.whose}: each has a meter of its own"
+    if first is not shown and not first.part.worker:
+        yield f"was metered under the key of {first.whose}, which has a meter of its own"
 
 
 def _shown_twice(records: bytes) -> Iterator[Finding]:
@@ -288,7 +288,7 @@ def _differences(said: Metered, shown: ShownPart, statement: OldSettlementStatem
     pairs = {
         "joules": (_joules(part), (charged.microjoules, charged.lo_microjoules, hi_uj)),
         "reservation": (part.reserved_microjoules, statement.reserved_microjoules),
-        "attempt": (said.request, statement.request),
+        "attempt": (shown.metered_as(said.request), statement.request),
         "tier": (part.tier, statement.tier),
         "flags": (part.flags, statement.flags),
         "baseline": (part.baseline, statement.baseline),

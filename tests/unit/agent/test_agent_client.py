@@ -291,7 +291,7 @@ def test_a_figure_that_stands_for_no_known_time_is_shown_as_it_is():
     assert spent_after(0.1, 0).uj == 30_000_000
 
 
-def test_a_daemon_lends_nothing_and_gives_no_word_and_is_not_even_asked():
+def test_a_daemon_lends_nothing_and_is_not_even_asked():
     charged = Energy(1, 1, 1, Tier.COUNTER)
     with answering(lambda *_: (200, b"{}")) as (url, asked), client_of(url) as client:
         for call in (lambda: client.lend(1, request_id="a/lent/w1"), lambda: client.repay("r1", charged)):
@@ -299,8 +299,20 @@ def test_a_daemon_lends_nothing_and_gives_no_word_and_is_not_even_asked():
                 call()
             assert len(caught.value.lines()) == 3
             assert "--agent" in caught.value.hint
-        assert client.word("r1") == ""
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "why"),
+    [
+        (404, {"error": {"what": "There is no /v1/word.", "why": "", "hint": ""}}, "refused: There is no"),
+        (200, {"reservation": "r1", "statement": "{}"}, "signs nonsense"),
+        (200, {}, "is not a JouleAgent"),
+    ],
+)
+def test_a_word_that_is_none_is_refused(status, said, why):
+    with answering(lambda *_: (status, json.dumps(said).encode())) as (url, _), client_of(url) as client:
+        assert why in refused(lambda: client.word("r1"))
 
 
 def test_the_log_of_a_reservation_is_the_one_that_the_daemon_keeps():

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cryoflux.energy.clock import BILLION
-from cryoflux.energy.interface import lent_request
+from cryoflux.energy.interface import lent_request, worker_request
 from cryoflux.errors import BudgetError
 from cryoflux.fleet.crew import Crew, LeaseEnd
 from cryoflux.fleet.documents import SessionTerms, WorkerState
@@ -168,7 +168,7 @@ def test_of_one_that_cannot_be_settled_the_last_believable_word_counts(world) ->
 
 def test_a_session_that_cannot_be_settled_takes_nothing_from_what_the_attempt_was_signed(world) -> None:
     made = world("w1")
-    made.dispatcher.away = {SESSION}
+    made.dispatcher.away = {worker_request(SESSION, "w1")}
     ended = lost(made, "w1", "a1")
     assert (ended.part.microjoules, ended.part.flags) == (7_000_000, [])
     (session,) = [word.part for word in made.words.all() if word.lent.startswith(SESSION)]

@@ -11,6 +11,8 @@ import pytest
 from cryoflux.config import load_settings
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import BILLION
+from cryoflux.energy.interface import Reservation, worker_request
+from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.fleet.documents import SessionTerms
 from cryoflux.fleet.store import NodeStore
 from cryoflux.fleet.worker import Worker
@@ -49,19 +51,40 @@ def test_a_word_is_said_again_until_it_is_old(worker: Worker, watch: Watch) -> N
     watch.ns += 10 * BILLION
     later = worker.state().beside
     before, after = read_settlement(first), read_settlement(later)
-    assert before.request == after.request == SESSION.id
+    assert before.request == after.request == worker_request(SESSION.id, "w1")
     assert SO_FAR in before.flags
     assert SO_FAR in after.flags
     assert after.window_nanoseconds > before.window_nanoseconds
 
 
+def test_joules_that_somebody_else_takes_meanwhile_are_granted_anew(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A JouleAgent has one bucket for all of its clients."""
+    agent, refusals = worker._agent, iter((0, 1))
+
+    def take(uj: int, *, request_id: str, **named: object) -> Reservation:
+        for number in refusals:
+            agent.withdraw(uj, request_id=f"other-{number}")
+            break
+        return LocalAgent.take(agent, uj, request_id=request_id, **named)
+
+    monkeypatch.setattr(agent, "take", take)
+    worker.open_session(SESSION)
+    assert agent.find(worker_request(SESSION.id, "w1")) is not None
+    assert next(refusals, None) is None, "twice somebody was faster"
+    assert agent.bucket_uj() == 0, "no more was granted than was taken"
+
+
 def test_what_is_settled_is_not_said_to_be_open(worker: Worker) -> None:
     worker.open_session(SESSION)
     word = read_settlement(worker.state().beside)
-    settled = read_settlement(worker.close_session(SESSION.id))
+    settled = read_settlement(worker.close_session(worker_request(SESSION.id, "w1")))
     assert SO_FAR not in settled.flags
     assert settled.charged.microjoules >= word.charged.microjoules
     assert worker.state().beside == ""
     again = SESSION.but(id="session/2_0")
     worker.open_session(again)
-    assert read_settlement(worker.state().beside).request == again.id  # at once, though no time has gone by
+    assert read_settlement(worker.state().beside).request == worker_request(
+        again.id, "w1"
+    )  # at once, though no time has gone by
