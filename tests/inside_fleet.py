@@ -18,7 +18,7 @@ from cryoflux.files import copy_regular
 from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
 from cryoflux.fleet.settling import settled
-from cryoflux.fleet.store import NodeStore
+from cryoflux.fleet.store import FileStore
 from cryoflux.fleet.worker import Worker
 from cryoflux.state import StateFolder
 from cryoflux.tasks.elsewhere import Inputs
@@ -27,7 +27,7 @@ from cryoflux.tasks.elsewhere import Inputs
 class InsideStation:
     """A worker, spoken to directly, though in the documents that would be sent."""
 
-    def __init__(self, name: str, folder: Path, store: NodeStore, settings: Settings) -> None:
+    def __init__(self, name: str, folder: Path, store: FileStore, settings: Settings) -> None:
         self.name, self.folder, self.store = name, folder, store
         self.worker = Worker(name, folder, store, settings)
 
@@ -100,7 +100,7 @@ class Inside:
         self.away = away
 
     def _started(self, name: str) -> InsideStation:
-        folder, store = self._state.workers / name, NodeStore(self._state.fleet / "files")
+        folder, store = self._state.workers / name, FileStore(self._state.fleet / "files")
         self.stations[name] = self._station(name, folder, store, self._settings)
         return self.stations[name]
 

@@ -21,7 +21,6 @@ from msgspec import Struct
 
 from cryoflux.decision.budget import ErrorBudget
 from cryoflux.decision.rules import WITH_BUDGET
-from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES
 from cryoflux.errors import ModelError
 from cryoflux.network_state import ChargedTally, NodeState
 from cryoflux.receipts.composed_by import composed_by
@@ -56,7 +55,6 @@ from cryoflux.task_tallies import HoldoutTally, JudgedTally, SignedLosses
 
 _FRESH = "fresh_size"
 """field of recipes: most examples that an attempt draws which none has drawn yet"""
-_NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
 
 
 class OpenIntent(Struct, frozen=True):
@@ -120,6 +118,7 @@ class LogState:
 
     def take(self, entry: Entry) -> None:
         """Go on by one entry."""
+        self._lapse(entry)
         if (intent := entry.intent) is not None:
             self._announce(entry, intent)
         elif (receipt := entry.receipt) is not None:
@@ -169,10 +168,22 @@ class LogState:
                 return made
         return None
 
-    def lapsing(self, intent: Intent) -> list[OpenIntent]:
-        """The open attempts that a new one leaves no room for, oldest first; they get no receipt any more."""
+    def lapsing(self, entry: Entry) -> list[OpenIntent]:
+        """The open attempts that get no receipt any more, oldest first.
+
+        Args:
+            entry: the next one: an attempt that leaves no room for them, or the session of their run, which
+                is told last.
+        """
         open_now = list(self.open.values())
-        return open_now[: max(0, len(open_now) + 1 - intent.slots)]
+        if entry.session is not None:
+            return open_now
+        intent = entry.intent
+        return open_now[: max(0, len(open_now) + 1 - intent.slots)] if intent is not None else []
+
+    def _lapse(self, entry: Entry) -> None:
+        for lapsed in self.lapsing(entry):
+            del self.open[lapsed.leaf_hash]
 
     def paid(self, entry: Entry) -> Paid | None:
         """What pays for the Δ of an attempt whose receipt is taken next; none where it is no receipt."""
@@ -235,8 +246,6 @@ class LogState:
 
     def _announce(self, entry: Entry, intent: Intent) -> None:
         self.attempts += 1
-        for lapsed in self.lapsing(intent):
-            del self.open[lapsed.leaf_hash]
         drawn = self._drawn(intent.task.name)
         self.open[entry.leaf_hash] = OpenIntent(intent, entry.leaf_hash, entry.index, drawn, self.attempts)
         holdout, rule = intent.data.holdout, intent.rule
@@ -332,23 +341,13 @@ class LogState:
         return known.head if known is not None else None
 
     def bar(self, task: str, holdout: str, rule: Rule) -> Bar:
-        """The evidence that the next look at a holdout needs; nothing under a rule without an error budget.
-
-        Under ``evidence/v3`` it is that of the largest stake: what is staked, the screen decides.
+        """The evidence that the next look at a task's holdout needs (`HoldoutTally.bar`).
 
         Raises:
             ValueError: the rule's error budget is none.
         """
-        if rule.name not in WITH_BUDGET:
-            return _NOTHING_SPENT
         known = self.tasks.get(task)
-        tally = known.tally(holdout) if known is not None else HoldoutTally(0)
-        if rule.name == STAKED:
-            budget = tally.staked_budget(rule.alpha_ppm)
-            needed = budget.needed_milli(STAKES[0]) if budget.level(STAKES[0]) else MOST_NEEDED
-            return Bar(looks=tally.looks, kept=tally.kept, needed_milli=needed, left=budget.left)
-        needed = ErrorBudget(rule.alpha_ppm, tally.looks, tally.kept).needed_milli
-        return Bar(looks=tally.looks, kept=tally.kept, needed_milli=needed)
+        return (known.tally(holdout) if known is not None else HoldoutTally(0)).bar(rule)
 
     def judging_bar(self, holdout: str, rule: Rule) -> Bar:
         """The evidence that the next verdict needs on what others made, by every one that this log has given.

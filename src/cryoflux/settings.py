@@ -321,7 +321,7 @@ class FleetSettings(SettingsSection):
     worker_agent: str = ""
     """URL, on each worker's machine, of the JouleAgent that meters it; empty for a meter of its own"""
     fleet_home: str = ""
-    """folder on each node of a cluster for the accounts of its workers; empty for the user's state folder"""
+    """folder on a cluster's machines for the accounts of their workers; empty for the user's state folder"""
     worker_silence: Annotated[int, Field(ge=5, le=86_400)] = 60
     """a worker that hears nothing for so long ends by itself, and is taken for lost half as long after, s"""
 

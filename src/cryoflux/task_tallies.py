@@ -10,10 +10,12 @@ from itertools import pairwise
 from msgspec import Struct
 
 from cryoflux.decision.budget import ErrorBudget
-from cryoflux.decision.rules import BUDGETED
-from cryoflux.decision.stakes import STAKED, StakedBudget, left_of_counted
-from cryoflux.receipts.statement import Base, Decision
+from cryoflux.decision.rules import BUDGETED, WITH_BUDGET
+from cryoflux.decision.stakes import MOST_NEEDED, STAKED, STAKES, StakedBudget, left_of_counted
+from cryoflux.receipts.statement import Bar, Base, Decision, Rule
 from cryoflux.signing.fields import Count, Document
+
+_NOTHING_SPENT = Bar(looks=0, kept=0, needed_milli=0)
 
 
 class HoldoutTally(Struct):
@@ -49,6 +51,23 @@ class HoldoutTally(Struct):
         if rule == STAKED:
             return self.staked_budget(alpha_ppm).exhausted(alpha_ppm)
         return rule == BUDGETED and ErrorBudget(alpha_ppm, self.looks, self.kept).exhausted
+
+    def bar(self, rule: Rule) -> Bar:
+        """The evidence that its next look needs; nothing under a rule without an error budget.
+
+        Under ``evidence/v3`` it is that of the largest stake: what is staked, the screen decides.
+
+        Raises:
+            ValueError: the rule's error budget is none.
+        """
+        if rule.name not in WITH_BUDGET:
+            return _NOTHING_SPENT
+        if rule.name == STAKED:
+            budget = self.staked_budget(rule.alpha_ppm)
+            needed = budget.needed_milli(STAKES[0]) if budget.level(STAKES[0]) else MOST_NEEDED
+            return Bar(looks=self.looks, kept=self.kept, needed_milli=needed, left=budget.left)
+        needed = ErrorBudget(rule.alpha_ppm, self.looks, self.kept).needed_milli
+        return Bar(looks=self.looks, kept=self.kept, needed_milli=needed)
 
     def count_look(self, decision: Decision | None, *, accepted: bool) -> None:
         """Go on by a verdict that it has given; ``decision`` says by which rule."""

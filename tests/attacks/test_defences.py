@@ -126,6 +126,15 @@ def dropped_receipt(folder: Path) -> Attack:
     return Attack(made.finish())
 
 
+def dropped_beside_others(folder: Path) -> Attack:
+    made = begun(folder)
+    made.announce(slots=12)  # by one of a dozen workers, who seem to be at it for ever
+    intent = made.announce(slots=12)
+    made.conclude_attempt(intent, 0.05)
+    made.session()
+    return Attack(made.finish())
+
+
 def adapter_swap(folder: Path) -> Attack:
     made = begun(folder)
     said = made.attempt(0.05).statement.subject[0].digest.sha256
@@ -304,6 +313,7 @@ LIES: dict[str, tuple[Callable[[Path], Attack], int, Removal | None]] = {
     "re-signing by another key": (re_signing, 2, without_signatures),
     "a row edited and signed again": (row_edit, 4, None),
     "an unlucky try left out": (dropped_receipt, 5, None),
+    "an unlucky try of one worker left out": (dropped_beside_others, 5, None),
     "Δ that does not add up": (delta_that_does_not_add_up, 6, without(claims, "_evaluation")),
     "a rejected update kept": (rejected_made_accepted, 7, without(decisions, "_wrong_decision")),
     "an easier bar": (easier_bar, 7, without(decisions, "_wrong_bar")),

@@ -104,6 +104,17 @@ def test_ctrl_c_ends_workers_too_and_what_they_were_at_is_told(crewed) -> None:
     assert [entry.session.ended for entry in entries(state) if entry.session][-1] is SessionEnd.INTERRUPTED
 
 
+def test_a_worker_that_would_have_nothing_to_do_is_not_started(tmp_path: Path, inputs: list[str]) -> None:
+    state = tmp_path / "state"
+    words = ["--recipes", "carry-1", "--reserve", "40J", "--max-steps", "10", "--budget", "900J"]
+    ways = ["--workers", "2", "--attempts", "1", "--state", state]
+    outcome = cryoflux("run", *inputs, *words, *ways)
+    assert outcome.code == 0, outcome.stderr
+    assert "1 of 2 started: a chain has work for one" in outcome.stdout + outcome.stderr
+    assert [path.name for path in StateFolder(state).workers.iterdir()] == ["w1"]
+    assert_settled(state)
+
+
 def test_when_the_time_is_up_what_is_open_is_finished_and_nothing_else_begun(
     tmp_path: Path, inputs: list[str]
 ) -> None:

@@ -98,6 +98,14 @@ def test_an_attempt_is_open_from_its_announcement_to_its_receipt() -> None:
     assert state.open == {}
 
 
+def test_nor_after_the_session_of_its_run() -> None:
+    log = PlainLog()
+    log.announce(slots=2)
+    log.announce(slots=2)
+    log.session()
+    assert folded(log.entries).open == {}
+
+
 def test_a_receipt_without_an_intent_teaches_nothing() -> None:
     log = PlainLog()
     state = folded([log.announce()])

@@ -231,6 +231,7 @@ def second_form() -> list[Case]:
         ("a cause that nobody knows", changed(aborted, lambda p: p.update(cause="bored")), "form: cause"),
         ("one slot", changed(0, lambda p: p.update(slots=1)), spelt),
         ("no slot", changed(0, lambda p: p.update(slots=0)), "form: slots"),
+        ("more slots than any run has", changed(0, lambda p: p.update(slots=65)), "form: slots"),
         ("hits of null", changed(plain, lambda p: p["evaluation"].update(hits=None)), spelt),
         ("a reason that is a sentence", changed(1, lambda p: p.update(reason="Kept.")), "form: type"),
         ("a code in capitals", changed(1, lambda p: p["reason"].update(code="Kept")), "form: pattern"),

@@ -282,6 +282,10 @@ class AgentClient:
         """
         self._refuse_lending()
 
+    def lent(self, request: str) -> list[Reservation]:  # noqa: ARG002
+        """Nothing: a daemon lends no joules to other meters."""
+        return []
+
     def _refuse_lending(self) -> NoReturn:
         raise UsageError(
             f"The JouleAgent at {self._url} lends no joules to other meters.",

@@ -153,6 +153,16 @@ def least_reserve_uj(context: Context, left_uj: int) -> int:
     return min((arm.reserve_uj for arm in _offers(context, left_uj)), default=context.terms.reserve_uj)
 
 
+def most_at_once(context: Context) -> int | None:
+    """How many attempts can be open at once; none where there is no such number: an arm goes on from nothing.
+
+    Args:
+        context: the run.
+    """
+    arms = [offer for one in context.tasks.values() for offer in one.task.arms(one.drawn, one.part)]
+    return len(arms) if arms and all(offer.carries for offer in arms) else None
+
+
 def enough_reserve_j(context: Context) -> int:
     """What an attempt of the dearest arm had better reserve, J."""
     # base and candidate evaluated once each, and as much again for training

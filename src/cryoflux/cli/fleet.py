@@ -102,7 +102,7 @@ def status(state: StateOption = None, as_json: JsonOption = False) -> None:
         return
     if not rows:
         stdout.print("No worker has trained for this log: its runs made their attempts alone.")
-        stdout.print("next     cryoflux run --workers 2 --budget 1kJ")
+        stdout.print("next     cryoflux run --workers 2 --recipes prefix-1 --budget 1kJ")
         return
     stdout.table([_HEADING, *map(_cells, rows)], _RIGHT)
     tiers = sorted({row.charged.tier.value for row in rows if row.charged is not None})

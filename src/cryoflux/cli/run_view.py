@@ -125,9 +125,9 @@ class RunView(RunObserver):
         self.sample, self.spendable_uj = opening.sample, opening.spendable_uj
         self.number, self.several = opening.attempts, len(opening.tasks) > 1
 
-    def crewed(self, workers: Sequence[WorkerFacts]) -> None:
+    def crewed(self, workers: Sequence[WorkerFacts], asked_for: int) -> None:
         """Say who trains."""
-        self.lines(worker_lines(workers))
+        self.lines(worker_lines(workers, asked_for))
 
     def worker_lost(self, worker: str, why: str) -> None:
         """Say who was lost."""
@@ -302,10 +302,11 @@ class JsonView(RunView):
         self._units = {task.name: task.metric.unit for task in opening.tasks}
         self.emit({"event": "opened", **opening_document(opening)})
 
-    def crewed(self, workers: Sequence[WorkerFacts]) -> None:
+    def crewed(self, workers: Sequence[WorkerFacts], asked_for: int) -> None:
         """Who trains."""
         self._overlap = True
-        self.emit({"event": "workers", "workers": [worker_document(worker) for worker in workers]})
+        documents = [worker_document(worker) for worker in workers]
+        self.emit({"event": "workers", "workers": documents, "asked_for": asked_for})
 
     def worker_lost(self, worker: str, why: str) -> None:
         """Who was lost."""

@@ -27,7 +27,7 @@ __all__ = [
     "worker_request",
 ]
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -343,6 +343,14 @@ class JouleAgent(Protocol):
 
         Raises:
             UsageError: it is no charge of a meter, or the reservation is metered here.
+        """
+        ...
+
+    def lent(self, request: str) -> Sequence[Reservation]:
+        """What is lent for a request and not repaid yet, in the order of its ids.
+
+        Args:
+            request: that it was lent for, an attempt or a session; all that is lent where it is empty.
         """
         ...
 

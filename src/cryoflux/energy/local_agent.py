@@ -28,7 +28,7 @@ from cryoflux.energy.channels import Snapshot
 from cryoflux.energy.clock import Clock, SystemClock
 from cryoflux.energy.earlier import before_a_take, since_its_start
 from cryoflux.energy.hold import hold_meter
-from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement
+from cryoflux.energy.interface import Earlier, Reservation, Sample, Settlement, lent_for
 from cryoflux.energy.opening import open_meter
 from cryoflux.energy.owner_times import OwnerName, find_owner_times
 from cryoflux.energy.owners import OwnerShares
@@ -250,6 +250,11 @@ class LocalAgent:
         """Charge what was lent with what the other meter charged, and take the rest back; idempotent."""
         with self._lock:
             return self._settlement(*self._bucket.repay(reservation_id, energy))
+
+    def lent(self, request: str) -> list[Reservation]:
+        """What is lent for a request and not repaid yet; all that is lent where none is named."""
+        found = [record.reservation for record in self._bucket.open_records() if record.lent]
+        return [one for one in found if request in ("", lent_for(one.request_id))]
 
     def owner_of(self, pid: int, boot_id: str, start_ticks: int | None = None) -> Owner | None:
         """The live process of this machine with that number; none if it is another machine's."""

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -142,7 +142,7 @@ def _free_port() -> int:
 def start_cluster(
     state: StateFolder, workers: int, port: int, *, sleep: Callable[[float], None] = time.sleep
 ) -> LocalCluster:
-    """Start a cluster of one node, with room for so many workers.
+    """Start a cluster of one machine, with room for so many workers.
 
     Args:
         state: whose it is.
@@ -171,27 +171,38 @@ def start_cluster(
         state.fleet.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="cryoflux-"))  # for its owner alone
     token, log = state.fleet / _TOKEN, state.fleet / "cluster.log"
-    write_atomic(token, secrets.token_hex(32).encode(), mode=0o600)
     own = {"RAY_AUTH_TOKEN_PATH": str(token.absolute()), "RAY_TMPDIR": str(folder)}
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - this Python, and words of ours
-            [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *_head(workers, port)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **_QUIET, **own},
-            start_new_session=True,
-        )
-    address = f"ray://127.0.0.1:{port}"
-    began = _start_ticks(process.pid)
-    found = LocalCluster(process.pid, began, address, workers, str(token.absolute()), str(folder))
-    write_atomic(state.fleet / _FILE, msgspec.json.encode(found))  # so that it can be ended, whatever comes
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        undo.callback(token.unlink, missing_ok=True)
+        write_atomic(token, secrets.token_hex(32).encode(), mode=0o600)
+        with log.open("wb") as output:
+            process = subprocess.Popen(  # noqa: S603 - this Python, and words of ours
+                [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *_head(workers, port)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **_QUIET, **own},
+                start_new_session=True,
+            )
+        undo.callback(_kill, process)
+        address = f"ray://127.0.0.1:{port}"
+        began = _start_ticks(process.pid)
+        found = LocalCluster(process.pid, began, address, workers, str(token.absolute()), str(folder))
+        write_atomic(state.fleet / _FILE, msgspec.json.encode(found))
+        undo.pop_all()  # from here on it can be ended, whatever comes: the file says how
     if not _is_up(process, log, sleep):
         found.end(state)
         raise FleetError(
             "The cluster did not start.", why="What Ray said is in its log.", hint=f"Look there: {log}"
         )
     return found
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _is_up(process: subprocess.Popen[bytes], log: Path, sleep: Callable[[float], None]) -> bool:

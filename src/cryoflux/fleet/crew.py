@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from cryoflux.attempt.metered_parts import never_begun
-from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import BILLION
 from cryoflux.energy.interface import lent_request, worker_request
 from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.fleet.believed import Due, believed, believed_phases, is_believed
 from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
-from cryoflux.fleet.parts import last_part, most_workers
+from cryoflux.fleet.parts import last_part, most_workers, signed_energy
 from cryoflux.fleet.stations import Dispatcher, Station
 from cryoflux.fleet.words import LOCAL, LastWord, LastWords
 from cryoflux.quantities import Energy
@@ -138,7 +137,7 @@ class Crew:
         self.troubles: list[str] = []
         """why no other worker came in the place of one that was lost"""
         self.sent_bytes = 0
-        """of inputs that nodes did not have"""
+        """of inputs that machines did not have"""
 
     def start(self) -> list[WorkerFacts]:
         """Start all workers, and have what they spend from now on charged to the session."""
@@ -240,7 +239,9 @@ class Crew:
     def spent(self) -> Energy | None:
         """What the workers' processes have spent beside attempts, as far as it was heard."""
         known = [part.energy for part in self._gone]
-        known += [said for member in self._members.values() if (said := _said(member.beside)) is not None]
+        known += [
+            said for member in self._members.values() if (said := signed_energy(member.beside)) is not None
+        ]
         return reduce(add, known) if known else None
 
     def ended(self) -> LeaseEnd | None:
@@ -394,17 +395,3 @@ class Crew:
                 self._settle_session(member, settled)
         self._members = {}
         self._dispatcher.close()
-
-
-def _said(word: str) -> Energy | None:
-    """What a meter has signed of a session."""
-    try:
-        said = read_settlement(word) if word else None
-    except VerificationError:
-        return None
-    if said is None:
-        return None
-    charged = said.charged
-    return Energy(
-        charged.microjoules, charged.lo_microjoules, charged.hi_microjoules, said.tier, tuple(said.flags)
-    )

@@ -1,8 +1,9 @@
 """What a coordinator that died had lent, and what became of it at its workers.
 
-What was lent has a word on the disk before it is lent, so all of it is found there. The worker's own account
-says what it was charged, once its process is gone; where that account is not on this machine, its dispatcher
-asks there, and where nobody can, what its meter signed last is what is known.
+What was lent has a word on the disk before it is lent, and the account that it was lent out of knows it too:
+all of it is found, whichever of the two is whole. The worker's own account says what it was charged, once its
+process is gone; where that account is not on this machine, its dispatcher asks there, and where nobody can,
+what its meter signed last is what is known.
 """
 
 from __future__ import annotations
@@ -45,9 +46,7 @@ class LeftBehind:
             request: request id of the attempt, or of the session.
         """
         parts = []
-        for word in self._words.all():
-            if lent_for(word.lent) != request:
-                continue
+        for word in self._known(request):
             if (lent := self._agent.find(word.lent)) is None:  # it died before it lent, or after it released
                 if word.part is not None and not request.startswith(SESSION):
                     parts.append(word.part)
@@ -64,6 +63,13 @@ class LeftBehind:
             repay(self._agent, lent, part)
             parts.append(part)
         return parts
+
+    def _known(self, request: str) -> list[LastWord]:
+        """The words on what was lent for a request; an empty one where its file is gone, or unreadable."""
+        known = {word.lent: word for word in self._words.all() if lent_for(word.lent) == request}
+        for lent in self._agent.lent(request):
+            known.setdefault(lent.request_id, self._words.get(lent.request_id))
+        return [known[lent] for lent in sorted(known)]
 
     def _asked(self, word: LastWord, request: str, lent: Reservation) -> MeteredPart:
         worker, lent_uj = word.lent.rpartition("/")[2], lent.reserved_uj
@@ -83,8 +89,7 @@ class LeftBehind:
 
     def sweep(self) -> None:
         """Forget the words on what is in the log: a run died between the entry and forgetting them."""
-        for word in self._words.all():
-            self._words.forget(word.lent)
+        self._words.clear()
 
     def forget(self, parts: Sequence[MeteredPart], request: str) -> None:
         """They are in the log by now."""

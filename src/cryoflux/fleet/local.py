@@ -59,7 +59,7 @@ class LocalStation(AskedStation):
     Args:
         name: of the worker.
         folder: its own.
-        files: the folder of the node's files.
+        files: the folder of the machine's files.
         settings: how it computes and meters.
         patience_s: how long an answer to what is done at once is waited for: one that is frozen gives none.
     """
@@ -159,7 +159,7 @@ class LocalStation(AskedStation):
         return found
 
     def give(self, inputs: Inputs, state: Path) -> int:
-        """Have it copy the files that its node does not have."""
+        """Have it copy the files that its machine does not have."""
         by_digest = {digest: name for name, digest in inputs.files.items()}
         sent = 0
         for digest in self._call(list[str], "lacks", *by_digest):

@@ -1,4 +1,4 @@
-"""Workers as actors of a Ray cluster: each a detached one on a node that has a meter, and never run again.
+"""Workers as actors of a Ray cluster: each a detached one on a machine that has a meter, and never run again.
 
 Ray decides neither what is tried nor what it cost. No call is made a second time; a worker of which an answer
 is late is only late, and whether it is lost is for `cryoflux.fleet.crew`. Found by trying (Ray 2.60): an
@@ -24,10 +24,10 @@ from cryoflux.errors import UsageError
 from cryoflux.fleet.failing import FleetError
 from cryoflux.fleet.ray_door import require_guarded, require_listening
 from cryoflux.fleet.ray_station import GONE, RayStation, last_line
-from cryoflux.fleet.ray_worker import ActorWorker, settled_on_node
+from cryoflux.fleet.ray_worker import ActorWorker, settled_on_machine
 
 METER = "joule_meter"
-"""resource of a node: how many workers it may have, each with a meter of its own"""
+"""resource of a machine (a node of Ray's): how many workers it may have, each with a meter of its own"""
 _SPACE = "cryoflux"
 _SURE = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -42,7 +42,7 @@ _PATIENCE = 0.6
 
 
 class RayDispatcher:
-    """Has workers on the nodes of a cluster that have a meter.
+    """Has workers on the machines of a cluster that have a meter.
 
     Args:
         address: ``ray://HOST:PORT``.
@@ -64,7 +64,7 @@ class RayDispatcher:
         self._join(address)
         self._stations: dict[str, RayStation] = {}
         self._nodes: dict[str, dict[str, Any]] = {}
-        """worker → the node that it is on"""
+        """worker → the node of Ray's that it is on"""
 
     def _join(self, address: str) -> None:
         options = {"log_to_driver": False, "logging_level": "ERROR", "namespace": _SPACE}
@@ -103,7 +103,7 @@ class RayDispatcher:
         return sorted(nodes, key=lambda node: str(node["NodeID"]))
 
     def _places(self) -> list[dict[str, Any]]:
-        """A node for each worker that may be, one a node first."""
+        """A node of Ray's for each worker that may be, one a machine first."""
         nodes = self._metered()
         most = max((int(node["Resources"][METER]) for node in nodes), default=0)
         return [node for place in range(most) for node in nodes if place < int(node["Resources"][METER])]
@@ -119,7 +119,7 @@ class RayDispatcher:
             raise FleetError(
                 f"{self._count} workers are asked for, and the cluster has room for {room}.",
                 why=f"A machine has as many as its resource {METER} says.",
-                hint=f"Start its nodes with more of that, or ask for fewer: --workers {max(1, room)}.",
+                hint=f"Start its machines with more of that, or ask for fewer: --workers {max(1, room)}.",
             )
         return room
 
@@ -166,7 +166,7 @@ class RayDispatcher:
         return strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
 
     def settle(self, worker: str, request: str) -> str:
-        """Settle on its node what a worker's meter reserved, once its process is ended."""
+        """Settle on its machine what a worker's meter reserved, once its process is ended."""
         if (station := self._stations.get(worker)) is not None:
             station.kill()
         if not self._ray.is_initialized():
@@ -175,9 +175,9 @@ class RayDispatcher:
             self._ray.kill(self._ray.get_actor(f"{self._fleet}/{worker}", namespace=_SPACE), no_restart=True)
         nodes = [self._nodes[worker]] if worker in self._nodes else self._metered()
         settings = self._settings.model_dump_json().encode()
-        problem = f"{worker} is on no node of the cluster."
+        problem = f"{worker} is on no machine of the cluster."
         for node in nodes:
-            remote = self._ray.remote(settled_on_node)
+            remote = self._ray.remote(settled_on_machine)
             task = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=self._at(node))
             try:
                 asked = task.remote(self._fleet, worker, settings, request)
@@ -187,7 +187,7 @@ class RayDispatcher:
         raise FleetError(f"What {worker} had reserved cannot be settled: {problem}")
 
     def replace(self, worker: str) -> RayStation:
-        """Another worker in its place, or on a node that has room."""
+        """Another worker in its place, or on a machine that has room."""
         if not self._ray.is_initialized():
             raise FleetError(f"{worker} cannot be replaced: {GONE}")
         place, _, generation = worker.partition(".")
@@ -197,7 +197,7 @@ class RayDispatcher:
             taken = [str(one["NodeID"]) for name, one in self._nodes.items() if name != worker]
             free = [one for one in self._places() if not _take(taken, str(one["NodeID"]))]
             if not free:
-                raise FleetError("No node of the cluster has room for another worker.")
+                raise FleetError("No machine of the cluster has room for another worker.")
             node = free[0]
         self._nodes.pop(worker, None)
         return self._on(f"{place}.{int(generation or 1) + 1}", node)
@@ -230,7 +230,7 @@ def room_at(address: str, workers: int, settings: Settings) -> int:
 
 
 def _take(taken: list[str], node: str) -> bool:
-    """Whether a place on a node is taken; each of its workers takes one."""
+    """Whether a place on a machine is taken; each of its workers takes one."""
     if node not in taken:
         return False
     taken.remove(node)

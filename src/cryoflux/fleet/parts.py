@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["last_part", "most_workers", "with_parts"]
+__all__ = ["last_part", "most_workers", "signed_energy", "with_parts"]
 
 from collections.abc import Sequence
 
 from cryoflux.attempt.metered_parts import lost_part, own_part, signed_part
+from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.errors import VerificationError
-from cryoflux.quantities import SO_FAR
+from cryoflux.quantities import SO_FAR, Energy
 from cryoflux.receipts.charged import PARTS_BYTES, EnergyFigure, MeteredPart
 
 _WIDEST = 4
@@ -65,3 +66,20 @@ def with_parts(own: EnergyFigure, theirs: Sequence[MeteredPart]) -> EnergyFigure
         theirs: one of each worker.
     """
     return EnergyFigure.of_parts([own_part(own), *theirs], job=own.job, phases=own.phases)
+
+
+def signed_energy(word: str) -> Energy | None:
+    """What a meter has signed; none where it has not, or not so that anybody could read it.
+
+    Args:
+        word: that it signed; empty where nothing came.
+    """
+    try:
+        said = read_settlement(word) if word else None
+    except VerificationError:
+        return None
+    if said is None:
+        return None
+    charged = said.charged
+    ends = charged.microjoules, charged.lo_microjoules, charged.hi_microjoules
+    return Energy(*ends, said.tier, tuple(said.flags))

@@ -1,4 +1,4 @@
-"""Whether a Ray cluster may be joined: anybody who can reach an open one may run code on all of its nodes."""
+"""Whether a Ray cluster may be joined: whoever reaches an open one may run code on all of its machines."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def require_guarded(address: str, environment: Mapping[str, str]) -> None:
     if environment.get("RAY_AUTH_MODE", "").lower() != "token":
         raise UsageError(
             f"The cluster at {host} is not known to ask for a token.",
-            why="Whoever reaches an open Ray cluster runs code on all of its nodes.",
+            why="Whoever reaches an open Ray cluster runs code on all of its machines.",
             hint="Start all of it, and this run, with RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN_PATH; "
             "cryoflux fleet up does that.",
         )

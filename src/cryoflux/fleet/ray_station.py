@@ -80,7 +80,7 @@ class RayStation(AskedStation):
         return found
 
     def give(self, inputs: Inputs, state: Path) -> int:
-        """Send the files that its node does not have."""
+        """Send the files that its machine does not have."""
         by_digest = {digest: name for name, digest in inputs.files.items()}
         sent = 0
         for digest in self._call(list[str], "lacks", *by_digest):

@@ -6,7 +6,7 @@ it is at as every worker does, and its process once nobody has asked anything fo
 
 from __future__ import annotations
 
-__all__ = ["ActorWorker", "settled_on_node"]
+__all__ = ["ActorWorker", "settled_on_machine"]
 
 import os
 import sys
@@ -22,7 +22,7 @@ from cryoflux.energy.started import Started
 from cryoflux.files import storage_errors
 from cryoflux.fleet.failing import FleetError
 from cryoflux.fleet.settling import settled
-from cryoflux.fleet.store import NodeStore
+from cryoflux.fleet.store import FileStore
 from cryoflux.fleet.worker import Worker
 from cryoflux.fleet.worker_process import Desk
 
@@ -32,7 +32,7 @@ _DESERTED = 10
 
 
 def home_of(fleet: str, settings: Settings) -> Path:
-    """Where the workers of a fleet lie on this node: it stays when another process takes their place.
+    """Where the workers of a fleet lie on this machine: it stays when another process takes their place.
 
     Args:
         fleet: what the coordinator is called: its log.
@@ -44,7 +44,7 @@ def home_of(fleet: str, settings: Settings) -> Path:
 
 
 class ActorWorker:
-    """Answers questions to a worker of this node.
+    """Answers questions to a worker of this machine.
 
     Args:
         name: of the worker.
@@ -60,13 +60,13 @@ class ActorWorker:
     def __init__(self, name: str, fleet: str, settings: bytes, silence_s: int, version: str) -> None:
         if version != __version__:
             raise FleetError(
-                f"This node has CryoFlux {__version__}, and the coordinator has {version}.",
+                f"This machine has CryoFlux {__version__}, and the coordinator has {version}.",
                 why="What they say to each other has to mean the same.",
-                hint="Install the same version on all nodes.",
+                hint="Install the same version on all machines.",
             )
         parsed = Settings.model_validate_json(settings)
         home = home_of(fleet, parsed)
-        self._store = NodeStore(home / "files")
+        self._store = FileStore(home / "files")
         started = Started.with_process()
         self._worker = Worker(name, home / name, self._store, parsed, started=started.earlier)
         self._desk = Desk(self._worker, self._store)
@@ -111,8 +111,8 @@ class ActorWorker:
         os._exit(0)  # an actor has no other way to end itself that leaves no trace in the logs of its cluster
 
 
-def settled_on_node(fleet: str, worker: str, settings: bytes, request: str) -> str:
-    """Settle on this node what a dead worker's meter had reserved; what it signed, empty where nothing was.
+def settled_on_machine(fleet: str, worker: str, settings: bytes, request: str) -> str:
+    """Settle here what a dead worker's meter had reserved; what it signed, empty where nothing was.
 
     Args:
         fleet: what the coordinator is called.

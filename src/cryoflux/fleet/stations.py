@@ -34,7 +34,7 @@ class Station(Protocol):
         ...
 
     def give(self, inputs: Inputs, state: Path) -> int:
-        """Send the files of an order that its node does not have; how many bytes that took.
+        """Send the files of an order that its machine does not have; how many bytes that took.
 
         Args:
             inputs: the files.

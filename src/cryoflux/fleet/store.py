@@ -1,4 +1,4 @@
-"""The files of a node by their digests: each is fetched once, however many workers the node has.
+"""The files of a machine by their digests: each is fetched once, however many workers the machine has.
 
 A file is believed once its bytes have the digest that it was asked for by; until then it lies beside. Its
 name in a worker's state is a link to it.
@@ -6,7 +6,7 @@ name in a worker's state is a link to it.
 
 from __future__ import annotations
 
-__all__ = ["NodeStore"]
+__all__ = ["FileStore"]
 
 import os
 import secrets
@@ -26,7 +26,7 @@ _UNUSED_NS = 3600 * BILLION
 """a file that was sent is placed soon after"""
 
 
-class NodeStore:
+class FileStore:
     """Files by digest, below one folder; several processes may use it at once.
 
     Args:
@@ -114,7 +114,7 @@ class NodeStore:
                     continue
 
     def prune(self) -> None:
-        """Throw away what no worker of the node has a link to, once it has lain here for a while."""
+        """Throw away what no worker of the machine has a link to, once it has lain here for a while."""
         before, self._unused = self._unused, {}
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError):  # another worker was first

@@ -74,6 +74,13 @@ class LastWords:
         found = (_read(path) for path in sorted(self._folder.glob("*.json")))
         return sorted((word for word in found if word is not None), key=lambda word: word.lent)
 
+    def clear(self) -> None:
+        """All of it is in the log by now; what could not be read goes, too."""
+        self._written = {}
+        with storage_errors(self._folder):
+            for path in self._folder.glob("*.json"):
+                path.unlink(missing_ok=True)
+
     def forget(self, lent: str) -> None:
         """It is in the log by now."""
         self._written.pop(lent, None)

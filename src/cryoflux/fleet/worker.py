@@ -33,7 +33,7 @@ from cryoflux.errors import BudgetError, CryoFluxError
 from cryoflux.files import storage_errors, sync_folder, write_atomic
 from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
-from cryoflux.fleet.store import NodeStore
+from cryoflux.fleet.store import FileStore
 from cryoflux.fleet.worker_meter import started_meter
 from cryoflux.receipts.statement import Cause
 from cryoflux.registry.drafts import weight_errors
@@ -86,7 +86,7 @@ class Worker:
     Args:
         name: what it is called in the log.
         folder: a state directory of its own, that no log lies in.
-        store: the files of its node.
+        store: the files of its machine.
         settings: how it computes and meters.
         started: what its process did before, for the session that pays for it.
         monotonic_ns: the time.
@@ -100,7 +100,7 @@ class Worker:
         self,
         name: str,
         folder: Path,
-        store: NodeStore,
+        store: FileStore,
         settings: Settings,
         *,
         started: Callable[[], Earlier | None] = lambda: None,
@@ -239,7 +239,7 @@ class Worker:
         self._stopped = True
 
     def lacks(self, digests: list[str]) -> list[str]:
-        """Files that the node does not have."""
+        """Files that the machine does not have."""
         return self._store.lacks(digests)
 
     def delivered(self, lease: str, name: str) -> Path:

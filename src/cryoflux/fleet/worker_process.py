@@ -22,7 +22,7 @@ from cryoflux.energy.started import Started
 from cryoflux.errors import CryoFluxError
 from cryoflux.fleet.documents import Lease, SessionTerms
 from cryoflux.fleet.failing import FleetError
-from cryoflux.fleet.store import NodeStore
+from cryoflux.fleet.store import FileStore
 from cryoflux.fleet.worker import Worker
 
 _CHUNK = 4 * 2**20
@@ -52,10 +52,10 @@ class Desk:
 
     Args:
         worker: the worker.
-        store: the files of its node.
+        store: the files of its machine.
     """
 
-    def __init__(self, worker: Worker, store: NodeStore) -> None:
+    def __init__(self, worker: Worker, store: FileStore) -> None:
         self._store = store
         self._calls: dict[str, Callable[[WorkerQuestion], object]] = {
             "facts": lambda _: worker.facts(),
@@ -102,12 +102,12 @@ def _own_output() -> BinaryIO:
 
 
 def main() -> None:
-    """Be the worker that the arguments name: its name, its folder, and that of its node's files."""
+    """Be the worker that the arguments name: its name, its folder, and that of its machine's files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator says when to stop
     answers, questions = _own_output(), sys.stdin.buffer
     name, folder, files = sys.argv[1:]
     settings = Settings.model_validate_json(questions.readline())
-    store = NodeStore(Path(files))
+    store = FileStore(Path(files))
     started = Started.with_process()
     try:
         worker = Worker(name, Path(folder), store, settings, started=started.earlier)

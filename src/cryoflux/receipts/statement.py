@@ -22,6 +22,7 @@ __all__ = [
     "HEAD_TYPE",
     "INTENT_TYPE",
     "JUDGEMENT_TYPE",
+    "MOST_SLOTS",
     "RECEIPT_TYPE",
     "ZERO_HASH",
     "ArmPrior",
@@ -121,6 +122,8 @@ HEAD_TYPE = "https://cryoflux.dev/head/v1"
 FORK_TYPE = "https://cryoflux.dev/fork/v1"
 JUDGEMENT_TYPE = "https://cryoflux.dev/judgement/v1"
 ZERO_HASH = "0" * 64
+MOST_SLOTS = 64
+"""an attempt is told to be in progress for no longer than others are begun: so many may be left out unseen"""
 _Recipe = Annotated[dict[Text, Text | Signed], Meta(max_length=256)]
 
 
@@ -146,7 +149,7 @@ class Intent(Document, frozen=True):
     meter: Literal["embedded", "daemon"]
     """whose bucket pays; only that one knows what a crashed attempt has spent"""
     announced_at: Timestamp
-    slots: Positive = 1
+    slots: Annotated[int, Meta(ge=1, le=MOST_SLOTS)] = 1
     """attempts of this log that may be open at once, this one included"""
     chain: ChainLink | None = None
     """none where an attempt is one of its own, that nothing goes on from"""

@@ -79,7 +79,7 @@ done
 # Which fields there are, of which kind, is said by the JSON Schema that this script was written for: the file
 # of this digest, beside the script or in the bundle.
 
-schema_digest=403694c636e159140b5f784feab28f35c591c509c2c25e4f087a03f3c6513ccb
+schema_digest=ad8ef3ded91e5a5e105b4ad4054c6dcfecef7fcb11fd9d1b14147f110187d89f
 schema=
 for f in "$here/receipt.schema.json" receipt.schema.json; do
   [ -f "$f" ] && [ "$(sum < "$f")" = $schema_digest ] && schema=$f && break
@@ -738,8 +738,10 @@ def wrong($log; $said; $type; $two):
 
 # What the log has come to, after an entry.
 def place: tostring | if length < 6 then "000000\(.)"[-6:] else . end;
-def lapsed($slots): "is announced and has no receipt: its result was left out" as $what
-  | [.open[: ([(.open | length) + 1 - $slots, 0] | max)][] | "F entries/\(.n | place).json \($what)"];
+def lapsing($type; $p): if $type == "session" then .open
+  elif $type == "intent" then .open[: ([(.open | length) + 1 - ($p.slots // 1), 0] | max)] else [] end;
+def lapsed($type; $p): "is announced and has no receipt: its result was left out" as $what
+  | [lapsing($type; $p)[] | "F entries/\(.n | place).json \($what)"];
 def unused: {count, uses: 0, looks: 0, kept: 0};
 def fields: .training.section.fields // {};
 def list_after: if (fields | .merge) == "compose/v1" then fields | {genesis, digest: .list}
@@ -776,7 +778,7 @@ def took_contract($p; $type):
 def took($p; $type; $leaf; $about):
   "\(.n)" as $n
   | if $type == "intent" then ($p | announced) as $a | $p.task.name as $task | $a.data.holdout as $h
-      | .open |= .[([length + 1 - $a.slots, 0] | max):] + [$a + {leaf: $leaf, n: ($n | tonumber)}]
+      | .open = .open - lapsing($type; $p) + [$a + {leaf: $leaf, n: ($n | tonumber)}]
       | .attempts += 1
       | (if .tasks[$task] then . else
           .tasks[$task] = {data: $a.data, metric: $a.metric, head: $a.base, holdouts: {}, hits: null,
@@ -803,7 +805,7 @@ def took($p; $type; $leaf; $about):
       | .judged[$p.measured.sha256] |= ((. // {looks: 0, kept: 0, $alpha})
         | .looks += 1 | .kept += (if $p.outcome == "accepted" then 1 else 0 end)
         | .alpha = ([.alpha, $alpha] | min))
-    elif $type == "session" then .accounted = .attempts | .closed = .n + 1 | .charged.all += ($p | charged)
+    elif $type == "session" then .open = [] | .accounted = .attempts | .closed = .n + 1 | .charged.all += ($p | charged)
     elif $type == "fork" then
       .guests = ($p.guests // [])
       | .tasks = ([$p.tasks[]? | {key: .task, value: {data, metric, head, hits: null,
@@ -834,7 +836,7 @@ kinds as $kinds
           | . as $log | signer($log; $type) as $signer | $read.envelope.signatures[0] as $signature
           | [wrong($log; $said; $type; $two)] as $wrong
           | ($signature.keyid == $signer) as $own
-          | (if $type == "intent" then lapsed($said.predicate.slots // 1) else [] end) as $lapsed
+          | lapsed($type; $said.predicate) as $lapsed
           | (if ($type | startswith("key-")) and ($wrong != [] or ($own | not)) then .
              else took($said.predicate; $type; $leaf; [$said | about($log)[].digest.sha256]) end)
           | .lines = $lapsed + [$wrong[] | "F \($name) \(.)"]

@@ -11,17 +11,21 @@ if TYPE_CHECKING:
     from cryoflux.fleet.documents import WorkerFacts
 
 
-def worker_lines(workers: Sequence[WorkerFacts]) -> list[str]:
+def worker_lines(workers: Sequence[WorkerFacts], asked_for: int) -> list[str]:
     """A line for each kind of worker, with the names of those that are alike.
 
     Args:
         workers: the workers.
+        asked_for: how many were asked for.
     """
     alike: dict[str, list[str]] = {}
     for one in workers:
         kind = f"{one.compute}, {one.tier.value}, on {one.host}"
         alike.setdefault(kind, []).append(one.name)
     found = [f"{', '.join(names)}: {kind}" for kind, names in alike.items()]
+    if asked_for > len(workers):
+        started = f"{len(workers)} of {asked_for} started"
+        found.append(f"{started}: a chain has work for one; --recipes prefix-1 has for all")
     return [f"{'workers' if not number else '':<8} {line}" for number, line in enumerate(found)]
 
 

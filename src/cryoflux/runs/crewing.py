@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cryoflux.attempt.context import Context
+from cryoflux.attempt.orchestrator import most_at_once
 from cryoflux.config import Settings
 from cryoflux.errors import CryoFluxError
 from cryoflux.fleet.attempts import FleetAttempts
@@ -50,6 +51,7 @@ def crewed(
     if not settings.fleet.workers or session is None:
         yield None
         return
+    asked_for, settings = settings.fleet.workers, _of_use(context, settings)
     words, where = LastWords(context.state.words), settings.fleet.fleet
     each_uj = max(1, context.terms.reserve_uj // _SHARE)
     terms = lend_for_sessions(context.agent, words, session.id, context.log.origin, each_uj, where)
@@ -69,7 +71,7 @@ def crewed(
     session.workers = CrewSession(crew, left, session.id)
     try:
         observer.preparing("starting workers", 0, settings.fleet.workers)
-        observer.crewed(crew.start())
+        observer.crewed(crew.start(), asked_for)
         silence_s, lost = settings.fleet.worker_silence, observer.worker_lost
         asked.do = crew.keep_alive
         yield FleetAttempts(context, crew, words, silence_s, watched=observer.at_work, lost=lost)
@@ -79,6 +81,12 @@ def crewed(
     finally:
         asked.do = lambda: None
         dispatcher.close()
+
+
+def _of_use(context: Context, settings: Settings) -> Settings:
+    """The settings with no more workers than can be at it: to start one costs joules."""
+    workers = min(settings.fleet.workers, most_at_once(context) or settings.fleet.workers)
+    return settings.model_copy(update={"fleet": settings.fleet.model_copy(update={"workers": workers})})
 
 
 def _dispatcher(context: Context, settings: Settings) -> Dispatcher:

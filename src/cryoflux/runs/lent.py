@@ -21,7 +21,7 @@ def left_behind(state: StateFolder, agent: JouleAgent, settings: Settings, origi
         settings: where workers are, how they meter, and after how long one ends that nobody asks.
         origin: of the log.
     """
-    if not state.words.is_dir():
+    if not state.words.is_dir() and not agent.lent(""):
         return None
     here = LocalDispatcher(state, [], settings, patience_s=settings.fleet.worker_silence)
 

@@ -116,8 +116,13 @@ class RunObserver(Observer):
             spendable_uj: what it may spend, everything counted, µJ.
         """
 
-    def crewed(self, workers: Sequence[WorkerFacts]) -> None:
-        """Workers have started: they train from now on."""
+    def crewed(self, workers: Sequence[WorkerFacts], asked_for: int) -> None:
+        """Workers have started: they train from now on.
+
+        Args:
+            workers: the workers.
+            asked_for: how many were asked for; more than there are where others would have nothing to do.
+        """
 
     def at_work(self, states: Mapping[str, WorkerState | None]) -> None:
         """How it goes at the workers: each with what it said last.
@@ -177,10 +182,10 @@ class Observers(RunObserver):
         for one in self._all:
             one.step(step, moment)
 
-    def crewed(self, workers: Sequence[WorkerFacts]) -> None:
+    def crewed(self, workers: Sequence[WorkerFacts], asked_for: int) -> None:
         """Tell all of them."""
         for one in self._all:
-            one.crewed(workers)
+            one.crewed(workers, asked_for)
 
     def at_work(self, states: Mapping[str, WorkerState | None]) -> None:
         """Tell all of them."""

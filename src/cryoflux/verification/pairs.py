@@ -2,8 +2,9 @@
 
 An intent names task, data, recipe, seed, rule and reservation before anything is tried; its receipt has to
 keep to all of them. Of the attempts that are open at once there may be as many as the newest intent says,
-one unless it says more: whatever was announced before those and has no receipt was left out. Wall times are
-labels, so times in an odd order only leave a question.
+one unless it says more, and none any more once the session of their run is told: whatever was announced
+before those and has no receipt was left out. Wall times are labels, so times in an odd order only leave a
+question.
 """
 
 from __future__ import annotations
@@ -59,11 +60,10 @@ class Pairs(Fold):
         if seen.entry is None:
             return
         self.findings.ask(seen, self.tally.times.take(seen.entry), Topic.TIMES)
+        for opened in memory.lapsing(seen.entry):
+            self.findings.add(failed(_name(opened), _LEFT_OUT))
         if (intent := seen.entry.intent) is not None:
             self.findings.fail(seen, _misnamed(intent, seen.entry.version))
-            for opened in memory.lapsing(intent):
-                detail = "was announced and has no receipt: its result was left out"
-                self.findings.add(failed(_name(opened), detail))
         elif seen.paired is not None:
             self._take_receipt(seen.paired)
         elif (session := seen.entry.session) is not None:
@@ -97,8 +97,7 @@ class Pairs(Fold):
                 detail = "is in progress or crashed; the next run will abort it"
                 self.findings.add(unknown(_name(opened), detail, Topic.IN_PROGRESS))
             else:
-                detail = "was announced and has no receipt: its result was left out"
-                self.findings.add(failed(_name(opened), detail))
+                self.findings.add(failed(_name(opened), _LEFT_OUT))
         for kind, count in self.tally.strange.items():
             detail = f"{count} receipts have it, and nothing here can check it: name its task with --task"
             self.findings.add(unknown(f"section {kind}", detail, Topic.SECTIONS))
@@ -113,6 +112,7 @@ class Pairs(Fold):
 
 
 _MOST_KINDS = 64
+_LEFT_OUT = "was announced and has no receipt: its result was left out"
 
 
 def _name(opened: OpenIntent) -> str:

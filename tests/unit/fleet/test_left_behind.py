@@ -64,6 +64,25 @@ def test_what_was_lent_is_repaid_once_whenever_whoever_repays_dies(agent, worker
     assert words.all() == []
 
 
+@pytest.mark.parametrize("damaged", [b"\xff", None], ids=["unreadable", "gone"])
+def test_what_has_no_word_any_more_is_found_in_the_account(
+    agent, worker, tmp_path: Path, damaged: bytes | None
+) -> None:
+    words = LastWords(tmp_path / "words")
+    lent = lend(agent, words, "a1")
+    lend(agent, LastWords(tmp_path / "other words"), "a2")
+    (path,) = (tmp_path / "words").iterdir()
+    path.write_bytes(damaged) if damaged is not None else path.unlink()
+    words = LastWords(tmp_path / "words")
+    behind = left(agent, words, lambda _fleet, _worker, request: worker.signed(request))
+    (part,) = behind.close("a1")
+    assert part.microjoules == 7_000_000
+    assert [one.request_id for one in agent.lent("")] == [lent_request("a2", "w1")]
+    assert words.get(lent).part == part
+    behind.forget([part], "a1")
+    assert words.all() == []
+
+
 def test_what_no_worker_took_is_given_back_and_is_no_part_of_a_session(agent, tmp_path: Path) -> None:
     words, before_uj = LastWords(tmp_path / "words"), agent.bucket_uj()
     lend(agent, words, "a1")

@@ -14,7 +14,7 @@ from cryoflux.energy.clock import BILLION
 from cryoflux.energy.interface import Reservation, worker_request
 from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.fleet.documents import SessionTerms
-from cryoflux.fleet.store import NodeStore
+from cryoflux.fleet.store import FileStore
 from cryoflux.fleet.worker import Worker
 from cryoflux.quantities import SO_FAR
 
@@ -38,7 +38,7 @@ def watch() -> Watch:
 @pytest.fixture
 def worker(tmp_path: Path, watch: Watch) -> Iterator[Worker]:
     settings = load_settings({}, environ={}, folder=tmp_path).settings
-    store = NodeStore(tmp_path / "files")
+    store = FileStore(tmp_path / "files")
     with closing(Worker("w1", tmp_path / "w1", store, settings, monotonic_ns=watch)) as made:
         yield made
 

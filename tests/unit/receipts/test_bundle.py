@@ -484,6 +484,20 @@ def test_attempts_may_be_open_at_once_where_that_was_announced(tmp_path: Path, b
 
 
 @needs_tools
+@pytest.mark.parametrize("slots", [1, 2])
+def test_none_is_open_once_its_session_is_told(tmp_path: Path, bare: Path, slots: int) -> None:
+    def forgotten(made: Made) -> None:
+        made.conclude(made.announce(slots=slots))
+        made.announce(slots=slots)
+        made.session()
+        made.conclude(made.announce(slots=slots))
+
+    code, said = run_script(make(tmp_path, forgotten), bare)
+    assert (code, said.count("its result was left out")) == (1, 1), said
+    assert "entries/000002.json: is announced and has no receipt" in said
+
+
+@needs_tools
 def test_sessions_are_followed(tmp_path: Path, bare: Path) -> None:
     def two_runs(made: Made) -> None:
         made.conclude(made.announce())

@@ -10,7 +10,7 @@ import pytest
 
 from cryoflux.energy.clock import BILLION
 from cryoflux.fleet.failing import FleetError
-from cryoflux.fleet.store import NodeStore
+from cryoflux.fleet.store import FileStore
 from cryoflux.tasks.elsewhere import Inputs
 
 CONTENT = b"weights of a model"
@@ -19,12 +19,12 @@ HOUR_NS = 3600 * BILLION
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> NodeStore:
-    return NodeStore(tmp_path / "files")
+def store(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "files")
 
 
 def test_what_was_sent_is_there_and_other_bytes_are_kept_under_no_name(
-    store: NodeStore, tmp_path: Path
+    store: FileStore, tmp_path: Path
 ) -> None:
     assert store.lacks([DIGEST, DIGEST]) == [DIGEST]
     with pytest.raises(FleetError, match="has other bytes"):
@@ -35,7 +35,7 @@ def test_what_was_sent_is_there_and_other_bytes_are_kept_under_no_name(
     assert b"".join(store.read(DIGEST)) == CONTENT
 
 
-def test_workers_share_one_copy_where_a_task_looks_for_it(store: NodeStore, tmp_path: Path) -> None:
+def test_workers_share_one_copy_where_a_task_looks_for_it(store: FileStore, tmp_path: Path) -> None:
     store.add(DIGEST, [CONTENT])
     for worker in ("w1", "w2"):
         for _ in range(2):  # also a second time
@@ -45,7 +45,7 @@ def test_workers_share_one_copy_where_a_task_looks_for_it(store: NodeStore, tmp_
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/motd", "models/../../out"])
-def test_an_order_places_nothing_outside_of_its_worker(store: NodeStore, tmp_path: Path, name: str) -> None:
+def test_an_order_places_nothing_outside_of_its_worker(store: FileStore, tmp_path: Path, name: str) -> None:
     store.add(DIGEST, [CONTENT])
     with pytest.raises(FleetError, match="outside of the state"):
         store.place(Inputs(files={name: DIGEST}, data_name=""), tmp_path / "w1")
@@ -57,7 +57,7 @@ def test_a_file_without_a_use_goes_after_an_hour_whatever_its_label_says(
     tmp_path: Path, label_s: int
 ) -> None:
     now = [5]
-    store = NodeStore(tmp_path / "files", monotonic_ns=lambda: now[0])
+    store = FileStore(tmp_path / "files", monotonic_ns=lambda: now[0])
     store.add(DIGEST, [CONTENT])
     os.utime(store.path(DIGEST), (label_s, label_s))
     store.prune()
@@ -72,12 +72,12 @@ def test_a_file_without_a_use_goes_after_an_hour_whatever_its_label_says(
 
 def test_a_file_that_was_just_asked_for_stays_for_whoever_places_it(tmp_path: Path) -> None:
     now = [5]
-    mine = NodeStore(tmp_path / "files", monotonic_ns=lambda: now[0])
+    mine = FileStore(tmp_path / "files", monotonic_ns=lambda: now[0])
     mine.add(DIGEST, [CONTENT])
     os.utime(mine.path(DIGEST), (1, 1))
     mine.prune()
     now[0] += 2 * HOUR_NS
-    assert NodeStore(tmp_path / "files").lacks([DIGEST]) == [], (
+    assert FileStore(tmp_path / "files").lacks([DIGEST]) == [], (
         "another worker has it already, and is not sent it"
     )
     mine.prune()
