@@ -14,6 +14,7 @@ __all__ = ["METER", "RayDispatcher", "room_at"]
 import importlib
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -244,6 +245,7 @@ def _library() -> Any:
         importlib.import_module("ray.util.client")
         importlib.import_module("grpc")
         logging.getLogger("ray").setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=r"ray\.")  # of files that are sent: they are large
     except ImportError as error:
         raise UsageError(
             "Ray is not installed.",
