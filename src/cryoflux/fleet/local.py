@@ -31,6 +31,7 @@ from cryoflux.files import MOST_DOCUMENT_BYTES, IrregularFileError, copy_regular
 from cryoflux.fleet.asked import AskedStation, document_of, question_line
 from cryoflux.fleet.documents import Delivery, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
+from cryoflux.fleet.gpus import VISIBLE
 from cryoflux.fleet.settling import settled
 from cryoflux.state import StateFolder
 from cryoflux.tasks.elsewhere import Inputs
@@ -62,12 +63,20 @@ class LocalStation(AskedStation):
         files: the folder of the machine's files.
         settings: how it computes and meters.
         patience_s: how long an answer to what is done at once is waited for: one that is frozen gives none.
+        gpu: the one that it computes on; empty for what the run itself sees.
     """
 
     starting_s = _PATIENCE_S
 
     def __init__(
-        self, name: str, folder: Path, files: Path, settings: Settings, patience_s: float = _PATIENCE_S
+        self,
+        name: str,
+        folder: Path,
+        files: Path,
+        settings: Settings,
+        patience_s: float = _PATIENCE_S,
+        *,
+        gpu: str = "",
     ) -> None:
         self.name, self._folder, self._patience_s = name, folder, patience_s
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +87,7 @@ class LocalStation(AskedStation):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                env={**os.environ, VISIBLE: gpu} if gpu else None,
             )
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._due: deque[Any] = deque()
@@ -229,6 +239,7 @@ class LocalDispatcher:
         names: of the workers.
         settings: of the run.
         threads: of each worker.
+        gpus: that they compute on, one each as long as there are enough; none for what the run itself sees.
         patience_s: how long an answer is waited for.
     """
 
@@ -239,9 +250,11 @@ class LocalDispatcher:
         settings: Settings,
         *,
         threads: int = 1,
+        gpus: Sequence[str] = (),
         patience_s: float = _PATIENCE_S,
     ) -> None:
         self._state, self._names, self._patience_s = state, tuple(names), patience_s
+        self._gpus = tuple(gpus)
         model = settings.model.model_copy(update={"threads": settings.model.threads or threads})
         self._settings = settings.model_copy(update={"model": model})
         self._stations: dict[str, LocalStation] = {}
@@ -258,10 +271,17 @@ class LocalDispatcher:
             copy_regular(self._state.baseline, baseline)  # the same machine, at rest as it was learned
         files = self._state.fleet / "files"
         _end_orphan(folder)
-        found = LocalStation(name, folder, files, self._settings, self._patience_s)
+        gpu = self._gpu_of(name)
+        found = LocalStation(name, folder, files, self._settings, self._patience_s, gpu=gpu)
         self._stations[name] = found
         _note_process(folder, found.pid)
         return found
+
+    def _gpu_of(self, name: str) -> str:
+        if not self._gpus:
+            return ""
+        place = name.partition(".")[0]  # one that takes another's place has its GPU
+        return self._gpus[self._names.index(place) % len(self._gpus)]
 
     def settle(self, worker: str, request: str) -> str:
         """Settle what a worker's meter reserved, once its process is dead."""

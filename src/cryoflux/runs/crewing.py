@@ -15,6 +15,7 @@ from cryoflux.config import Settings
 from cryoflux.errors import CryoFluxError
 from cryoflux.fleet.attempts import FleetAttempts
 from cryoflux.fleet.crew import Crew
+from cryoflux.fleet.gpus import gpus_here
 from cryoflux.fleet.left import LeftBehind
 from cryoflux.fleet.local import LocalDispatcher
 from cryoflux.fleet.members import CrewSession, lend_for_sessions
@@ -94,8 +95,11 @@ def _dispatcher(context: Context, settings: Settings) -> Dispatcher:
     if fleet.fleet == LOCAL:
         names = [f"w{number}" for number in range(1, fleet.workers + 1)]
         threads = max(1, (os.cpu_count() or 1) // fleet.workers)
+        sources = [source.name for source in context.agent.sample().sources]
+        gpus = gpus_here(sources, os.environ) if settings.model.device != "cpu" else []
+        patience_s = fleet.worker_silence * _PATIENCE
         return LocalDispatcher(
-            context.state, names, settings, threads=threads, patience_s=fleet.worker_silence * _PATIENCE
+            context.state, names, settings, threads=threads, gpus=gpus, patience_s=patience_s
         )
     from cryoflux.fleet.on_ray import RayDispatcher
 

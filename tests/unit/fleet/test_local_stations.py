@@ -17,6 +17,7 @@ from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.processes import find_owner
 from cryoflux.fleet import local
 from cryoflux.fleet.failing import FleetError
+from cryoflux.fleet.gpus import VISIBLE, gpus_here
 from cryoflux.fleet.local import LocalDispatcher, LocalStation
 from cryoflux.state import StateFolder
 from waiting import until
@@ -85,6 +86,36 @@ def test_a_number_that_may_be_another_process_by_now_is_not_killed(
     monkeypatch.setattr(local.os, "killpg", lambda pid, _: killed.append(pid))
     station.kill()
     assert killed == []
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"),
+    [(None, ["GPU-a", "GPU-b"]), ("1, GPU-c,-1,0", ["1", "GPU-c"]), ("", []), ("-1", [])],
+)
+def test_the_gpus_of_a_machine_are_those_that_its_meter_reads_or_the_ones_that_were_chosen(
+    visible: str | None, gpus: list[str]
+) -> None:
+    environ = {} if visible is None else {VISIBLE: visible}
+    assert gpus_here(["rapl:package-0", "nvml:GPU-a", "nvml:GPU-b"], environ) == gpus
+
+
+def test_each_worker_has_a_gpu_of_its_own_while_there_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = subprocess.Popen
+    said = f"os.environ.get({VISIBLE!r}, '')"
+    program = LOOP.format(body=f"print('{{\"document\": \"' + {said} + '\"}}')")
+    monkeypatch.setattr(
+        local.subprocess, "Popen", lambda _, **how: begun([sys.executable, "-c", program], **how)
+    )
+    for gpus, seen in ((["GPU-a", "GPU-b"], ["GPU-a", "GPU-b", "GPU-a"]), ([], [""] * 3)):
+        names = ["w1", "w2", "w3"]
+        dispatcher = LocalDispatcher(StateFolder(tmp_path / str(len(gpus))), names, Settings(), gpus=gpus)
+        try:
+            assert [station.settle("a1") for station in dispatcher.start()] == seen
+            assert dispatcher.replace("w2").settle("a1") == seen[1]
+        finally:
+            dispatcher.close()
 
 
 def test_the_frozen_worker_of_a_dead_run_is_ended_and_nobody_else(tmp_path: Path) -> None:
