@@ -43,7 +43,8 @@ def started_meter(folder: Path, settings: Settings) -> JouleAgent:
     meter = _opened(folder, settings, url)
     try:
         meter.sample()  # that it measures is known before anything is written for it
-        write_atomic(folder / _NOTE, msgspec.json.encode(MeterNote(url)))
+        note = msgspec.json.encode(MeterNote(url))
+        write_atomic(folder / _NOTE, note, mode=0o600)  # a URL may have a password in it
     except BaseException:
         meter.close()
         raise
