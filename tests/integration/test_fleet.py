@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
 from cryoflux.digests import file_digest
+from cryoflux.receipts.charged import WORKER_LOST
 from cryoflux.receipts.session import SessionEnd
 from cryoflux.receipts.statement import Cause, Outcome
 from cryoflux.state import StateFolder
@@ -112,7 +114,23 @@ def test_a_worker_that_would_have_nothing_to_do_is_not_started(tmp_path: Path, i
     assert outcome.code == 0, outcome.stderr
     assert "1 of 2 started: a chain has work for one" in outcome.stdout + outcome.stderr
     assert [path.name for path in StateFolder(state).workers.iterdir()] == ["w1"]
+    assert {entry.intent.slots for entry in entries(state) if entry.intent} == {1}
     assert_settled(state)
+
+
+def test_a_worker_with_the_key_of_the_coordinators_meter_is_refused_and_spoils_no_log(
+    tmp_path: Path, inputs: list[str]
+) -> None:
+    state = tmp_path / "state"
+    words = [*RECIPE, "--state", state, "--attempts", "1", "--budget", "900J"]
+    assert cryoflux("run", *inputs, *words).code == 0
+    shutil.copytree(state / "keys", StateFolder(state).workers / "w1" / "keys")
+    outcome = cryoflux("run", *words, "--workers", "1")
+    assert outcome.code == 1, outcome.stderr
+    assert "meters by the key of the coordinator's meter" in outcome.stderr
+    assert_settled(state)
+    (part,) = [part for entry in entries(state) if entry.session for part in entry.session.energy.parts[1:]]
+    assert part.flags == [WORKER_LOST]
 
 
 def test_when_the_time_is_up_what_is_open_is_finished_and_nothing_else_begun(
@@ -136,6 +154,7 @@ def test_when_the_time_is_up_what_is_open_is_finished_and_nothing_else_begun(
         (["--workers", "-1"], "workers"),
         (["--workers", "64"], "workers"),
         (["--workers", "2", "--fleet", "nowhere"], "nowhere"),
+        (["--worker-agent", "http://127.0.0.1:9"], "No worker is asked for"),
     ],
 )
 def test_what_workers_cannot_do_is_refused_before_anything_is_written(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,14 +14,24 @@ from pathlib import Path
 import pytest
 from test_agent_daemon import Daemon, daemon
 
+from cryoflux.agent.client import AgentClient
+from cryoflux.agent.taken import TakeReply
+from cryoflux.config import Settings
 from cryoflux.energy.account.settlement import read_settlement
-from cryoflux.quantities import SO_FAR
+from cryoflux.energy.clock import SystemClock
+from cryoflux.errors import AgentError, BudgetError, MeterError
+from cryoflux.fleet.failing import FleetError
+from cryoflux.fleet.machine_meter import MachineMeter
+from cryoflux.fleet.meter_note import read_note
+from cryoflux.fleet.settling import settled
+from cryoflux.fleet.worker_meter import started_meter
+from cryoflux.quantities import MICRO, SO_FAR
 from cryoflux.receipts.charged import MeteredPart
 from cryoflux.receipts.statement import Cause
 from cryoflux.state import StateFolder
 from fleet_end import assert_settled, driven, entries, receipts
 from running import Outcome, cryoflux, ended
-from waiting import until
+from waiting import CEILING_S, until
 
 LONG = [
     *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "400"),
@@ -100,13 +112,22 @@ def test_the_last_word_of_one_that_dies_is_charged_and_the_run_says_why_it_ends(
     assert SO_FAR in lost.energy.parts[1].flags
 
 
-def test_what_a_dead_coordinator_had_lent_is_settled_by_it(
+def test_what_a_dead_coordinator_had_lent_is_settled_by_it_alone(
     tmp_path: Path, inputs: list[str], agent: Daemon
 ) -> None:
     state = tmp_path / "state"
     killed = {"": "kill@cryoflux.fleet.crew:Crew.begin:after"}
     assert run(killed, agent, state, *inputs, "--workers", "1").code == -signal.SIGKILL
-    outcome = cryoflux("run", *LONG, "--state", state, "--attempts", "1", *inputs, CRYOFLUX_TOKEN="secret")
+    words = ["--state", state, "--attempts", "1", *inputs]
+    for asked, why in (
+        (["--agent", agent.url, "--token", "secret"], "what it had lent them is not repaid"),
+        ([], "What w1 had spent when its run died is not known"),  # its token is not said
+    ):
+        refused = cryoflux("run", *LONG, *words, *asked)
+        assert refused.code == 2, refused.stderr
+        assert why in refused.stderr
+        assert [entry.receipt for entry in entries(state)] == [None], "nothing is closed at a guess"
+    outcome = cryoflux("run", *LONG, *words, CRYOFLUX_TOKEN="secret")
     assert outcome.code == 0, outcome.stderr
     assert_settled(state)
     crashed, _ = receipts(state)
@@ -116,14 +137,97 @@ def test_what_a_dead_coordinator_had_lent_is_settled_by_it(
     assert charged_by(tmp_path / "agent") == (sum(part.microjoules for part in parts), 0)
 
 
-def test_one_that_does_not_answer_is_told_before_anything_is_announced(
-    tmp_path: Path, inputs: list[str]
+@pytest.mark.parametrize("token", ["secret", "wrong"])
+def test_one_that_does_not_answer_or_lets_nobody_in_is_told_before_anything_is_written(
+    tmp_path: Path, inputs: list[str], agent: Daemon, token: str
 ) -> None:
     state = tmp_path / "state"
-    outcome = cryoflux(
-        "run", *LONG, "--state", state, *inputs, "--workers", "1", "--worker-agent", "http://127.0.0.1:9"
+    url = "http://127.0.0.1:9" if token == "secret" else agent.url
+    named = ["--workers", "1", "--worker-agent", url, "--token", token]
+    outcome = cryoflux("run", *LONG, "--state", state, *inputs, *named)
+    assert outcome.code == 3, outcome.stderr
+    assert f"JouleAgent at {url}" in outcome.stderr
+    assert not state.exists()
+
+
+# ---- What is lent, in a bucket that others have, too
+
+
+@pytest.fixture
+def settings(agent: Daemon) -> Settings:
+    return Settings.model_validate({"agent": {"token": "secret", "timeout": 600}})
+
+
+@pytest.fixture
+def others(agent: Daemon) -> Iterator[AgentClient]:
+    with closing(AgentClient(agent.url, "secret", CEILING_S)) as client:
+        yield client
+
+
+def metered(folder: Path, agent: Daemon, settings: Settings) -> MachineMeter:
+    folder.mkdir(exist_ok=True)
+    return MachineMeter(folder, agent.url, settings)
+
+
+def test_joules_of_others_are_neither_used_nor_their_overdraft_paid(
+    tmp_path: Path, agent: Daemon, settings: Settings, others: AgentClient
+) -> None:
+    others.grant(50 * MICRO, request_id="theirs", note="")
+    with closing(metered(tmp_path / "w1", agent, settings)) as meter:
+        meter.settle(meter.take_lent(8 * MICRO, request_id="a1").id)
+    charged_uj, _ = charged_by(tmp_path / "agent")
+    rest_uj = 8 * MICRO - charged_uj
+    assert others.bucket_uj() == 50 * MICRO + rest_uj
+    with closing(metered(tmp_path / "w1", agent, settings)) as meter:  # another process, later on
+        taken = meter.take_lent(8 * MICRO, request_id="a2")
+        assert others.bucket_uj() == 50 * MICRO, "what the first lease left is used, and no more"
+        meter.settle(taken.id)
+        others.take(others.bucket_uj(), request_id="greedy")  # this worker's rest, too
+        meter.settle(meter.take_lent(8 * MICRO, request_id="a3").id)
+    assert read_note(tmp_path / "w1").agent == agent.url
+
+
+def test_where_others_have_overdrawn_it_a_lease_is_not_begun(
+    tmp_path: Path, agent: Daemon, settings: Settings, others: AgentClient
+) -> None:
+    others.grant(MICRO, request_id="theirs", note="")
+    spender = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        body = {"joules": 1, "request_id": "spent", "reservation": True, "pid": spender.pid}
+        body["boot_id"] = SystemClock().boot_id
+        taken = others._ask(TakeReply, "POST", "/v1/take", body)
+        until(lambda: others.spent(taken.reservation).uj > 20 * MICRO, "it to be overdrawn")
+        others.settle(taken.reservation)
+    finally:
+        spender.kill()
+        spender.wait()
+    assert others.bucket_uj() < -10 * MICRO
+    with (
+        closing(metered(tmp_path / "w1", agent, settings)) as meter,
+        pytest.raises(BudgetError, match="asked for"),
+    ):
+        meter.take_lent(3 * MICRO, request_id="a1")
+    assert others.bucket_uj() < 0, "nobody has decided to pay that"
+
+
+def test_one_that_does_not_see_the_worker_is_refused(
+    tmp_path: Path, agent: Daemon, settings: Settings
+) -> None:
+    with closing(metered(tmp_path / "w1", agent, settings)) as meter:
+        meter._boot_id = "another machine's"
+        with pytest.raises(MeterError, match="does not see the process"):
+            meter.take_lent(3 * MICRO, request_id="a1")
+        assert meter.find("a1") is None
+
+
+def test_a_worker_that_never_had_a_meter_has_reserved_nothing(tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {"fleet": {"worker_agent": "http://127.0.0.1:9"}, "agent": {"timeout": 1}}
     )
-    assert outcome.code == 1
-    assert "JouleAgent at http://127.0.0.1:9" in outcome.stderr
-    assert receipts(state) == []
-    assert_settled(state)
+    folder = tmp_path / "w1"
+    folder.mkdir()
+    with pytest.raises(AgentError):
+        started_meter(folder, settings)
+    assert settled(folder, settings, "a1") == ""
+    with pytest.raises(FleetError, match="no account"):
+        settled(tmp_path / "w2", settings, "a1")

@@ -439,14 +439,14 @@ def test_what_is_typed_reaches_the_settings(monkeypatch: pytest.MonkeyPatch) -> 
 def test_config_show_lists_every_setting_with_its_origin(tmp_path: Path) -> None:
     (tmp_path / "here" / "cryoflux.toml").write_text("[attempt]\nrank = 4\n")
     command = [sys.executable, "-m", "cryoflux", "config", "show", "--json", "--state", "elsewhere"]
-    environ = {**os.environ, "CRYOFLUX_TOKEN": "hush-hush", "CRYOFLUX_TDP_W": "65"}
+    secrets = {"CRYOFLUX_TOKEN": "hush-hush", "CRYOFLUX_WORKER_AGENT": "http://me:hush@127.0.0.1:1"}
+    environ = {**os.environ, **secrets, "CRYOFLUX_TDP_W": "65"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     assert (done.returncode, done.stderr) == (0, "")
     assert "hush" not in done.stdout
     shown = json.loads(done.stdout)["settings"]
-    expected = load_settings(
-        {"state": "elsewhere"}, environ={"CRYOFLUX_TOKEN": "(secret)", "CRYOFLUX_TDP_W": "65"}
-    )
+    secrets = {"CRYOFLUX_TOKEN": "(secret)", "CRYOFLUX_WORKER_AGENT": "http://127.0.0.1:1"}
+    expected = load_settings({"state": "elsewhere"}, environ={**secrets, "CRYOFLUX_TDP_W": "65"})
     document = expected.settings.model_dump()
     assert shown == {
         name: {"value": document[name.split(".")[0]][name.split(".")[1]], "origin": origin}

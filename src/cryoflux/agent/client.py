@@ -31,7 +31,7 @@ from cryoflux.agent.schemas import (
     WordReply,
 )
 from cryoflux.agent.taken import TakeReply
-from cryoflux.agent.token import require_sendable
+from cryoflux.agent.token import require_sendable, without_password
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import SESSION, Earlier, Reservation, Sample, Settlement
@@ -45,6 +45,8 @@ _MOST_BYTES = 4 * 1024 * 1024
 _SPENT_EVERY_S = 0.5
 _UNIX = "unix://"
 _ANY_HOST = "http://localhost"
+_NO_ROUTE = "Not Found."
+"""what a daemon says that does not know what it is asked"""
 _PASSING = frozenset({502, 503, 504})
 
 
@@ -87,13 +89,14 @@ class AgentClient:
     def __init__(self, url: str, token: str = "", timeout: float = 5.0, *, attempts: int = _ATTEMPTS) -> None:
         require_sendable(token)
         address = url.rstrip("/")
-        self._url = _shown(address)
+        self.url = without_password(address)
+        """where it listens, as it may be printed"""
         self._attempts = attempts
         self._timeout = timeout
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._file = path = address.removeprefix(_UNIX) if address.startswith(_UNIX) else ""
         if not path and not address.startswith(("http://", "https://")):
-            self._fail(f"{self._url!r} is not the URL of a JouleAgent")
+            self._fail(f"{self.url!r} is not the URL of a JouleAgent")
         # Without TLS there is no certificate to check: reading all authorities takes 20 ms.
         tls = address.startswith("https://")
         try:
@@ -106,7 +109,7 @@ class AgentClient:
                 verify=tls,
             )
         except (httpx2.InvalidURL, ValueError) as error:
-            self._fail(f"{self._url!r} is not the URL of a JouleAgent", error)
+            self._fail(f"{self.url!r} is not the URL of a JouleAgent", error)
         clock = SystemClock()
         self._boot_id = clock.boot_id
         self._self = find_owner(os.getpid(), clock.boot_id)
@@ -117,7 +120,7 @@ class AgentClient:
         raise AgentError(
             f"{what}.",
             why="Without its meter an attempt cannot be paid for, so nothing was trained.",
-            hint=f"Check that `cryoflux agent` runs at {self._url}, or name no agent to meter here.",
+            hint=f"Check that `cryoflux agent` runs at {self.url}, or name no agent to meter here.",
         ) from error
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
@@ -145,20 +148,22 @@ class AgentClient:
         for chunk in response.iter_bytes():
             content += chunk
             if len(content) > _MOST_BYTES:
-                self._fail(f"The JouleAgent at {self._url} answers without end")
+                self._fail(f"The JouleAgent at {self.url} answers without end")
             if time.monotonic() > until_s:
                 raise httpx2.ReadTimeout("the answer comes in drops")
         return content
 
     def _ask(self, kind: type[_Body], method: str, path: str, body: dict[str, Any] | None = None) -> _Body:
-        response = self._answer(method, path, body)
+        return self._read(kind, path, self._answer(method, path, body))
+
+    def _read(self, kind: type[_Body], path: str, response: httpx2.Response) -> _Body:
         if response.status_code != httpx2.codes.OK:
             reason = _explanation(response.content) or f"status {response.status_code}"
-            self._fail(f"The JouleAgent at {self._url} refused: {reason.rstrip('.')}")
+            self._fail(f"The JouleAgent at {self.url} refused: {reason.rstrip('.')}")
         try:
             return kind.model_validate_json(response.content)
         except ValidationError as error:
-            self._fail(f"What answers at {self._url}{path} is not a JouleAgent", error)
+            self._fail(f"What answers at {self.url}{path} is not a JouleAgent", error)
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
         cause: Exception
@@ -173,14 +178,14 @@ class AgentClient:
             except _PassingError as error:
                 what, passes, cause = f"cannot do that now: {error}", True, error
             if not (passes and self.patience()):
-                self._fail(f"The JouleAgent at {self._url} {what}", cause)
+                self._fail(f"The JouleAgent at {self.url} {what}", cause)
 
     def _value(self, reply: BaseModel, method: str) -> Any:
         # An interval that does not hold its estimate passes the types, and is nonsense all the same.
         try:
             return getattr(reply, method)()
         except ValueError as error:
-            self._fail(f"The JouleAgent at {self._url} answers nonsense ({error})", error)
+            self._fail(f"The JouleAgent at {self.url} answers nonsense ({error})", error)
 
     def sample(self) -> Sample:
         """Measure now; whose energy is this process's own is not known over HTTP."""
@@ -214,13 +219,13 @@ class AgentClient:
         reply = self._ask(TakeReply, "POST", "/v1/take", body)
         if not reply.ok:
             raise BudgetError(
-                f"{format_energy(uj)} were asked for; the bucket at {self._url} holds "
+                f"{format_energy(uj)} were asked for; the bucket at {self.url} holds "
                 f"{format_energy(reply.remaining_uj)}.",
                 why="A take is all or nothing, so that no attempt starts that cannot be paid.",
                 hint="Grant more joules with --budget, or wait until more are credited.",
             )
         if not reply.reservation:
-            self._fail(f"The JouleAgent at {self._url} gave joules without a reservation")
+            self._fail(f"The JouleAgent at {self.url} gave joules without a reservation")
         session = request_id.startswith(SESSION)
         self._spending.setdefault(reply.reservation, _Spending(time.process_time(), session=session))
         return Reservation(reply.reservation, request_id, uj, reply.log, reply.intent)
@@ -254,9 +259,17 @@ class AgentClient:
 
     def word(self, reservation_id: str) -> str:
         """The meter's signed word on what a reservation has cost so far."""
-        reply = self._ask(WordReply, "POST", "/v1/word", {"reservation": reservation_id})
+        response = self._answer("POST", "/v1/word", {"reservation": reservation_id})
+        if response.status_code == httpx2.codes.NOT_FOUND and _explanation(response.content) == _NO_ROUTE:
+            self._fail(f"The JouleAgent at {self.url} is too old: it signs nothing that is open")
+        reply = self._read(WordReply, "/v1/word", response)
         self._require_signed(reply.statement)
         return reply.statement
+
+    def sees(self, reservation_id: str) -> bool:
+        """Whether a reservation is metered as one process of the daemon's machine."""
+        reply = self._ask(ReservationReply, "GET", f"/v1/reservations/{reservation_id}")
+        return reply.alive is not None
 
     def _require_signed(self, statement: str) -> None:
         if not statement:
@@ -264,7 +277,7 @@ class AgentClient:
         try:
             read_settlement(statement)
         except VerificationError as error:
-            self._fail(f"The JouleAgent at {self._url} signs nonsense ({error.what})", error)
+            self._fail(f"The JouleAgent at {self.url} signs nonsense ({error.what})", error)
 
     def lend(self, uj: int, *, request_id: str, log: str = "", intent: str = "") -> NoReturn:  # noqa: ARG002
         """Refuse: a daemon lends no joules to other meters.
@@ -288,7 +301,7 @@ class AgentClient:
 
     def _refuse_lending(self) -> NoReturn:
         raise UsageError(
-            f"The JouleAgent at {self._url} lends no joules to other meters.",
+            f"The JouleAgent at {self.url} lends no joules to other meters.",
             why="A fleet is paid from the account that lies in its own state.",
             hint="Leave --agent out (and the setting agent, and CRYOFLUX_AGENT).",
         )
@@ -309,12 +322,6 @@ class AgentClient:
     def close(self) -> None:
         """Close the connections; the daemon meters on."""
         self._http.close()
-
-
-def _shown(url: str) -> str:
-    """The URL as it may be printed: without the name and password that it may carry."""
-    scheme, separator, rest = url.rpartition("://")
-    return scheme + separator + rest.rpartition("@")[2]
 
 
 def _explanation(content: bytes) -> str:

@@ -1,8 +1,8 @@
-"""Which bearer tokens can be sent at all: what a header carries is plain ASCII, on both sides."""
+"""What is secret about how a daemon is reached: its bearer token, and what its URL may carry."""
 
 from __future__ import annotations
 
-__all__ = ["require_sendable"]
+__all__ = ["require_sendable", "without_password"]
 
 from cryoflux.errors import ConfigError
 
@@ -19,3 +19,9 @@ def require_sendable(token: str) -> None:
             why="It travels in a header of HTTP, which carries no others.",
             hint="Set CRYOFLUX_TOKEN, or --token, to letters and digits.",
         )
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be printed: without the name and password that it may carry."""
+    scheme, separator, rest = url.rpartition("://")
+    return scheme + separator + rest.rpartition("@")[2]

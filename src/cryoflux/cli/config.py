@@ -41,7 +41,13 @@ def show(state: StateOption = None, as_json: JsonOption = False) -> None:
 
 
 def _shown(name: str, value: object) -> object:
-    return "(secret)" if name == "agent.token" and value else value
+    if name == "agent.token" and value:
+        return "(secret)"
+    if name in {"agent.agent", "fleet.worker_agent"}:
+        from cryoflux.agent.token import without_password
+
+        return without_password(str(value))
+    return value
 
 
 def _recipes(sourced: Sourced) -> dict[str, dict[str, Any]]:

@@ -51,6 +51,8 @@ class Due(Struct, frozen=True):
     log: str
     intent: str = ""
     """leaf hash of the announcement; empty for a session"""
+    own_key: str = ""
+    """of the coordinator's meter, which signs for no worker"""
 
 
 def believed(statement: str, due: Due, *, unfinished: bool = False) -> MeteredPart:
@@ -72,6 +74,8 @@ def believed(statement: str, due: Due, *, unfinished: bool = False) -> MeteredPa
     wanted = (due.key or said.meter_key, due.request, due.reserved_uj, due.log, due.intent)
     if other := next((name for name, one, two in zip(names, found, wanted, strict=True) if one != two), ""):
         raise _unlike(due, f"of another {other}")
+    if due.own_key == said.meter_key:
+        raise _unlike(due, "signed by the coordinator's meter")
     if SO_FAR in said.flags and not unfinished:
         raise _unlike(due, "no last word")
     part = signed_part(due.worker, statement)

@@ -21,11 +21,12 @@ from typing import TypeVar
 
 from cryoflux.attempt.metered_parts import never_begun
 from cryoflux.energy.clock import BILLION
-from cryoflux.energy.interface import lent_request, worker_request
+from cryoflux.energy.interface import lent_request
 from cryoflux.errors import CryoFluxError, VerificationError
-from cryoflux.fleet.believed import Due, believed, believed_phases, is_believed
+from cryoflux.fleet.believed import believed, believed_phases, is_believed
 from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
+from cryoflux.fleet.member import Member
 from cryoflux.fleet.parts import last_part, most_workers, signed_energy
 from cryoflux.fleet.stations import Dispatcher, Station
 from cryoflux.fleet.words import LOCAL, LastWord, LastWords
@@ -61,45 +62,6 @@ class LeaseEnd:
     """it was lost"""
 
 
-@dataclass(slots=True)
-class _Member:
-    """A worker at the coordinator."""
-
-    station: Station
-    facts: WorkerFacts
-    terms: SessionTerms
-    lease: Lease | None = None
-    state: WorkerState | None = None
-    heard_ns: int = 0
-    asked_ns: int = 0
-    written_ns: int = 0
-    beside: str = ""
-    """its meter's last word on its session"""
-    trouble: str = ""
-    """why it could not begin"""
-
-    @property
-    def lease_due(self) -> Due:
-        """What its meter's word on its lease has to be about."""
-        if self.lease is None:
-            raise ValueError(f"{self.station.name} is at nothing")
-        lease = self.lease
-        reserved_uj = max(1, lease.lent_microjoules)
-        return Due(self.station.name, self.key, lease.id, reserved_uj, lease.log, lease.intent)
-
-    @property
-    def session_due(self) -> Due:
-        """What its meter's word on its session has to be about."""
-        terms, name = self.terms, self.station.name
-        lent_uj = max(1, terms.lent_microjoules)
-        return Due(name, self.key, worker_request(terms.id, name), lent_uj, terms.log)
-
-    @property
-    def key(self) -> str:
-        """Of its meter."""
-        return self.facts.meter_key
-
-
 class Crew:
     """Workers.
 
@@ -129,7 +91,7 @@ class Crew:
         self._dispatcher, self._words, self._terms, self.fleet = dispatcher, words, terms, fleet
         self._tasks, self._baseline, self._own_key = tuple(tasks), baseline, own_key
         self._now_ns = monotonic_ns
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
         self._gone: list[MeteredPart] = []
         """sessions of workers that are lost"""
         self.restarts = 0
@@ -168,7 +130,7 @@ class Crew:
                 hint="Move keys/meter.key of one of the two states away: a meter makes itself a new one.",
             )
         now_ns = self._now_ns()
-        member = _Member(station, facts, terms, heard_ns=now_ns, asked_ns=now_ns)
+        member = Member(station, facts, terms, heard_ns=now_ns, asked_ns=now_ns, own_key=self._own_key)
         self._members[station.name] = member
         self._heard(member)  # what starting it has cost is spent before an attempt is announced
 
@@ -264,7 +226,7 @@ class Crew:
                 return self._lost(member, f"nothing was heard of it for {silence_ns / BILLION:.0f} s")
         return None
 
-    def _heard(self, member: _Member) -> WorkerState | None:
+    def _heard(self, member: Member) -> WorkerState | None:
         found = member.station.state()
         if found is None:
             return None
@@ -281,7 +243,7 @@ class Crew:
                 self._words.put(LastWord(fleet=self.fleet, lent=lent, word=found.word))
         return found
 
-    def _done(self, member: _Member, delivery: Delivery) -> LeaseEnd:
+    def _done(self, member: Member, delivery: Delivery) -> LeaseEnd:
         lease = member.lease
         if lease is None or delivery.id != lease.id:
             return self._lost(member, "it delivered what it was not asked for")
@@ -295,7 +257,7 @@ class Crew:
         member.lease, self._lost_in_a_row = None, 0
         return LeaseEnd(lease, part, member.station, delivery.but(phases=phases))
 
-    def _lost(self, member: _Member, why: str) -> LeaseEnd:
+    def _lost(self, member: Member, why: str) -> LeaseEnd:
         name, lease = member.station.name, member.lease
         if lease is None:
             raise ValueError(f"{name} was at nothing")
@@ -318,14 +280,14 @@ class Crew:
         self._words.put(LastWord(fleet=self.fleet, lent=lent_request(lease.id, name), part=part))
         return LeaseEnd(lease, part, None, None, why)
 
-    def _last_word(self, member: _Member) -> str:
+    def _last_word(self, member: Member) -> str:
         """The last that its meter signed about its lease."""
         due = member.lease_due
         heard = member.state.word if member.state is not None else ""
         written = self._words.get(lent_request(due.request, due.worker)).word
         return next((word for word in (heard, written) if word and is_believed(word, due)), "")
 
-    def _settle_lost_session(self, member: _Member) -> None:
+    def _settle_lost_session(self, member: Member) -> None:
         try:
             due = member.session_due
             settled = self._beside(partial(self._dispatcher.settle, due.worker, due.request))
@@ -355,7 +317,7 @@ class Crew:
     def _never_begun(self, lease: Lease) -> MeteredPart:
         return never_begun(lease.worker, lease.lent_microjoules, baseline=self._baseline)
 
-    def _settle_session(self, member: _Member, settled: str) -> None:
+    def _settle_session(self, member: Member, settled: str) -> None:
         """Note what a worker spent beside attempts, as its meter has settled it, or signed it last."""
         name, terms = member.station.name, member.terms
         try:

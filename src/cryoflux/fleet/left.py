@@ -34,10 +34,16 @@ class LeftBehind:
         words: the last words of workers' meters.
         settles: asks a worker's account.
         baseline: digest of the coordinator's idle baseline.
+        own_key: of the coordinator's meter, raw in base64.
     """
 
-    def __init__(self, agent: JouleAgent, words: LastWords, settles: Settles, baseline: str) -> None:
-        self._agent, self._words, self._settles, self._baseline = agent, words, settles, baseline
+    def __init__(
+        self, agent: JouleAgent, words: LastWords, settles: Settles, baseline: str, own_key: str = ""
+    ) -> None:
+        self._agent, self._words, self._settles = agent, words, settles
+        self._baseline, self._own_key = baseline, own_key
+        self._unread: set[str] = set()
+        """request ids of what was lent whose word is gone, or cannot be read"""
 
     def close(self, request: str) -> list[MeteredPart]:
         """Repay all that was lent for an attempt or a session; what each worker's meter charged.
@@ -68,12 +74,15 @@ class LeftBehind:
         """The words on what was lent for a request; an empty one where its file is gone, or unreadable."""
         known = {word.lent: word for word in self._words.all() if lent_for(word.lent) == request}
         for lent in self._agent.lent(request):
-            known.setdefault(lent.request_id, self._words.get(lent.request_id))
+            if lent.request_id not in known:
+                self._unread.add(lent.request_id)
+                known[lent.request_id] = LastWord(lent=lent.request_id)
         return [known[lent] for lent in sorted(known)]
 
     def _asked(self, word: LastWord, request: str, lent: Reservation) -> MeteredPart:
         worker, lent_uj = word.lent.rpartition("/")[2], lent.reserved_uj
-        due = Due(worker, "", worker_request(request, worker), lent_uj, lent.log, lent.intent)
+        taken = worker_request(request, worker)
+        due = Due(worker, "", taken, lent_uj, lent.log, lent.intent, self._own_key)
         last = word.word if word.word and is_believed(word.word, due) else ""
         try:
             statement = self._settles(word.fleet, worker, due.request)
@@ -83,7 +92,7 @@ class LeftBehind:
             raise
         except CryoFluxError:
             return last_part(worker, last, lent_uj, self._baseline)
-        if last:  # its account has forgotten what its meter had signed
+        if last or word.lent in self._unread:  # its account has forgotten it, or is another one
             return last_part(worker, last, lent_uj, self._baseline)
         return never_begun(worker, lent_uj, baseline=self._baseline)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from cryoflux import __version__
 from cryoflux.config import Settings
-from cryoflux.errors import UsageError
+from cryoflux.errors import AgentError, UsageError
 from cryoflux.fleet.failing import FleetError
 from cryoflux.fleet.ray_door import require_guarded, require_listening
 from cryoflux.fleet.ray_station import GONE, RayStation, last_line
@@ -183,7 +183,9 @@ class RayDispatcher:
             try:
                 asked = task.remote(self._fleet, worker, settings, request)
                 return str(self._ray.get(asked, timeout=self._silence_s * 2.0))
-            except Exception as error:  # noqa: BLE001 - Ray raises whatever it likes
+            except Exception as error:  # Ray raises whatever it likes
+                if isinstance(cause := getattr(error, "cause", error), AgentError):
+                    raise cause from error  # the account is known, and does not answer
                 problem = last_line(error)
         raise FleetError(f"What {worker} had reserved cannot be settled: {problem}")
 

@@ -10,9 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 from cryoflux.config import Settings
-from cryoflux.energy.interface import JouleAgent
 from cryoflux.errors import StateLockedError
-from cryoflux.fleet.worker_meter import settling_meter
+from cryoflux.fleet.worker_meter import WorkerMeter, never_opened, settling_meter
 
 _PATIENCE_S = 60.0
 """for a worker's process to end, once its coordinator is gone: it ends after the step that it is at"""
@@ -41,6 +40,8 @@ def settled(
         StateLockedError: its process goes on.
         CryoFluxError: its account is not whole, or its JouleAgent does not answer.
     """
+    if never_opened(folder):
+        return ""
     with closing(_opened(folder, settings, patience_s, sleep)) as agent:
         found = agent.find(request)
         return agent.settle(found.id).statement if found is not None else ""
@@ -48,7 +49,7 @@ def settled(
 
 def _opened(
     folder: Path, settings: Settings, patience_s: float, sleep: Callable[[float], None]
-) -> JouleAgent:
+) -> WorkerMeter:
     """The meter of a worker, once its process has ended."""
     waited_s = 0.0
     while True:

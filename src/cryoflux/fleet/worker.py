@@ -1,4 +1,4 @@
-"""A worker: trains by leases, and has a meter of its own.
+"""A worker: trains by leases, and is metered by itself or by the JouleAgent of its machine.
 
 It is the same object in a local process and in an actor of Ray. One lease is begun once, ever: that is on the
 disk before anything is done for it. What it costs is reserved, metered and signed here, under the attempt's
@@ -29,7 +29,7 @@ from cryoflux.digests import file_digest
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import BILLION, SystemClock
 from cryoflux.energy.interface import Earlier, JouleAgent, Reservation, worker_request
-from cryoflux.errors import BudgetError, CryoFluxError
+from cryoflux.errors import CryoFluxError
 from cryoflux.files import storage_errors, sync_folder, write_atomic
 from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
@@ -52,8 +52,6 @@ _WORD_NS = 2 * BILLION
 """so long a word on an attempt is said again before the meter signs another: each takes milliseconds"""
 _BESIDE_NS = 5 * BILLION
 """the same of the session, which is charged little while an attempt goes on"""
-_MOST_REFUSED = 3
-"""times that others take what was granted for a lease"""
 
 
 class _OpenWord:
@@ -149,7 +147,8 @@ class Worker:
     def open_session(self, terms: SessionTerms) -> None:
         """Have what this process spends beside attempts charged to a session, from its start on."""
         request = worker_request(terms.id, self.name)
-        self._session = self._taken(terms.lent_microjoules, request, terms.log, earlier=self._started())
+        uj = max(1, terms.lent_microjoules)
+        self._session = self._agent.take_lent(uj, request_id=request, log=terms.log, earlier=self._started())
 
     def warm_up(self, task: str) -> None:
         """Load what a task's training takes, so that no attempt is charged for it."""
@@ -262,23 +261,6 @@ class Worker:
             self._thread.join()
         self._agent.close()
 
-    def _taken(
-        self, lent_uj: int, request: str, log: str, *, intent: str = "", earlier: Earlier | None = None
-    ) -> Reservation:
-        """Reserve what is lent, once its account holds so much: what earlier leases left of it counts."""
-        uj, refused = max(1, lent_uj), 0
-        while True:
-            missing_uj = uj - self._agent.bucket_uj()
-            if missing_uj > 0:
-                name = f"lent-{request}" if not refused else f"lent-{request}-{refused}"
-                self._agent.grant(missing_uj, request_id=name, note="lent by the coordinator")
-            try:
-                return self._agent.take(uj, request_id=request, log=log, intent=intent, earlier=earlier)
-            except BudgetError:  # somebody else takes from the JouleAgent of this machine, too
-                refused += 1
-                if refused == _MOST_REFUSED:
-                    raise
-
     def _silent(self, lease: Lease) -> bool:
         return self._now_ns() - self._heard_ns > lease.silence_seconds * BILLION
 
@@ -294,7 +276,8 @@ class Worker:
 
     def _make(self, lease: Lease) -> None:
         phases, folder = Phases(), self._delivered(lease.id)
-        reservation = self._taken(lease.lent_microjoules, lease.id, lease.log, intent=lease.intent)
+        uj = max(1, lease.lent_microjoules)
+        reservation = self._agent.take_lent(uj, request_id=lease.id, log=lease.log, intent=lease.intent)
         self._reservation = reservation
         phases.joules = PhaseJoules(lambda: self._agent.spent(reservation.id))
         update, cause, reason = self._tried(lease, folder, phases)

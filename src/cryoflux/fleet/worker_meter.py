@@ -5,30 +5,54 @@ Its folder says which of the two it is, so that whoever settles what a dead work
 
 from __future__ import annotations
 
-__all__ = ["settling_meter", "started_meter"]
+__all__ = ["OwnMeter", "WorkerMeter", "never_opened", "settling_meter", "started_meter"]
 
 from pathlib import Path
-
-import msgspec
+from typing import Protocol
 
 from cryoflux.config import Settings
-from cryoflux.energy.interface import JouleAgent
+from cryoflux.energy.interface import Earlier, JouleAgent, Reservation
 from cryoflux.energy.local_agent import LocalAgent
-from cryoflux.files import MOST_DOCUMENT_BYTES, IrregularFileError, read_regular, write_atomic
 from cryoflux.fleet.failing import FleetError
-from cryoflux.signing.fields import Document
-
-_NOTE = "meter.json"
+from cryoflux.fleet.meter_note import MeterNote, read_note, write_note
 
 
-class MeterNote(Document, frozen=True):
-    """Who meters a worker."""
+class WorkerMeter(JouleAgent, Protocol):
+    """What a worker spends from."""
 
-    agent: str
-    """URL of the JouleAgent of its machine; empty for a meter of its own"""
+    def take_lent(
+        self, uj: int, *, request_id: str, log: str = "", intent: str = "", earlier: Earlier | None = None
+    ) -> Reservation:
+        """Reserve what a coordinator has lent: its bucket is given that first, as far as it has to be.
+
+        Args:
+            uj: what was lent, µJ.
+            request_id: names the request, as of `JouleAgent.take`.
+            log: as of `JouleAgent.take`.
+            intent: the same.
+            earlier: the same.
+
+        Raises:
+            BudgetError: others have taken it.
+            MeterError: what is spent here cannot be told.
+        """
+        ...
 
 
-def started_meter(folder: Path, settings: Settings) -> JouleAgent:
+class OwnMeter(LocalAgent):
+    """A meter of one worker alone: what earlier leases left in its bucket, or overdrew, counts."""
+
+    def take_lent(
+        self, uj: int, *, request_id: str, log: str = "", intent: str = "", earlier: Earlier | None = None
+    ) -> Reservation:
+        """Reserve what a coordinator has lent."""
+        missing_uj = uj - self.bucket_uj()
+        if missing_uj > 0:
+            self.grant(missing_uj, request_id=f"lent-{request_id}", note="lent by the coordinator")
+        return self.take(uj, request_id=request_id, log=log, intent=intent, earlier=earlier)
+
+
+def started_meter(folder: Path, settings: Settings) -> WorkerMeter:
     """The meter of a worker that starts.
 
     Args:
@@ -40,18 +64,27 @@ def started_meter(folder: Path, settings: Settings) -> JouleAgent:
         CryoFluxError: nothing can be measured here, or the JouleAgent does not answer.
     """
     url = settings.fleet.worker_agent
+    known = read_note(folder)
+    if known is None and not (folder / "account.db").is_file():
+        write_note(folder, MeterNote(url, opened=False))  # where this fails, nothing was ever reserved here
     meter = _opened(folder, settings, url)
     try:
-        meter.sample()  # that it measures is known before anything is written for it
-        note = msgspec.json.encode(MeterNote(url))
-        write_atomic(folder / _NOTE, note, mode=0o600)  # a URL may have a password in it
+        meter.sample()  # that it measures is known before anything is lent for it
+        same = known is not None and known.agent == url
+        write_note(folder, MeterNote(url, rest_microjoules=known.rest_microjoules if same and known else 0))
     except BaseException:
         meter.close()
         raise
     return meter
 
 
-def settling_meter(folder: Path, settings: Settings) -> JouleAgent:
+def never_opened(folder: Path) -> bool:
+    """Whether a worker began in a folder and never had a meter there: then it has reserved nothing."""
+    known = read_note(folder)
+    return known is not None and not known.opened
+
+
+def settling_meter(folder: Path, settings: Settings) -> WorkerMeter:
     """The meter of a worker that is dead, to settle what it had reserved.
 
     Args:
@@ -63,23 +96,16 @@ def settling_meter(folder: Path, settings: Settings) -> JouleAgent:
         StateLockedError: its process goes on.
         CryoFluxError: its account is not whole.
     """
-    url = _noted(folder)
+    known = read_note(folder)
+    url = known.agent if known is not None else ""
     if not url and not (folder / "account.db").is_file():
         raise FleetError(f"{folder} holds no account of a worker.")
     return _opened(folder, settings, url, background=False)
 
 
-def _noted(folder: Path) -> str:
-    """The JouleAgent that metered a worker; empty for a meter of its own, and where nothing says it."""
-    try:
-        return msgspec.json.decode(read_regular(folder / _NOTE, MOST_DOCUMENT_BYTES), type=MeterNote).agent
-    except (OSError, IrregularFileError, msgspec.MsgspecError):
-        return ""
-
-
-def _opened(folder: Path, settings: Settings, url: str, *, background: bool = True) -> JouleAgent:
+def _opened(folder: Path, settings: Settings, url: str, *, background: bool = True) -> WorkerMeter:
     if url:
         from cryoflux.fleet.machine_meter import MachineMeter  # its HTTP takes a while to load
 
         return MachineMeter(folder, url, settings)
-    return LocalAgent(settings, folder, credit="grant", background=background)
+    return OwnMeter(settings, folder, credit="grant", background=background)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 __all__ = ["crewed"]
 
-import base64
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from cryoflux.attempt.context import Context
 from cryoflux.attempt.orchestrator import most_at_once
@@ -15,16 +15,16 @@ from cryoflux.config import Settings
 from cryoflux.errors import CryoFluxError
 from cryoflux.fleet.attempts import FleetAttempts
 from cryoflux.fleet.crew import Crew
+from cryoflux.fleet.crew_session import CrewSession, lend_for_sessions
 from cryoflux.fleet.gpus import gpus_here
 from cryoflux.fleet.left import LeftBehind
 from cryoflux.fleet.local import LocalDispatcher
-from cryoflux.fleet.members import CrewSession, lend_for_sessions
 from cryoflux.fleet.stations import Dispatcher
 from cryoflux.fleet.words import LOCAL, LastWords
+from cryoflux.runs.lent import own_meter_key
 from cryoflux.runs.meanwhile import Meanwhile
 from cryoflux.runs.open_session import OpenSession, end_failed
 from cryoflux.runs.watch import RunObserver
-from cryoflux.signing.keys import METER_KEY, load_key, raw_public_key
 
 _SHARE = 8
 """of what an attempt reserves, lent for what a worker's process spends beside attempts"""
@@ -53,22 +53,24 @@ def crewed(
         yield None
         return
     asked_for, settings = settings.fleet.workers, _of_use(context, settings)
+    context = replace(context, terms=replace(context.terms, slots=settings.fleet.workers))
     words, where = LastWords(context.state.words), settings.fleet.fleet
     each_uj = max(1, context.terms.reserve_uj // _SHARE)
     terms = lend_for_sessions(context.agent, words, session.id, context.log.origin, each_uj, where)
     dispatcher = _dispatcher(context, settings)
     baseline = context.agent.sample().baseline_digest
-    own_key = load_key(context.state.keys, METER_KEY, create=True).public_key()
+    own_key = own_meter_key(context.state)
     crew = Crew(
         dispatcher,
         words,
         terms,
         list(context.tasks),
         baseline,
-        own_key=base64.b64encode(raw_public_key(own_key)).decode(),
+        own_key=own_key,
         fleet=where,
     )
-    left = LeftBehind(context.agent, words, lambda _, *asked: dispatcher.settle(*asked), baseline)
+    settles = dispatcher.settle
+    left = LeftBehind(context.agent, words, lambda _, *asked: settles(*asked), baseline, own_key)
     session.workers = CrewSession(crew, left, session.id)
     try:
         observer.preparing("starting workers", 0, settings.fleet.workers)

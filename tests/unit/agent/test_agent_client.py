@@ -305,7 +305,8 @@ def test_a_daemon_lends_nothing_and_is_not_even_asked():
 @pytest.mark.parametrize(
     ("status", "said", "why"),
     [
-        (404, {"error": {"what": "There is no /v1/word.", "why": "", "hint": ""}}, "refused: There is no"),
+        (404, {"error": {"what": "Not Found.", "why": "", "hint": ""}}, "too old"),
+        (404, {"error": {"what": "There is no r1.", "why": "", "hint": ""}}, "refused: There is no r1"),
         (200, {"reservation": "r1", "statement": "{}"}, "signs nonsense"),
         (200, {}, "is not a JouleAgent"),
     ],

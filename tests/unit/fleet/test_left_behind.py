@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cryoflux.config import Settings
+from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.interface import lent_request
 from cryoflux.energy.local_agent import LocalAgent
 from cryoflux.fleet.failing import FleetError
@@ -62,6 +63,28 @@ def test_what_was_lent_is_repaid_once_whenever_whoever_repays_dies(agent, worker
     assert agent.bucket_uj() == before_uj - 7_000_000
     left(agent, words, away).forget(parts, "a1")
     assert words.all() == []
+
+
+@pytest.mark.parametrize("damaged", [b"\xff", None], ids=["unreadable", "gone"])
+def test_of_what_has_no_word_any_more_another_account_that_does_not_know_it_says_nothing(
+    agent, tmp_path: Path, damaged: bytes | None
+) -> None:
+    """It may be the account of a worker of the same name elsewhere."""
+    words = LastWords(tmp_path / "words")
+    lend(agent, words, "a1")
+    (path,) = (tmp_path / "words").iterdir()
+    path.write_bytes(damaged) if damaged is not None else path.unlink()
+    (part,) = left(agent, LastWords(tmp_path / "words"), lambda *_: "").close("a1")
+    assert (part.flags, part.microjoules) == ([WORKER_LOST], LENT_UJ)
+
+
+def test_what_the_coordinators_own_meter_signed_is_no_part_of_a_worker(agent, worker, tmp_path: Path) -> None:
+    words = LastWords(tmp_path / "words")
+    lend(agent, words, "a1")
+    signed = worker.signed("a1")
+    own_key = read_settlement(signed).meter_key
+    (part,) = LeftBehind(agent, words, lambda *_: signed, BASELINE, own_key).close("a1")
+    assert part.flags == [WORKER_LOST]
 
 
 @pytest.mark.parametrize("damaged", [b"\xff", None], ids=["unreadable", "gone"])

@@ -11,8 +11,7 @@ import pytest
 from cryoflux.config import load_settings
 from cryoflux.energy.account.settlement import read_settlement
 from cryoflux.energy.clock import BILLION
-from cryoflux.energy.interface import Reservation, worker_request
-from cryoflux.energy.local_agent import LocalAgent
+from cryoflux.energy.interface import worker_request
 from cryoflux.fleet.documents import SessionTerms
 from cryoflux.fleet.store import FileStore
 from cryoflux.fleet.worker import Worker
@@ -55,25 +54,6 @@ def test_a_word_is_said_again_until_it_is_old(worker: Worker, watch: Watch) -> N
     assert SO_FAR in before.flags
     assert SO_FAR in after.flags
     assert after.window_nanoseconds > before.window_nanoseconds
-
-
-def test_joules_that_somebody_else_takes_meanwhile_are_granted_anew(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A JouleAgent has one bucket for all of its clients."""
-    agent, refusals = worker._agent, iter((0, 1))
-
-    def take(uj: int, *, request_id: str, **named: object) -> Reservation:
-        for number in refusals:
-            agent.withdraw(uj, request_id=f"other-{number}")
-            break
-        return LocalAgent.take(agent, uj, request_id=request_id, **named)
-
-    monkeypatch.setattr(agent, "take", take)
-    worker.open_session(SESSION)
-    assert agent.find(worker_request(SESSION.id, "w1")) is not None
-    assert next(refusals, None) is None, "twice somebody was faster"
-    assert agent.bucket_uj() == 0, "no more was granted than was taken"
 
 
 def test_what_is_settled_is_not_said_to_be_open(worker: Worker) -> None:
