@@ -26,7 +26,7 @@ from cryoflux.errors import CryoFluxError, VerificationError
 from cryoflux.fleet.believed import believed, believed_phases, is_believed
 from cryoflux.fleet.documents import Delivery, Lease, SessionTerms, WorkerFacts, WorkerState
 from cryoflux.fleet.failing import FleetError
-from cryoflux.fleet.member import Member
+from cryoflux.fleet.member import CrewMember
 from cryoflux.fleet.parts import last_part, most_workers, signed_energy
 from cryoflux.fleet.stations import Dispatcher, Station
 from cryoflux.fleet.words import LOCAL, LastWord, LastWords
@@ -91,7 +91,7 @@ class Crew:
         self._dispatcher, self._words, self._terms, self.fleet = dispatcher, words, terms, fleet
         self._tasks, self._baseline, self._own_key = tuple(tasks), baseline, own_key
         self._now_ns = monotonic_ns
-        self._members: dict[str, Member] = {}
+        self._members: dict[str, CrewMember] = {}
         self._gone: list[MeteredPart] = []
         """sessions of workers that are lost"""
         self.restarts = 0
@@ -130,7 +130,7 @@ class Crew:
                 hint="Move keys/meter.key of one of the two states away: a meter makes itself a new one.",
             )
         now_ns = self._now_ns()
-        member = Member(station, facts, terms, heard_ns=now_ns, asked_ns=now_ns, own_key=self._own_key)
+        member = CrewMember(station, facts, terms, heard_ns=now_ns, asked_ns=now_ns, own_key=self._own_key)
         self._members[station.name] = member
         self._heard(member)  # what starting it has cost is spent before an attempt is announced
 
@@ -226,7 +226,7 @@ class Crew:
                 return self._lost(member, f"nothing was heard of it for {silence_ns / BILLION:.0f} s")
         return None
 
-    def _heard(self, member: Member) -> WorkerState | None:
+    def _heard(self, member: CrewMember) -> WorkerState | None:
         found = member.station.state()
         if found is None:
             return None
@@ -243,7 +243,7 @@ class Crew:
                 self._words.put(LastWord(fleet=self.fleet, lent=lent, word=found.word))
         return found
 
-    def _done(self, member: Member, delivery: Delivery) -> LeaseEnd:
+    def _done(self, member: CrewMember, delivery: Delivery) -> LeaseEnd:
         lease = member.lease
         if lease is None or delivery.id != lease.id:
             return self._lost(member, "it delivered what it was not asked for")
@@ -257,7 +257,7 @@ class Crew:
         member.lease, self._lost_in_a_row = None, 0
         return LeaseEnd(lease, part, member.station, delivery.but(phases=phases))
 
-    def _lost(self, member: Member, why: str) -> LeaseEnd:
+    def _lost(self, member: CrewMember, why: str) -> LeaseEnd:
         name, lease = member.station.name, member.lease
         if lease is None:
             raise ValueError(f"{name} was at nothing")
@@ -280,14 +280,14 @@ class Crew:
         self._words.put(LastWord(fleet=self.fleet, lent=lent_request(lease.id, name), part=part))
         return LeaseEnd(lease, part, None, None, why)
 
-    def _last_word(self, member: Member) -> str:
+    def _last_word(self, member: CrewMember) -> str:
         """The last that its meter signed about its lease."""
         due = member.lease_due
         heard = member.state.word if member.state is not None else ""
         written = self._words.get(lent_request(due.request, due.worker)).word
         return next((word for word in (heard, written) if word and is_believed(word, due)), "")
 
-    def _settle_lost_session(self, member: Member) -> None:
+    def _settle_lost_session(self, member: CrewMember) -> None:
         try:
             due = member.session_due
             settled = self._beside(partial(self._dispatcher.settle, due.worker, due.request))
@@ -317,7 +317,7 @@ class Crew:
     def _never_begun(self, lease: Lease) -> MeteredPart:
         return never_begun(lease.worker, lease.lent_microjoules, baseline=self._baseline)
 
-    def _settle_session(self, member: Member, settled: str) -> None:
+    def _settle_session(self, member: CrewMember, settled: str) -> None:
         """Note what a worker spent beside attempts, as its meter has settled it, or signed it last."""
         name, terms = member.station.name, member.terms
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Member"]
+__all__ = ["CrewMember"]
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from cryoflux.fleet.stations import Station
 
 
 @dataclass(slots=True)
-class Member:
+class CrewMember:
     """A worker at the coordinator."""
 
     station: Station
