@@ -26,7 +26,9 @@ def begin(*arguments: str) -> subprocess.Popen[str]:
     """Show a command and begin it."""
     print(f"\n$ cryoflux {' '.join(arguments)}", flush=True)
     command = [sys.executable, "-m", "cryoflux", *arguments]
-    return subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, text=True)
+    columns = str(shutil.get_terminal_size().columns)
+    folded = {**os.environ, "COLUMNS": columns}  # it writes into a pipe, and a person reads it
+    return subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, text=True, env=folded)
 
 
 def said(event: dict[str, object]) -> str:
@@ -76,7 +78,7 @@ def main() -> int:
         return code
     shown("receipts", "list")
     shown("fleet", "status")
-    return shown("verify", "state", "--recompute", "1")
+    return shown("verify", "state", "--recompute", "1", "--meter-key", "state/fleet/meters")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,13 @@ from cryoflux.settings import (
 
 PREFIX = "CRYOFLUX_"
 FILE_NAME = "cryoflux.toml"
+_BOUNDS = {
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+}
+"""kind of an error → how its bound is said, and where it stands"""
 
 
 class Settings(SettingsSection):
@@ -157,10 +164,12 @@ def _explain(error: ValidationError, origins: dict[str, str]) -> ConfigError:
     name = ".".join(str(part) for part in first["loc"][:2])
     message = first["msg"].removeprefix("Value error, ")
     given = "(secret)" if name == "agent.token" else repr(first["input"])
+    bound, most = _BOUNDS.get(first["type"], ("", ""))
+    within = f"Say {bound} {first['ctx'][most]}; " if bound else ""
     return ConfigError(
         f"{name} = {given}: {message.rstrip('.')}.",
         why=f"It was set by {origins.get(name, 'default')}.",
-        hint="`cryoflux config show` lists every setting with its origin.",
+        hint=f"{within}`cryoflux config show` lists every setting with its origin.",
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from cryoflux.errors import UsageError
 from cryoflux.files import read_beginning
 from cryoflux.quantities import parse_duration
-from cryoflux.signing.keys import brought_key, load_public_key
+from cryoflux.signing.keys import brought_key, load_public_key, load_public_keys
 from cryoflux.witness.policy import Policy, read_policy
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def verify(
     Args:
         target: state directory or file.
         key: public key (PEM, or ``node.json``) that must have signed the receipts; a state brings its own.
-        meter_key: public key (PEM) of the meter that must have signed every charge, or several of them.
+        meter_key: public key (PEM) of the meter that must have signed every charge, several, or their folder.
         log_key: public key (PEM) that must have signed the head; the same.
         policy: file that names witnesses; they must have seen the log.
         max_age: how old their word may be: ``1d``.
@@ -80,7 +80,7 @@ def verify(
         return steps.verify_target(
             Path(target),
             key=load_receipt_key(Path(key)) if key is not None else None,
-            meters=tuple(load_public_key(path) for path in _places(meter_key)),
+            meters=tuple(one for place in _places(meter_key) for one in load_public_keys(place)),
             log_key=load_public_key(Path(log_key)) if log_key is not None else None,
             again=again,
             demand=demand_of(Path(policy) if policy is not None else None, max_age),

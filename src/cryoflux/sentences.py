@@ -357,7 +357,9 @@ _SENTENCES: dict[str, Callable[[_Numbers], str]] = {
     "failed": lambda n: f"Aborted: {n['what']} Nothing was kept.",
     "crashed": lambda _: "Aborted: the run ended before this attempt did; nothing was kept.",
     "unreserved": lambda _: "Aborted: the bucket no longer held the reservation; nothing was tried.",
-    "lost": lambda n: f"Aborted: its worker {n['worker']} was killed, cut off or too slow; nothing was kept.",
+    "lost": lambda n: (
+        f"Aborted: its worker {n['worker']} was killed, cut off, slow, or lost its meter; nothing was kept."
+    ),
     # choices
     "chosen": _chosen,
     "drawn": lambda n: f"{n['arm']} was drawn from {_arms(_number(n, 'rivals'))}.",

@@ -101,6 +101,11 @@ class StateFolder:
         return self.fleet / "workers"
 
     @property
+    def meters(self) -> Path:
+        """Public keys of the meters that charge for this state's runs: its own, and those of workers."""
+        return self.fleet / "meters"
+
+    @property
     def words(self) -> Path:
         """The last signed words of workers' meters."""
         return self.fleet / "words"

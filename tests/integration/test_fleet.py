@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -89,6 +90,24 @@ def test_no_worker_sees_an_example_that_judges(crewed) -> None:
         assert file_digest(path) not in digests, path
         content = path.read_bytes()
         assert not any(line in content for line in lines), path
+
+
+def test_the_keys_of_all_meters_are_kept_and_can_be_named(crewed) -> None:
+    state, _ = crewed
+    folder = StateFolder(state).meters
+    assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"coordinator", "w1", "w2"}
+    assert "under other keys" not in cryoflux("verify", state).stdout, "the state knows its workers"
+    named = cryoflux("verify", state, "--meter-key", folder)
+    assert named.code == 0, named.stdout
+    assert "metered under keys that you named" in named.stdout
+    one = cryoflux("verify", state, "--meter-key", state / "keys" / "meter.pub")
+    assert one.code == 1
+    assert one.stdout.count("if you trust it, name its key too") == 2, "once for each of the workers' keys"
+    status = cryoflux("fleet", "status", "--state", state, COLUMNS="80").stdout
+    assert max(map(len, status.splitlines())) <= 80
+    assert {path.stem.partition("-")[2] for path in folder.glob("w*")} <= set(
+        re.findall("[0-9a-f]{16}", status)
+    )
 
 
 def test_ctrl_c_ends_workers_too_and_what_they_were_at_is_told(crewed) -> None:

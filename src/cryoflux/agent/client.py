@@ -93,10 +93,12 @@ class AgentClient:
         """where it listens, as it may be printed"""
         self._attempts = attempts
         self._timeout = timeout
+        self._says_token = bool(token)
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._file = path = address.removeprefix(_UNIX) if address.startswith(_UNIX) else ""
         if not path and not address.startswith(("http://", "https://")):
-            self._fail(f"{self.url!r} is not the URL of a JouleAgent")
+            hint = f"Write http://{self.url or '127.0.0.1:8787'}, or unix:// and the path of its socket."
+            self._fail(f"{self.url!r} is not the URL of a JouleAgent", hint=hint)
         # Without TLS there is no certificate to check: reading all authorities takes 20 ms.
         tls = address.startswith("https://")
         try:
@@ -116,11 +118,11 @@ class AgentClient:
         self._spending: dict[str, _Spending] = {}
         self.patience: Callable[[], bool] = lambda: False
 
-    def _fail(self, what: str, error: Exception | None = None) -> NoReturn:
+    def _fail(self, what: str, error: Exception | None = None, hint: str = "") -> NoReturn:
         raise AgentError(
             f"{what}.",
             why="Without its meter an attempt cannot be paid for, so nothing was trained.",
-            hint=f"Check that `cryoflux agent` runs at {self.url}, or name no agent to meter here.",
+            hint=hint or f"Check that `cryoflux agent` runs at {self.url}, or name no agent to meter here.",
         ) from error
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
@@ -157,6 +159,10 @@ class AgentClient:
         return self._read(kind, path, self._answer(method, path, body))
 
     def _read(self, kind: type[_Body], path: str, response: httpx2.Response) -> _Body:
+        if response.status_code == httpx2.codes.UNAUTHORIZED:
+            what = "refuses the token that was said" if self._says_token else "asks for a token"
+            hint = "Say the one that it was started with: CRYOFLUX_TOKEN=…, or --token."
+            self._fail(f"The JouleAgent at {self.url} {what}", hint=hint)
         if response.status_code != httpx2.codes.OK:
             reason = _explanation(response.content) or f"status {response.status_code}"
             self._fail(f"The JouleAgent at {self.url} refused: {reason.rstrip('.')}")
@@ -261,7 +267,8 @@ class AgentClient:
         """The meter's signed word on what a reservation has cost so far."""
         response = self._answer("POST", "/v1/word", {"reservation": reservation_id})
         if response.status_code == httpx2.codes.NOT_FOUND and _explanation(response.content) == _NO_ROUTE:
-            self._fail(f"The JouleAgent at {self.url} is too old: it signs nothing that is open")
+            hint = "Start one of the same version as this."
+            self._fail(f"The JouleAgent at {self.url} is too old: it signs nothing that is open", hint=hint)
         reply = self._read(WordReply, "/v1/word", response)
         self._require_signed(reply.statement)
         return reply.statement

@@ -116,6 +116,15 @@ def begin_attempt(context: Context, phases: Phases, left_uj: int | None = None) 
     return AnnouncedAttempt(opened, announced, started_at)
 
 
+def pays_for_none(context: Context) -> bool:
+    """Whether no arm is expected to pay, whatever the bucket holds: then nothing will be announced.
+
+    Args:
+        context: the run.
+    """
+    return isinstance(_choose(context, _offers(context, None), context.agent.bucket_uj()), Plateau)
+
+
 def next_arm(context: Context, left_uj: int | None = None) -> ArmRow | None:
     """The arm that the next attempt would pull, with what is expected of it; none where none pays.
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cryoflux.cli.chosen import reader_state
+from cryoflux.cli.chosen import state_of, there
 from cryoflux.cli.console import JsonOption, StateOption, emit_json, stdout
 from cryoflux.cli.groups import CommandGroup
-from cryoflux.quantities import format_energy
+from cryoflux.quantities import counted, format_energy
 
 if TYPE_CHECKING:
     from cryoflux.queries.workers import WorkerRow
+    from cryoflux.state import StateFolder
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -23,12 +24,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-_HEADING = (
-    *("worker", "meter", "attempts", "kept", "lost", "Δ kept"),
-    *("joules", "beside", "η per kJ", "an example"),
-)
-_RIGHT = (False, False, *(True,) * 8)
-_KEY_CHARACTERS = 12
+_RIGHT = (False, *(True,) * 8)
+_KEY_CHARACTERS, _FEW_CHARACTERS = 16, 6
+_BEGIN = "run --workers 2 --recipes prefix-1 --budget 1kJ"
 
 
 @app.command()
@@ -60,7 +58,8 @@ def up(
         emit_json("fleet.up/1", {"address": address, "room": room})
         return
     stdout.print(f"cluster  {address}, with room for {room} workers")
-    stdout.print(f"next     cryoflux run --fleet {address} --workers {workers} --budget 1kJ{folder.flag()}")
+    asked = f"--workers {workers} --recipes prefix-1 --budget 1kJ{folder.flag()}"
+    stdout.print(f"next     cryoflux run --fleet {address} {asked}")
 
 
 @app.command()
@@ -90,38 +89,59 @@ def down(state: StateOption = None, as_json: JsonOption = False) -> None:
 def status(state: StateOption = None, as_json: JsonOption = False) -> None:
     """Say what each worker did for a state's log, the most frugal first."""
     from cryoflux.fleet.by_meter import MeterFold
+    from cryoflux.fleet.words import LastWords
     from cryoflux.queries.workers import worker_rows
     from cryoflux.receipts.reading import each_entry
+    from cryoflux.state import StateFolder
 
+    folder = StateFolder(there(state_of(state), _BEGIN))
     fold = MeterFold()
-    for entry in each_entry(reader_state(state)):
+    for entry in each_entry(folder.path):
         fold.take(entry)
-    rows = worker_rows(fold)
+    rows, open_loans = worker_rows(fold), len(LastWords(folder.words).all())
     if as_json:
-        emit_json("fleet.status/1", {"workers": [_document(row) for row in rows]})
+        document = {"workers": [_document(row) for row in rows], "open_loans": open_loans}
+        emit_json("fleet.status/1", document)
         return
-    if not rows:
-        stdout.print("No worker has trained for this log: its runs made their attempts alone.")
-        stdout.print("next     cryoflux run --workers 2 --recipes prefix-1 --budget 1kJ")
-        return
-    stdout.table([_HEADING, *map(_cells, rows)], _RIGHT)
+    if rows:
+        _show_rows(rows, folder)
+    else:
+        stdout.print("No worker is told of in this log yet.")
+    if open_loans:
+        lent = counted(open_loans, "attempt or session", "attempts and sessions")
+        stdout.print(f"lent     to workers for {lent}: a run goes on, or the next one settles that")
+    elif not rows:
+        stdout.print(f"next     cryoflux {_BEGIN}{folder.flag()}")
+
+
+def _show_rows(rows: list[WorkerRow], folder: StateFolder) -> None:
+    units = {row.unit for row in rows if row.unit and row.kept}
+    unit = units.pop() if len(units) == 1 else ""
+    gain, eta = (f"Δ, {unit}", f"η, {unit}/kJ") if unit else ("Δ", "η per kJ")
+    heading = ("worker", "attempts", "kept", "lost", gain, "joules", "beside", eta, "example")
+    names = [row.worker for row in rows]
+    stdout.table([heading, *(_cells(row, names, unit) for row in rows)], _RIGHT)
     tiers = sorted({row.charged.tier.value for row in rows if row.charged is not None})
     stdout.print(f"Joules are {' and '.join(tiers)}; η counts what the coordinator spent on judging, too.")
-    stdout.print("Nothing was verified by this: cryoflux verify does that.")
+    keys = sorted({row.meter_key_id[:_KEY_CHARACTERS] for row in rows if row.meter_key_id})
+    said = ", ".join(f"{key}…" for key in keys) or "none has signed anything"
+    stdout.print(f"meters   {said}")
+    if folder.meters.is_dir():
+        stdout.print(f"next     cryoflux verify {folder.path} --meter-key {folder.meters}")
 
 
-def _cells(row: WorkerRow) -> tuple[str, ...]:
-    eta, each = row.eta_per_kj, row.joules_per_example
+def _cells(row: WorkerRow, names: list[str], unit: str) -> tuple[str, ...]:
+    eta, each, of = row.eta_per_kj, row.joules_per_example, "" if unit else f" {row.unit}"
+    alike = names.count(row.worker) > 1 and row.meter_key_id
     return (
-        row.worker,
-        f"{row.meter_key[:_KEY_CHARACTERS]}…" if row.meter_key else "never signed",
+        f"{row.worker} {row.meter_key_id[:_FEW_CHARACTERS]}" if alike else row.worker,
         str(row.attempts),
         str(row.kept),
         str(row.lost),
-        f"{row.delta:+.4f} {row.unit}" if row.delta is not None and row.kept else "–",
+        f"{row.delta:+.4f}{of}" if row.delta is not None and row.kept else "–",
         format_energy(row.charged.uj) if row.charged is not None else "–",
         format_energy(row.beside.uj) if row.beside is not None else "–",
-        f"{eta:+.3f}" if eta is not None and row.kept else "–",
+        f"{eta:+.3f}{of}" if eta is not None and row.kept else "–",
         f"{each * 1000:.2f} mJ" if each is not None else "–",
     )
 
@@ -130,6 +150,7 @@ def _document(row: WorkerRow) -> dict[str, Any]:
     return {
         "worker": row.worker,
         "meter_key": row.meter_key or None,
+        "meter_key_id": row.meter_key_id or None,
         "boot": row.boot or None,
         "attempts": row.attempts,
         "kept": row.kept,

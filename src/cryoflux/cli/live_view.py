@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -38,7 +39,7 @@ class LiveView(PlainView):
         if not now and time.monotonic() - self._drawn < 0.1:
             return
         self._drawn = time.monotonic()
-        grid = Table.grid(padding=(0, 1))
+        grid, doing = Table.grid(padding=(0, 1)), Text(self._doing, style="dim")
         if self.spendable_uj:
             spent = self.spent_uj + self._attempt_uj
             bar = ProgressBar(total=self.spendable_uj, completed=min(spent, self.spendable_uj), width=28)
@@ -46,8 +47,7 @@ class LiveView(PlainView):
             if self.sample:
                 watts = f"{self.sample.net_w:.1f} W net ({self.sample.net.tier.value})"
             grid.add_row(bar, f"{format_energy(spent)} of {format_energy(self.spendable_uj)}", watts)
-        grid.add_row(Text(self._doing, style="dim"))
-        self._live.update(grid, refresh=True)
+        self._live.update(Group(grid, doing) if grid.row_count else doing, refresh=True)
 
     def step(self, step: Step, moment: Literal["begin", "end"]) -> None:
         """Name the step."""
@@ -90,7 +90,11 @@ class LiveView(PlainView):
         self._draw()
 
     def at_work(self, states: Mapping[str, WorkerState | None]) -> None:
-        """Name what each worker does."""
+        """Name what each worker does, and what its meter has said that it cost so far."""
+        from cryoflux.fleet.parts import signed_energy
+
+        words = [signed_energy(state.word) for state in states.values() if state is not None]
+        self._attempt_uj = sum(word.uj for word in words if word is not None)
         self._doing = " · ".join(
             f"{name} {state.doing}{f', step {state.step}' if state.step else ''}"
             for name, state in states.items()

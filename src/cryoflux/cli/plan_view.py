@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from cryoflux.cli.console import emit_json, stdout
+from cryoflux.fleet.words import LOCAL
 from cryoflux.quantities import MICRO, format_energy
 from cryoflux.report.cut_words import cut_document, cut_line
 from cryoflux.report.guard_words import guard_document, guard_lines
@@ -59,6 +60,7 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         *(f"           {line}" for line in plan.found),
         *(f"           {line}" for line in guard_lines(plan.guard, plan.similar)),
         f"           {cut_line(plan.cut, plan.longer_ppm)}",
+        *_workers(plan),
         f"reserve    {plan.reserve_joules:.0f} J an attempt, so that it can finish (modelled)",
         f"attempts   {bound}; what an attempt leaves goes to the next",
         f"recipes    {', '.join(plan.recipes)}; chosen by {plan.policy}",
@@ -68,6 +70,13 @@ def show_plan(plan: RunPlan, *, as_json: bool) -> None:
         "written    nothing, spent nothing: this is a plan",
     ):
         stdout.print(line, indent=11)
+
+
+def _workers(plan: RunPlan) -> list[str]:
+    if not plan.workers:
+        return []
+    where = "processes of this machine" if plan.fleet == LOCAL else plan.fleet
+    return [f"workers    at most {plan.workers} at once, at {where}; of a chain one. Each has to be started"]
 
 
 def show_index_plan(plan: IndexPlan, *, as_json: bool) -> None:

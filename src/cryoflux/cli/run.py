@@ -48,6 +48,7 @@ class Interrupts:
     def __call__(self, _signal: int, _frame: FrameType | None) -> None:
         """Ask the run to end; the second time end it at once."""
         if self.asked:
+            stderr.print("stopped: what was open is settled by the next run on this state")
             raise KeyboardInterrupt
         self.asked = True
         stderr.print("stopping: what has begun is being recorded; Ctrl-C again stops at once")
@@ -160,17 +161,17 @@ def run(
     ] = None,
     state: StateOption = None,
     agent: Annotated[str | None, _option("Spend from this daemon.", "--agent", metavar="URL")] = None,
-    token: Annotated[str | None, _option("The daemon's bearer token.", "--token")] = None,
-    timeout: Annotated[float | None, _option("How long the daemon is waited for, s.", "--timeout")] = None,
-    workers: Annotated[
-        int | None, _option("Workers that train at once, each with its own meter; 0 for none.", "--workers")
+    token: Annotated[
+        str | None, _option("Bearer token of the daemon, or of the workers' one.", "--token")
     ] = None,
+    timeout: Annotated[float | None, _option("How long the daemon is waited for, s.", "--timeout")] = None,
+    workers: Annotated[int | None, _option("Workers that train at once; 0 for none.", "--workers")] = None,
     fleet: Annotated[
         str | None, _option("Where they are: local, or a Ray cluster.", "--fleet", metavar="local|ray://…")
     ] = None,
     worker_agent: Annotated[
         str | None,
-        _option("JouleAgent on each worker's machine that meters it.", "--worker-agent", metavar="URL"),
+        _option("JouleAgent that meters workers, on their machine.", "--worker-agent", metavar="URL"),
     ] = None,
     worker_silence: Annotated[
         int | None, _option("A worker that is not heard of for so long is lost, s.", "--worker-silence")

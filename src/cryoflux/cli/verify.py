@@ -224,8 +224,8 @@ def verify(
         list[Path] | None,
         typer.Option(
             "--meter-key",
-            metavar="FILE",
-            help="Public key (PEM) of the meter that must sign every charge; once for each meter.",
+            metavar="FILE|DIR",
+            help="Public key (PEM) of the meter that must sign every charge; once for each, or their folder.",
         ),
     ] = None,
     log_key: _LogKeyOption = None,
@@ -239,14 +239,14 @@ def verify(
     """Check every receipt, or a claim; exit 1 if one is not what it claims to be."""
     from cryoflux.cli.capsule_policy import named_policy
     from cryoflux.log_check import asked_again, demand_of, load_receipt_key, sections_of
-    from cryoflux.signing.keys import load_public_key
+    from cryoflux.signing.keys import load_public_key, load_public_keys
     from cryoflux.verification.steps import verify_target
     from cryoflux.verification.verified import trust_in
 
     place = _target(target, state)
     named: _Named = {
         "key": load_receipt_key(key) if key is not None else None,
-        "meters": tuple(load_public_key(path) for path in meter_key or ()),
+        "meters": tuple(key for place in meter_key or () for key in load_public_keys(place)),
         "log_key": load_public_key(log_key) if log_key is not None else None,
         "demand": demand_of(policy, max_age, named_policy),
         "heads": None if no_memory else heads or heads_folder(),

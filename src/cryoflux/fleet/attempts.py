@@ -142,7 +142,8 @@ class FleetAttempts:
         return FleetError(
             "No worker is left.",
             why=self._crew.troubles[-1] if self._crew.troubles else "None could be started again.",
-            hint="What they said last is in the worker.log of each, in fleet/workers of the state.",
+            hint=self._crew.hint
+            or "What they said last is in the worker.log of each, in fleet/workers of the state.",
         )
 
     def _begin(self, left_uj: int, most: int | None) -> Plateau | BudgetError | None:

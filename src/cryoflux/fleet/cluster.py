@@ -96,8 +96,8 @@ class LocalCluster(Struct, frozen=True):
         own = cls.of(state)
         if own is not None and own.address == address:
             os.environ.update(own.environment)
+        require_listening(address)  # nothing is said to it yet
         require_guarded(address, os.environ)
-        require_listening(address)
 
     @classmethod
     def of(cls, state: StateFolder) -> LocalCluster | None:

@@ -72,6 +72,7 @@ class Crew:
         tasks: what is trained.
         baseline: digest of the coordinator's idle baseline.
         own_key: of the coordinator's meter, raw in base64; no worker may meter by it.
+        met: is told of each worker before it has anything to do.
         fleet: where they are.
         monotonic_ns: the time.
     """
@@ -85,12 +86,13 @@ class Crew:
         baseline: str,
         *,
         own_key: str = "",
+        met: Callable[[WorkerFacts], None] = lambda _: None,
         fleet: str = LOCAL,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._dispatcher, self._words, self._terms, self.fleet = dispatcher, words, terms, fleet
         self._tasks, self._baseline, self._own_key = tuple(tasks), baseline, own_key
-        self._now_ns = monotonic_ns
+        self._met, self._now_ns = met, monotonic_ns
         self._members: dict[str, CrewMember] = {}
         self._gone: list[MeteredPart] = []
         """sessions of workers that are lost"""
@@ -98,6 +100,8 @@ class Crew:
         self._begun_with = self._lost_in_a_row = 0
         self.troubles: list[str] = []
         """why no other worker came in the place of one that was lost"""
+        self.hint = ""
+        """what to type about the last of them; empty where nobody knows"""
         self.sent_bytes = 0
         """of inputs that machines did not have"""
 
@@ -129,6 +133,7 @@ class Crew:
                 why="Then nobody could tell from a receipt which of the two has metered what.",
                 hint="Move keys/meter.key of one of the two states away: a meter makes itself a new one.",
             )
+        self._met(facts)
         now_ns = self._now_ns()
         member = CrewMember(station, facts, terms, heard_ns=now_ns, asked_ns=now_ns, own_key=self._own_key)
         self._members[station.name] = member
@@ -188,7 +193,7 @@ class Crew:
             self.sent_bytes += self._beside(partial(station.give, lease.inputs, state))
             station.begin(lease)
         except FleetError as error:
-            member.trouble = error.what
+            member.trouble = _why(station.name, error.what)
         except OSError as error:  # a file of the state that cannot be read
             member.trouble = f"what it needs cannot be sent: {error}"
         member.heard_ns = member.asked_ns = self._now_ns()
@@ -216,7 +221,7 @@ class Crew:
             try:
                 found = self._heard(member) if not member.trouble else None
             except FleetError as error:
-                return self._lost(member, error.what)
+                return self._lost(member, _why(name, error.what))
             if found is not None and found.doing == "done" and found.delivery is not None:
                 return self._done(member, found.delivery)
             if trouble := member.trouble or (found.trouble if found is not None else ""):
@@ -270,13 +275,15 @@ class Crew:
             else:
                 part = believed(settled, member.lease_due)
         except CryoFluxError as error:
-            why = f"{why}; {error.what}"
-            self.troubles.append(error.what)  # where its account is out of reach, no other takes its place
+            beyond = _why(name, error.what)
+            why = why if beyond in why else f"{why}; {beyond}"
+            self._note_trouble(error)  # where its account is out of reach, no other takes its place
             part = last_part(name, self._last_word(member), lease.lent_microjoules, self._baseline)
             self._settle_session(member, "")
         else:
             self._settle_lost_session(member)
-            self._replace(name)
+            if (other := self._replace(name)) is not None:
+                why = f"{why}; {other} takes its place"
         self._words.put(LastWord(fleet=self.fleet, lent=lent_request(lease.id, name), part=part))
         return LeaseEnd(lease, part, None, None, why)
 
@@ -293,26 +300,35 @@ class Crew:
             settled = self._beside(partial(self._dispatcher.settle, due.worker, due.request))
         except CryoFluxError as error:  # what its lease cost is known all the same
             settled = ""
-            self.troubles.append(error.what)
+            self._note_trouble(error)
         self._settle_session(member, settled)
 
-    def _replace(self, name: str) -> None:
-        """Go on with another worker in the place of one that is lost, where the bucket pays for that."""
+    def _note_trouble(self, error: CryoFluxError | OSError) -> None:
+        if isinstance(error, CryoFluxError):
+            self.troubles.append(error.what)
+            self.hint = error.hint
+        else:
+            self.troubles.append(str(error))
+
+    def _replace(self, name: str) -> str | None:
+        """Go on with another worker in the place of one that is lost, where the bucket pays for that: who."""
         if self._lost_in_a_row >= _MOST_LOST * self._begun_with:
             self.troubles.append(f"{self._lost_in_a_row} workers in a row were lost.")
-            return
+            return None
         self.restarts += 1
         try:
             self._require_room()
             station = self._dispatcher.replace(name)
         except (CryoFluxError, OSError) as error:
-            self.troubles.append(error.what if isinstance(error, CryoFluxError) else str(error))
-            return
+            self._note_trouble(error)
+            return None
         try:
             self._enlist(station)
         except CryoFluxError as error:
-            self.troubles.append(error.what)
+            self._note_trouble(error)
             station.close()  # nobody pays for it
+            return None
+        return station.name
 
     def _never_begun(self, lease: Lease) -> MeteredPart:
         return never_begun(lease.worker, lease.lent_microjoules, baseline=self._baseline)
@@ -357,3 +373,8 @@ class Crew:
                 self._settle_session(member, settled)
         self._members = {}
         self._dispatcher.close()
+
+
+def _why(worker: str, what: str) -> str:
+    """Why a worker is lost, as it is said behind its name."""
+    return what.removeprefix(f"The worker {worker} is lost: ").removeprefix(f"{worker}: ").rstrip(".")

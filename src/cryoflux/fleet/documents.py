@@ -63,6 +63,8 @@ class WorkerFacts(Document, frozen=True):
     sources: list[Text]
     compute: Text
     """how and where it computes, for people"""
+    metered_by: str = ""
+    """the JouleAgent that meters it, as it may be shown; empty where it meters itself"""
 
 
 class Delivery(Document, frozen=True):

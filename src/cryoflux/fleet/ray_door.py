@@ -53,8 +53,8 @@ def require_guarded(address: str, environment: Mapping[str, str]) -> None:
         raise UsageError(
             f"The cluster at {host} is not known to ask for a token.",
             why="Whoever reaches an open Ray cluster runs code on all of its machines.",
-            hint="Start all of it, and this run, with RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN_PATH; "
-            "cryoflux fleet up does that.",
+            hint="Start all of it, and this run, with RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN_PATH. "
+            "One that fleet up has started is known where the same --state is named.",
         )
     if environment.get("RAY_USE_TLS", "0").lower() not in {"1", "true"} and not _is_here(host):
         raise UsageError(

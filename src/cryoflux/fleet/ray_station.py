@@ -46,6 +46,8 @@ class RayStation(AskedStation):
         found = self._ray.exceptions
         try:
             yield
+        except found.ActorDiedError as error:  # what Ray says of that are ten lines about its own options
+            raise self._lost("its process has ended") from error
         except found.RayTaskError as error:
             raise FleetError(f"{self.name}: {last_line(error)}") from error
         except Exception as error:  # Ray raises whatever it likes, bare exceptions too

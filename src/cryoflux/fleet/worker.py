@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from cryoflux.agent.token import without_password
 from cryoflux.attempt.phase_joules import PREPARE, PhaseJoules
 from cryoflux.attempt.watch import Phases, Step
 from cryoflux.config import Settings
@@ -142,6 +143,7 @@ class Worker:
             tier=sample.net.tier,
             sources=[source.name for source in sample.sources],
             compute=next((trainer.compute() for trainer in self._trainers.values()), "cpu"),
+            metered_by=without_password(self._settings.fleet.worker_agent),
         )
 
     def open_session(self, terms: SessionTerms) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = ["Desk", "WorkerAnswer", "WorkerQuestion", "main"]
 
+import logging
 import os
 import signal
 import sys
@@ -104,6 +105,8 @@ def _own_output() -> BinaryIO:
 def main() -> None:
     """Be the worker that the arguments name: its name, its folder, and that of its machine's files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator says when to stop
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # what is tried again is said once it has failed
     answers, questions = _own_output(), sys.stdin.buffer
     name, folder, files = sys.argv[1:]
     settings = Settings.model_validate_json(questions.readline())

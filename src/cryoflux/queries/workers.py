@@ -4,10 +4,12 @@ from __future__ import annotations
 
 __all__ = ["WorkerRow", "worker_rows"]
 
+import base64
 from dataclasses import dataclass
 
 from cryoflux.fleet.by_meter import MeterFold, MeterTally
 from cryoflux.quantities import MICRO, NANO, Energy
+from cryoflux.signing.keys import raw_key_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class WorkerRow:
     """by its meter, beside attempts"""
     joules_per_example: float | None
     """that it takes to train on an example once, J"""
+
+    @property
+    def meter_key_id(self) -> str:
+        """Of the key, as 64 hexadecimal digits; empty where nothing was signed."""
+        return raw_key_id(base64.b64decode(self.meter_key)) if self.meter_key else ""
 
     @property
     def eta_per_kj(self) -> float | None:

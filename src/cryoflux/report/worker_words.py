@@ -20,7 +20,8 @@ def worker_lines(workers: Sequence[WorkerFacts], asked_for: int) -> list[str]:
     """
     alike: dict[str, list[str]] = {}
     for one in workers:
-        kind = f"{one.compute}, {one.tier.value}, on {one.host}"
+        by = f" by {one.metered_by}" if one.metered_by else ""
+        kind = f"{one.compute}, {one.tier.value}{by}, on {one.host}"
         alike.setdefault(kind, []).append(one.name)
     found = [f"{', '.join(names)}: {kind}" for kind, names in alike.items()]
     if asked_for > len(workers):
@@ -44,4 +45,5 @@ def worker_document(worker: WorkerFacts) -> dict[str, Any]:
         "tier": worker.tier.value,
         "sources": worker.sources,
         "compute": worker.compute,
+        "metered_by": worker.metered_by or None,
     }

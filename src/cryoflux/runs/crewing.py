@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from cryoflux.attempt.context import Context
-from cryoflux.attempt.orchestrator import most_at_once
+from cryoflux.attempt.orchestrator import most_at_once, pays_for_none
 from cryoflux.config import Settings
 from cryoflux.errors import CryoFluxError
 from cryoflux.fleet.attempts import FleetAttempts
@@ -21,6 +21,7 @@ from cryoflux.fleet.left import LeftBehind
 from cryoflux.fleet.local import LocalDispatcher
 from cryoflux.fleet.stations import Dispatcher
 from cryoflux.fleet.words import LOCAL, LastWords
+from cryoflux.runs.known_meters import keep_meter_key
 from cryoflux.runs.lent import own_meter_key
 from cryoflux.runs.meanwhile import Meanwhile
 from cryoflux.runs.open_session import OpenSession, end_failed
@@ -40,7 +41,7 @@ def crewed(
     asked: Meanwhile,
     observer: RunObserver,
 ) -> Iterator[FleetAttempts | None]:
-    """Who makes the attempts beside this process; none where it makes them by itself.
+    """Who makes the attempts beside this process; none where it makes them by itself, or there are none.
 
     Args:
         context: what they are made with.
@@ -49,7 +50,7 @@ def crewed(
         asked: is asked often while this process computes: then workers are told that it is there.
         observer: is told how it goes.
     """
-    if not settings.fleet.workers or session is None:
+    if not settings.fleet.workers or session is None or pays_for_none(context):
         yield None
         return
     asked_for, settings = settings.fleet.workers, _of_use(context, settings)
@@ -60,6 +61,7 @@ def crewed(
     dispatcher = _dispatcher(context, settings)
     baseline = context.agent.sample().baseline_digest
     own_key = own_meter_key(context.state)
+    keep_meter_key(context.state, "coordinator", own_key)
     crew = Crew(
         dispatcher,
         words,
@@ -67,6 +69,7 @@ def crewed(
         list(context.tasks),
         baseline,
         own_key=own_key,
+        met=lambda facts: keep_meter_key(context.state, facts.name, facts.meter_key),
         fleet=where,
     )
     settles = dispatcher.settle

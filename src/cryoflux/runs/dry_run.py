@@ -92,6 +92,10 @@ class RunPlan:
     """verdicts that the holdout in use has given"""
     account_joules: float
     """left over in its account, beside the budget"""
+    workers: int
+    """most that train at once; 0 where the run trains by itself"""
+    fleet: str
+    """where they are: ``local``, or a cluster"""
 
 
 _Progress = Callable[[str, int, int], None]
@@ -181,6 +185,8 @@ def _learning(
         attempts=known.attempts if known is not None else 0,
         looks=known.tally.looks if known is not None else 0,
         account_joules=known.held_uj / MICRO if known is not None else 0.0,
+        workers=settings.fleet.workers,
+        fleet=settings.fleet.fleet,
     )
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "load_first_public",
     "load_key",
     "load_public_key",
+    "load_public_keys",
     "load_root",
     "make_successor",
     "public_pem",
@@ -259,3 +260,20 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     except VerificationError as error:
         raise UsageError(error.what, why=error.why, hint=error.hint) from error
     return key
+
+
+def load_public_keys(place: Path) -> list[Ed25519PublicKey]:
+    """The Ed25519 public keys of a PEM file, or of all files ``*.pub`` of a folder.
+
+    Raises:
+        UsageError: there is none, or one of them is no such key.
+    """
+    if not place.is_dir():
+        return [load_public_key(place)]
+    if not (found := [load_public_key(path) for path in sorted(place.glob("*.pub"))]):
+        raise UsageError(
+            f"The folder {place} has no public key.",
+            why="Each is a file *.pub.",
+            hint="Name a folder that has some, such as state/fleet/meters, or one file.",
+        )
+    return found

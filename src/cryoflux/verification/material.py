@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -34,6 +35,8 @@ _DEEPEST_TILE = 12
 _MOST_HELD_BYTES = 4 * MOST_TILE_BYTES
 _SHORTEST_ENTRY = 200
 """bytes of an envelope; a shorter line is none"""
+_MOST_METERS = 10_000
+"""of workers that a state may know"""
 _MOST_SHORT = 64
 """short lines of an exported file that are looked at, before the rest of it is left"""
 _ATTEMPTS = 20
@@ -69,6 +72,8 @@ class Material:
     """whether ``log_key`` came from the one who verifies"""
     meter_key: Ed25519PublicKey | None = None
     """of the state's own meter, as the state says"""
+    worker_meters: tuple[Ed25519PublicKey, ...] = ()
+    """of the meters of its workers, the same way"""
     pinned_meters: tuple[Ed25519PublicKey, ...] = ()
     """of the meters that the one who verifies named: every charge has to be signed by one of them"""
     checkpoint: bytes | None = None
@@ -147,11 +152,19 @@ class StoredTiles(Mapping[str, bytes]):
 
 
 def _public_key(state: Path, name: str) -> Ed25519PublicKey | None:
-    path = state / KEYS_FOLDER / f"{name}.pub"
+    return _sound_key(state / KEYS_FOLDER / f"{name}.pub")
+
+
+def _sound_key(path: Path) -> Ed25519PublicKey | None:
     try:
         return load_public_key(path) if path.is_file() else None
     except UsageError:
         return None
+
+
+def _worker_meters(state: StateFolder) -> tuple[Ed25519PublicKey, ...]:
+    found = (_sound_key(path) for path in islice(sorted(state.meters.glob("*.pub")), _MOST_METERS))
+    return tuple(key for key in found if key is not None)
 
 
 def _links(state: StateFolder) -> dict[str, str]:
@@ -197,6 +210,7 @@ def _snapshot(state: Path, key: Ed25519PublicKey | None, named: NamedKeys, mark:
         log_key=named.log_key or _public_key(state, LOG_KEY),
         log_key_named=named.log_key is not None,
         meter_key=_public_key(state, METER_KEY),
+        worker_meters=_worker_meters(StateFolder(state)),
         pinned_meters=named.meters,
         checkpoint=checkpoint,
         tiles=tiles,

@@ -75,7 +75,10 @@ class Settlements:
 
     def __init__(self, material: Material, findings: Findings, pool: SignaturePool) -> None:
         self._findings, self._pool = findings, pool
-        self._own = _encoded(raw_public_key(material.meter_key)) if material.meter_key is not None else ""
+        own = (*material.worker_meters, *([material.meter_key] if material.meter_key is not None else []))
+        self._own = {_encoded(raw_public_key(key)) for key in own}
+        self._told: set[str] = set()
+        """keys that it was said of that nobody has named them"""
         self._pinned = {_encoded(raw_public_key(key)) for key in material.pinned_meters}
         self._origin = origin_of(material.key) if material.key is not None else ""
 
@@ -159,12 +162,17 @@ class Settlements:
         signed.unnamed += not statement.log or (bool(said.intent) and not statement.intent)
 
     def _of_another(self, parsed: ParsedSettlement) -> Iterator[str]:
-        if self._pinned and parsed.statement.meter_key not in self._pinned:
-            key = raw_key_id(parsed.key)[:16]
-            yield (
-                f"was metered under the key {key}…, which --meter-key did not name; a meter that lost its "
-                "key has another one from then on, and so has each daemon: if you trust it, name its key too"
-            )
+        key = parsed.statement.meter_key
+        if not self._pinned or key in self._pinned:
+            return
+        why = (
+            ""
+            if key in self._told
+            else "; a meter that lost its key has another one from then on, and so "
+            "has each daemon and each worker (fleet/meters of a state): if you trust it, name its key too"
+        )
+        self._told.add(key)
+        yield f"was metered under the key {raw_key_id(parsed.key)[:16]}…, which --meter-key did not name{why}"
 
     def conclude(self, signed: SignedStatements) -> Iterator[Finding]:
         """What is to be said of all of them."""
@@ -184,7 +192,7 @@ class Settlements:
         if signed.so_far and self._pinned:
             last = f"{signed.so_far} of {signed.count} are the last word on a worker that was lost"
             yield unknown(_STATEMENTS, f"{last}: what it cost after that is their signer's word")
-        foreign = sum(count for key, count in signed.keys.items() if key != self._own)
+        foreign = sum(count for key, count in signed.keys.items() if key not in self._own)
         if foreign and self._own and not self._pinned:
             detail = f"{foreign} of {signed.count} are under other keys than this state's keys/meter.pub"
             why = "a meter that lost its key, a worker's, a daemon, or somebody who made a key up"

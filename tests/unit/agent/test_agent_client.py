@@ -183,9 +183,25 @@ def test_a_restart_in_between_is_bridged_by_asking_again_with_the_same_request_i
 
 
 def test_what_the_daemon_refuses_is_passed_on_in_its_words():
-    body = json.dumps({"error": {"what": "A bearer token is required.", "why": "", "hint": ""}}).encode()
-    with answering(lambda *_: (401, body)) as (url, _), client_of(url) as client:
-        assert "A bearer token is required" in refused(client.sample)
+    body = json.dumps({"error": {"what": "A body is too large.", "why": "", "hint": ""}}).encode()
+    with answering(lambda *_: (413, body)) as (url, _), client_of(url) as client:
+        assert "A body is too large" in refused(client.sample)
+
+
+@pytest.mark.parametrize(
+    ("token", "says"), [("", "asks for a token"), ("wrong", "refuses the token that was said")]
+)
+def test_a_token_that_is_missing_or_wrong_is_told_apart(token, says):
+    with answering(lambda *_: (401, b"{}")) as (url, _), client_of(url, token=token) as client:
+        with pytest.raises(AgentError, match=says) as caught:
+            client.sample()
+        assert "CRYOFLUX_TOKEN" in caught.value.hint
+
+
+def test_a_url_without_its_scheme_is_told_how_to_be_written():
+    with pytest.raises(AgentError, match="is not the URL") as caught:
+        AgentClient("127.0.0.1:8787")
+    assert "Write http://127.0.0.1:8787" in caught.value.hint
 
 
 def test_an_empty_bucket_is_a_budget_error_and_joules_without_a_reservation_are_not_taken():

@@ -13,7 +13,7 @@ from cryoflux.fleet.words import LastWords
 
 
 def attempts(tmp_path: Any, *, stopped: bool, free: list[str], troubles: list[str]) -> FleetAttempts:
-    crew = SimpleNamespace(free=lambda _: free, troubles=troubles)
+    crew = SimpleNamespace(free=lambda _: free, troubles=troubles, hint="")
     context = SimpleNamespace(stop=lambda: stopped)
     return FleetAttempts(context, crew, LastWords(tmp_path), 60)
 
