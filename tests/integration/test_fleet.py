@@ -157,7 +157,7 @@ def test_when_the_time_is_up_what_is_open_is_finished_and_nothing_else_begun(
 ) -> None:
     state = tmp_path / "state"
     late = {"": "wait@cryoflux.fleet.crew:Crew.begin:after:2"}
-    words = ["--state", state, "--workers", "2", "--budget", "900J", "--for", "30m"]
+    words = ["--state", state, "--workers", "2", "--budget", "900J", "--for", "30m", "--max-steps", "20"]
     outcome = ended(driven(late, *inputs, *RECIPE, *words))
     assert (outcome.code, outcome.summary["ended"]) == (0, "time"), outcome.stderr
     assert_settled(state)

@@ -17,7 +17,7 @@ from running import cryoflux, ended
 from waiting import until
 
 LONG = [
-    *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "400"),
+    *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "80"),
     *("--policy", "uniform/v1", "--worker-silence", "6", "--json"),
 ]
 STEP = "cryoflux.fleet.worker:Worker.trained:after:3"
@@ -106,7 +106,6 @@ def test_a_coordinator_whose_disk_fills_ends_with_that_and_loses_nothing(
 ) -> None:
     state, given = tmp_path / "state", [*inputs, "--budget", "3000J"]
     moves = [
-        f"{LEND}:after",  # nothing is announced yet
         "cryoflux.fleet.crew:Crew.begin:after",  # its worker trains
         "cryoflux.fleet.crew:Crew._done:before",  # its worker has delivered
         "cryoflux.fleet.charging:repay:before",  # it was judged

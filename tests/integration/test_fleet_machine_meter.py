@@ -33,8 +33,8 @@ from fleet_end import assert_settled, driven, entries, receipts
 from running import Outcome, cryoflux, ended
 from waiting import CEILING_S, until
 
-LONG = [
-    *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "400"),
+SHORT = [
+    *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "40"),
     *("--policy", "uniform/v1", "--worker-silence", "20", "--budget", "2000J", "--json"),
 ]
 STEP = "cryoflux.fleet.worker:Worker.trained:after:3"
@@ -48,7 +48,7 @@ def agent(tmp_path: Path) -> Iterator[Daemon]:
 
 def run(plan: dict[str, str], agent: Daemon, state: Path, *words: object) -> Outcome:
     where = ["--worker-agent", agent.url, "--token", "secret", "--state", state]
-    return ended(driven(plan, *LONG, *where, *words))
+    return ended(driven(plan, *SHORT, *where, *words))
 
 
 def of_workers(state: Path) -> list[MeteredPart]:
@@ -96,7 +96,7 @@ def test_the_last_word_of_one_that_dies_is_charged_and_the_run_says_why_it_ends(
 ) -> None:
     state = tmp_path / "state"
     where = ["--worker-agent", agent.url, "--token", "secret", "--state", state]
-    process = driven({"w1": f"hold@{STEP}"}, *LONG, *where, *inputs, "--workers", "1", "--attempts", "3")
+    process = driven({"w1": f"hold@{STEP}"}, *SHORT, *where, *inputs, "--workers", "1", "--attempts", "3")
     words = StateFolder(state).words
     until(
         lambda: sum("word" in path.read_text() for path in words.glob("*.json")) >= 2,
@@ -123,11 +123,11 @@ def test_what_a_dead_coordinator_had_lent_is_settled_by_it_alone(
         (["--agent", agent.url, "--token", "secret"], "what it had lent them is not repaid"),
         ([], "What w1 had spent when its run died is not known"),  # its token is not said
     ):
-        refused = cryoflux("run", *LONG, *words, *asked)
+        refused = cryoflux("run", *SHORT, *words, *asked)
         assert refused.code == 2, refused.stderr
         assert why in refused.stderr
         assert [entry.receipt for entry in entries(state)] == [None], "nothing is closed at a guess"
-    outcome = cryoflux("run", *LONG, *words, CRYOFLUX_TOKEN="secret")
+    outcome = cryoflux("run", *SHORT, *words, CRYOFLUX_TOKEN="secret")
     assert outcome.code == 0, outcome.stderr
     assert_settled(state)
     crashed, _ = receipts(state)
@@ -144,7 +144,7 @@ def test_one_that_does_not_answer_or_lets_nobody_in_is_told_before_anything_is_w
     state = tmp_path / "state"
     url = "http://127.0.0.1:9" if token == "secret" else agent.url
     named = ["--workers", "1", "--worker-agent", url, "--token", token]
-    outcome = cryoflux("run", *LONG, "--state", state, *inputs, *named)
+    outcome = cryoflux("run", *SHORT, "--state", state, *inputs, *named)
     assert outcome.code == 3, outcome.stderr
     assert f"JouleAgent at {url}" in outcome.stderr
     assert not state.exists()
