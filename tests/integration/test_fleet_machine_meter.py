@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -169,22 +170,45 @@ def metered(folder: Path, agent: Daemon, settings: Settings) -> MachineMeter:
     return MachineMeter(folder, agent.url, settings)
 
 
-def test_joules_of_others_are_neither_used_nor_their_overdraft_paid(
+def test_joules_of_others_are_not_used_and_what_a_lease_leaves_is(
     tmp_path: Path, agent: Daemon, settings: Settings, others: AgentClient
 ) -> None:
     others.grant(50 * MICRO, request_id="theirs", note="")
     with closing(metered(tmp_path / "w1", agent, settings)) as meter:
         meter.settle(meter.take_lent(8 * MICRO, request_id="a1").id)
     charged_uj, _ = charged_by(tmp_path / "agent")
-    rest_uj = 8 * MICRO - charged_uj
-    assert others.bucket_uj() == 50 * MICRO + rest_uj
+    assert others.bucket_uj() == 58 * MICRO - charged_uj
     with closing(metered(tmp_path / "w1", agent, settings)) as meter:  # another process, later on
         taken = meter.take_lent(8 * MICRO, request_id="a2")
         assert others.bucket_uj() == 50 * MICRO, "what the first lease left is used, and no more"
         meter.settle(taken.id)
-        others.take(others.bucket_uj(), request_id="greedy")  # this worker's rest, too
-        meter.settle(meter.take_lent(8 * MICRO, request_id="a3").id)
-    assert read_note(tmp_path / "w1").agent == agent.url
+        meter.settle(taken.id)  # nothing is told twice
+    rest_uj = read_note(tmp_path / "w1").rest_microjoules
+    assert others.bucket_uj() == 50 * MICRO + rest_uj
+    others.take(others.bucket_uj(), request_id="greedy")  # this worker's rest, too
+    with closing(metered(tmp_path / "w1", agent, settings)) as meter, pytest.raises(BudgetError):
+        meter.take_lent(8 * MICRO, request_id="a3")
+
+
+def test_what_a_lease_has_left_whose_worker_died_is_known_once_it_is_settled(
+    tmp_path: Path, agent: Daemon, settings: Settings, others: AgentClient
+) -> None:
+    folder = tmp_path / "w1"
+    for number in range(3):
+        with closing(metered(folder, agent, settings)) as meter:
+            meter.take_lent(8 * MICRO, request_id=f"a{number}")
+        assert settled(folder, settings, f"a{number}")
+        assert others.bucket_uj() == read_note(folder).rest_microjoules <= 8 * MICRO
+    with closing(metered(folder, agent, settings)) as meter:
+        meter.take = lambda *_, **__: os._exit(1)  # between the grant and the take
+        worker = os.fork()
+        if not worker:
+            meter.take_lent(8 * MICRO, request_id="dies")
+        os.waitpid(worker, 0)
+    assert "dies" in read_note(folder).open
+    assert settled(folder, settings, "dies") == ""
+    note = read_note(folder)
+    assert (note.open, note.rest_microjoules) == ({}, others.bucket_uj())
 
 
 def test_where_others_have_overdrawn_it_a_lease_is_not_begun(
@@ -202,12 +226,14 @@ def test_where_others_have_overdrawn_it_a_lease_is_not_begun(
         spender.kill()
         spender.wait()
     assert others.bucket_uj() < -10 * MICRO
-    with (
-        closing(metered(tmp_path / "w1", agent, settings)) as meter,
-        pytest.raises(BudgetError, match="asked for"),
-    ):
-        meter.take_lent(3 * MICRO, request_id="a1")
-    assert others.bucket_uj() < 0, "nobody has decided to pay that"
+    short_uj = others.bucket_uj()
+    for number in range(5):
+        with (
+            closing(metered(tmp_path / "w1", agent, settings)) as meter,
+            pytest.raises(BudgetError, match="asked for"),
+        ):
+            meter.take_lent(3 * MICRO, request_id=f"a{number}")
+    assert others.bucket_uj() == short_uj + 3 * MICRO, "nobody has decided to pay that"
 
 
 def test_one_that_does_not_see_the_worker_is_refused(

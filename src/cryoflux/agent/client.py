@@ -97,7 +97,7 @@ class AgentClient:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._file = path = address.removeprefix(_UNIX) if address.startswith(_UNIX) else ""
         if not path and not address.startswith(("http://", "https://")):
-            hint = f"Write http://{self.url or '127.0.0.1:8787'}, or unix:// and the path of its socket."
+            hint = "Write it as http://127.0.0.1:8787, or as unix:// and the path of its socket."
             self._fail(f"{self.url!r} is not the URL of a JouleAgent", hint=hint)
         # Without TLS there is no certificate to check: reading all authorities takes 20 ms.
         tls = address.startswith("https://")

@@ -23,5 +23,7 @@ def require_sendable(token: str) -> None:
 
 def without_password(url: str) -> str:
     """A URL as it may be printed: without the name and password that it may carry."""
-    scheme, separator, rest = url.rpartition("://")
-    return scheme + separator + rest.rpartition("@")[2]
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    if scheme == "unix":
+        return url
+    return scheme + separator + rest.rpartition("@")[2]  # rather too little than a part of a password

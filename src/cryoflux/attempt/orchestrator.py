@@ -116,13 +116,15 @@ def begin_attempt(context: Context, phases: Phases, left_uj: int | None = None) 
     return AnnouncedAttempt(opened, announced, started_at)
 
 
-def pays_for_none(context: Context) -> bool:
-    """Whether no arm is expected to pay, whatever the bucket holds: then nothing will be announced.
+def plateau(context: Context, left_uj: int) -> Plateau | None:
+    """Why no arm is expected to pay now; none where one is, or where the bucket pays for none.
 
     Args:
         context: the run.
+        left_uj: what its attempts may still spend, µJ.
     """
-    return isinstance(_choose(context, _offers(context, None), context.agent.bucket_uj()), Plateau)
+    choice = _choose(context, _offers(context, left_uj), context.agent.bucket_uj())
+    return choice if isinstance(choice, Plateau) else None
 
 
 def next_arm(context: Context, left_uj: int | None = None) -> ArmRow | None:

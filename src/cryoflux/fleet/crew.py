@@ -72,7 +72,6 @@ class Crew:
         tasks: what is trained.
         baseline: digest of the coordinator's idle baseline.
         own_key: of the coordinator's meter, raw in base64; no worker may meter by it.
-        met: is told of each worker before it has anything to do.
         fleet: where they are.
         monotonic_ns: the time.
     """
@@ -86,13 +85,12 @@ class Crew:
         baseline: str,
         *,
         own_key: str = "",
-        met: Callable[[WorkerFacts], None] = lambda _: None,
         fleet: str = LOCAL,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._dispatcher, self._words, self._terms, self.fleet = dispatcher, words, terms, fleet
         self._tasks, self._baseline, self._own_key = tuple(tasks), baseline, own_key
-        self._met, self._now_ns = met, monotonic_ns
+        self._now_ns = monotonic_ns
         self._members: dict[str, CrewMember] = {}
         self._gone: list[MeteredPart] = []
         """sessions of workers that are lost"""
@@ -133,7 +131,6 @@ class Crew:
                 why="Then nobody could tell from a receipt which of the two has metered what.",
                 hint="Move keys/meter.key of one of the two states away: a meter makes itself a new one.",
             )
-        self._met(facts)
         now_ns = self._now_ns()
         member = CrewMember(station, facts, terms, heard_ns=now_ns, asked_ns=now_ns, own_key=self._own_key)
         self._members[station.name] = member

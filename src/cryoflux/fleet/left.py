@@ -35,13 +35,20 @@ class LeftBehind:
         settles: asks a worker's account.
         baseline: digest of the coordinator's idle baseline.
         own_key: of the coordinator's meter, raw in base64.
+        charged: is told of each part, before it is in the log.
     """
 
     def __init__(
-        self, agent: JouleAgent, words: LastWords, settles: Settles, baseline: str, own_key: str = ""
+        self,
+        agent: JouleAgent,
+        words: LastWords,
+        settles: Settles,
+        baseline: str,
+        own_key: str = "",
+        charged: Callable[[MeteredPart], None] = lambda _: None,
     ) -> None:
         self._agent, self._words, self._settles = agent, words, settles
-        self._baseline, self._own_key = baseline, own_key
+        self._baseline, self._own_key, self._charged = baseline, own_key, charged
         self._unread: set[str] = set()
         """request ids of what was lent whose word is gone, or cannot be read"""
 
@@ -67,6 +74,7 @@ class LeftBehind:
                 continue
             self._words.put(word.but(part=part))  # so that a crash now finds the same
             repay(self._agent, lent, part)
+            self._charged(part)
             parts.append(part)
         return parts
 

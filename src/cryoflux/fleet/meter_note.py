@@ -7,6 +7,7 @@ __all__ = ["NOTE", "MeterNote", "read_note", "write_note"]
 from pathlib import Path
 
 import msgspec
+from msgspec import field
 
 from cryoflux.files import MOST_DOCUMENT_BYTES, IrregularFileError, read_regular, write_atomic
 from cryoflux.signing.fields import Document
@@ -23,6 +24,8 @@ class MeterNote(Document, frozen=True):
     """whether it ever was one; until then nothing was reserved"""
     rest_microjoules: int = 0
     """what the JouleAgent was granted for this worker and has not charged; negative where it charged more"""
+    open: dict[str, int] = field(default_factory=dict)
+    """request id → what of that is reserved, µJ"""
 
 
 def read_note(folder: Path) -> MeterNote | None:

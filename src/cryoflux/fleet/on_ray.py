@@ -15,7 +15,7 @@ import importlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -174,20 +174,46 @@ class RayDispatcher:
             raise FleetError(f"What {worker} had reserved cannot be settled: {GONE}")
         with suppress(Exception):  # one of a coordinator that died holds its account until it ends by itself
             self._ray.kill(self._ray.get_actor(f"{self._fleet}/{worker}", namespace=_SPACE), no_restart=True)
-        nodes = [self._nodes[worker]] if worker in self._nodes else self._metered()
-        settings = self._settings.model_dump_json().encode()
-        problem = f"{worker} is on no machine of the cluster."
+        nodes, problem = self._metered(), f"{worker} is on no machine of the cluster."
+        if (known := self._nodes.get(worker)) is not None:
+            nodes = [node for node in nodes if node["NodeID"] == known["NodeID"]]
+            problem = "its machine has left the cluster."
+        if not nodes:
+            raise FleetError(f"What {worker} had reserved cannot be settled: {problem}")
+        return self._settled_on_one(nodes, worker, request)
+
+    def _settled_on_one(self, nodes: Sequence[dict[str, Any]], worker: str, request: str) -> str:
+        """What one of some machines says: of an earlier run another may have had a worker of that name."""
+        failed: list[FleetError | AgentError] = []
         for node in nodes:
-            remote = self._ray.remote(settled_on_machine)
-            task = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=self._at(node))
             try:
-                asked = task.remote(self._fleet, worker, settings, request)
-                return str(self._ray.get(asked, timeout=self._silence_s * 2.0))
-            except Exception as error:  # Ray raises whatever it likes
-                if isinstance(cause := getattr(error, "cause", error), AgentError):
-                    raise cause from error  # the account is known, and does not answer
-                problem = last_line(error)
-        raise FleetError(f"What {worker} had reserved cannot be settled: {problem}")
+                if statement := self._settled_at(node, worker, request):
+                    return statement
+            except (FleetError, AgentError) as error:
+                failed.append(error)
+        failed.sort(key=lambda error: isinstance(error, AgentError))
+        if failed and (isinstance(failed[-1], AgentError) or len(failed) == len(nodes)):
+            raise failed[-1]
+        return ""
+
+    def _settled_at(self, node: dict[str, Any], worker: str, request: str) -> str:
+        """What the account of a worker on one machine says.
+
+        Raises:
+            FleetError: there is none, or the machine does not answer.
+            AgentError: the JouleAgent that metered it does not answer.
+        """
+        remote, settings = self._ray.remote(settled_on_machine), self._settings.model_dump_json().encode()
+        task = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=self._at(node))
+        try:
+            asked = task.remote(self._fleet, worker, settings, request)
+            return str(self._ray.get(asked, timeout=self._silence_s * 2.0))
+        except Exception as error:  # Ray raises whatever it likes
+            cause = getattr(error, "cause", error)
+            if isinstance(cause, AgentError):
+                raise cause from error
+            why = last_line(error)
+            raise FleetError(f"What {worker} had reserved cannot be settled: {why}") from error
 
     def replace(self, worker: str) -> RayStation:
         """Another worker in its place, or on a machine that has room."""

@@ -47,7 +47,7 @@ class RayStation(AskedStation):
         try:
             yield
         except found.ActorDiedError as error:  # what Ray says of that are ten lines about its own options
-            raise self._lost("its process has ended") from error
+            raise self._lost("its process has ended, or its machine is out of reach") from error
         except found.RayTaskError as error:
             raise FleetError(f"{self.name}: {last_line(error)}") from error
         except Exception as error:  # Ray raises whatever it likes, bare exceptions too

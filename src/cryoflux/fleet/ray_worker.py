@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from cryoflux import __version__
-from cryoflux.config import Settings
+from cryoflux.config import PREFIX, Settings
 from cryoflux.energy.started import Started
 from cryoflux.files import storage_errors
 from cryoflux.fleet.failing import FleetError
@@ -27,6 +27,7 @@ from cryoflux.fleet.worker import Worker
 from cryoflux.fleet.worker_process import Desk
 
 _CHUNK = 4 * 2**20
+_TOKEN = f"{PREFIX}TOKEN"
 _DESERTED = 10
 """times the silence after which a worker ends what it is at: then its process ends, too"""
 
@@ -41,6 +42,17 @@ def home_of(fleet: str, settings: Settings) -> Path:
     state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
     chosen = settings.fleet.fleet_home
     return (Path(chosen) if chosen else state / "cryoflux" / "fleet") / fleet
+
+
+def settings_here(settings: bytes) -> Settings:
+    """The settings of a run as they are on this machine: its JouleAgent may have a token of its own.
+
+    Args:
+        settings: of the run, as JSON.
+    """
+    parsed = Settings.model_validate_json(settings)
+    token = os.environ.get(_TOKEN) or parsed.agent.token
+    return parsed.model_copy(update={"agent": parsed.agent.model_copy(update={"token": token})})
 
 
 class ActorWorker:
@@ -64,7 +76,7 @@ class ActorWorker:
                 why="What they say to each other has to mean the same.",
                 hint="Install the same version on all machines.",
             )
-        parsed = Settings.model_validate_json(settings)
+        parsed = settings_here(settings)
         home = home_of(fleet, parsed)
         self._store = FileStore(home / "files")
         started = Started.with_process()
@@ -123,5 +135,5 @@ def settled_on_machine(fleet: str, worker: str, settings: bytes, request: str) -
     Raises:
         FleetError: no worker of that name was ever here.
     """
-    parsed = Settings.model_validate_json(settings)
+    parsed = settings_here(settings)
     return settled(home_of(fleet, parsed) / worker, parsed, request)

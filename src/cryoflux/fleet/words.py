@@ -78,7 +78,7 @@ class LastWords:
         """All of it is in the log by now; what could not be read goes, too."""
         self._written = {}
         with storage_errors(self._folder):
-            for path in self._folder.glob("*.json"):
+            for path in self._folder.glob("*"):  # what a run that died was just writing, too
                 path.unlink(missing_ok=True)
 
     def forget(self, lent: str) -> None:

@@ -70,8 +70,8 @@ def started_meter(folder: Path, settings: Settings) -> WorkerMeter:
     meter = _opened(folder, settings, url)
     try:
         meter.sample()  # that it measures is known before anything is lent for it
-        same = known is not None and known.agent == url
-        write_note(folder, MeterNote(url, rest_microjoules=known.rest_microjoules if same and known else 0))
+        if known is None or known.agent != url or not known.opened:
+            write_note(folder, MeterNote(url))
     except BaseException:
         meter.close()
         raise

@@ -64,7 +64,8 @@ def _refuse_without_workers(settings: Settings) -> None:
         raise UsageError(
             "No worker is asked for that the JouleAgent could meter.",
             why="A run without workers trains in its own process, and --worker-agent meters workers.",
-            hint="Say how many: --workers 2; or spend from that daemon: --agent URL.",
+            hint="Say how many: --workers 2; or leave --worker-agent out (and worker_agent in cryoflux.toml, "
+            "and CRYOFLUX_WORKER_AGENT).",
         )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 __all__ = ["left_behind", "own_meter_key"]
 
 import base64
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 
 from cryoflux.config import Settings
 from cryoflux.energy.account.bucket import Bucket
 from cryoflux.energy.clock import SystemClock
 from cryoflux.energy.interface import JouleAgent
-from cryoflux.errors import AgentError, UsageError
+from cryoflux.errors import AgentError, CryoFluxError, UsageError
 from cryoflux.fleet.left import LeftBehind
 from cryoflux.fleet.local import LocalDispatcher
 from cryoflux.fleet.words import LOCAL, LastWords
+from cryoflux.runs.known_meters import keep_key_of
 from cryoflux.signing.keys import METER_KEY, load_key, raw_public_key
 from cryoflux.state import StateFolder
 
@@ -44,10 +46,12 @@ def left_behind(state: StateFolder, agent: JouleAgent, settings: Settings, origi
                 return here.settle(worker, request)
             return _on_cluster(state, fleet, origin, worker, request, settings)
         except AgentError as error:
-            raise _unanswered(worker, error) from error
+            where = str(state.workers / worker) if fleet == LOCAL else "in its fleet_home"
+            raise _unanswered(worker, where, error) from error
 
     baseline = agent.sample().baseline_digest
-    return LeftBehind(agent, LastWords(state.words), settles, baseline, own_meter_key(state))
+    own_key, words = own_meter_key(state), LastWords(state.words)
+    return LeftBehind(agent, words, settles, baseline, own_key, partial(keep_key_of, state))
 
 
 def own_meter_key(state: StateFolder) -> str:
@@ -57,13 +61,7 @@ def own_meter_key(state: StateFolder) -> str:
 
 
 def _require_nothing_lent(state: StateFolder) -> None:
-    if not state.words.is_dir():
-        return
-    waiting = any(state.words.iterdir())
-    if not waiting and state.account.is_file():
-        with closing(Bucket(state.account, SystemClock())) as bucket:
-            waiting = any(record.lent for record in bucket.open_records())
-    if waiting:
+    if any(state.words.glob("*.json")) or _has_lent(state):
         raise UsageError(
             "A run with workers has died here, and what it had lent them is not repaid yet.",
             why="It was lent out of this state's own account, of which a daemon knows nothing.",
@@ -71,12 +69,21 @@ def _require_nothing_lent(state: StateFolder) -> None:
         )
 
 
-def _unanswered(worker: str, error: AgentError) -> UsageError:
+def _has_lent(state: StateFolder) -> bool:
+    """Whether something is lent out of the state's own account; not, where that is not whole."""
+    with suppress(CryoFluxError):
+        if state.account.is_file():
+            with closing(Bucket(state.account, SystemClock())) as bucket:
+                return any(record.lent for record in bucket.open_records())
+    return False
+
+
+def _unanswered(worker: str, where: str, error: AgentError) -> UsageError:
     return UsageError(
         f"What {worker} had spent when its run died is not known: {error.what}",
         why="A JouleAgent metered it, and its account says what that cost.",
         hint="Start that JouleAgent, and say its token (CRYOFLUX_TOKEN). Where it is gone for good, delete "
-        f"meter.json in the folder of {worker} (fleet/workers of the state): its last word is charged then.",
+        f"the folder of {worker} ({where}): its last word, or else all that was lent, is charged then.",
     )
 
 

@@ -224,7 +224,7 @@ def _with_workers(
     spending: Callable[..., Summary],
 ) -> Summary:
     """Spend with the workers that the settings ask for, if they ask for any."""
-    if not settings.fleet.workers:
+    if not settings.fleet.workers or session is None:
         return spending()
     from cryoflux.runs.crewing import crewed
 

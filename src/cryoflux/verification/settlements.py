@@ -47,6 +47,8 @@ class SignedStatements(Struct):
     count: int = 0
     keys: dict[str, int] = field(default_factory=dict)
     """key of a meter, base64 → how many are under it"""
+    of_workers: dict[str, int] = field(default_factory=dict)
+    """the same of those alone that are about a worker's part"""
     unnamed: int = 0
     """of them, those that do not say of which log or announcement they are"""
     log: str = ""
@@ -75,8 +77,8 @@ class Settlements:
 
     def __init__(self, material: Material, findings: Findings, pool: SignaturePool) -> None:
         self._findings, self._pool = findings, pool
-        own = (*material.worker_meters, *([material.meter_key] if material.meter_key is not None else []))
-        self._own = {_encoded(raw_public_key(key)) for key in own}
+        self._own = _encoded(raw_public_key(material.meter_key)) if material.meter_key is not None else ""
+        self._workers = {_encoded(raw_public_key(key)) for key in material.worker_meters}
         self._told: set[str] = set()
         """keys that it was said of that nobody has named them"""
         self._pinned = {_encoded(raw_public_key(key)) for key in material.pinned_meters}
@@ -126,6 +128,9 @@ class Settlements:
         digest = sha256(statement.reservation.encode()).digest()[:_DIGEST]
         signed.reservations += digest + said.entry.index.to_bytes(_INDEX, "big")
         signed.keys[statement.meter_key] = signed.keys.get(statement.meter_key, 0) + 1
+        if shown.part.worker:
+            known = signed.of_workers.get(statement.meter_key, 0)
+            signed.of_workers[statement.meter_key] = known + 1
         signed.count += 1
         signed.so_far += SO_FAR in statement.flags
 
@@ -192,7 +197,9 @@ class Settlements:
         if signed.so_far and self._pinned:
             last = f"{signed.so_far} of {signed.count} are the last word on a worker that was lost"
             yield unknown(_STATEMENTS, f"{last}: what it cost after that is their signer's word")
-        foreign = sum(count for key, count in signed.keys.items() if key not in self._own)
+        foreign = sum(count for key, count in signed.keys.items() if key != self._own)
+        # The state's own word, as its own key is; of its workers alone, for those have keys of their own.
+        foreign -= sum(count for key, count in signed.of_workers.items() if key in self._workers)
         if foreign and self._own and not self._pinned:
             detail = f"{foreign} of {signed.count} are under other keys than this state's keys/meter.pub"
             why = "a meter that lost its key, a worker's, a daemon, or somebody who made a key up"

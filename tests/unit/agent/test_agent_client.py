@@ -15,6 +15,7 @@ import stamina
 
 from cryoflux.agent import client as agent_client
 from cryoflux.agent.client import AgentClient
+from cryoflux.agent.token import without_password
 from cryoflux.energy.interface import Reservation
 from cryoflux.errors import AgentError, BudgetError, ConfigError, UsageError
 from cryoflux.quantities import Energy, Tier
@@ -201,7 +202,20 @@ def test_a_token_that_is_missing_or_wrong_is_told_apart(token, says):
 def test_a_url_without_its_scheme_is_told_how_to_be_written():
     with pytest.raises(AgentError, match="is not the URL") as caught:
         AgentClient("127.0.0.1:8787")
-    assert "Write http://127.0.0.1:8787" in caught.value.hint
+    assert "Write it as http://" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://me:pw@127.0.0.1:8787/x", "http://127.0.0.1:8787/x"),
+        ("me:pw@127.0.0.1:8787", "127.0.0.1:8787"),
+        ("http://me:a://b@host:1", "http://host:1"),
+        ("unix:///run/a@b.sock", "unix:///run/a@b.sock"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url, shown):
+    assert without_password(url) == shown
 
 
 def test_an_empty_bucket_is_a_budget_error_and_joules_without_a_reservation_are_not_taken():
