@@ -1,4 +1,4 @@
-"""A dead run's worker may have been on any machine of a cluster: whoever has its account says what it cost."""
+"""The worker of a dead run may have been on any machine: whoever has its account says what it cost."""
 
 from __future__ import annotations
 
