@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -127,8 +128,10 @@ def test_a_cluster_that_anybody_could_use_is_refused_before_anything_is_written(
     tmp_path: Path, inputs: list[str]
 ) -> None:
     state = tmp_path / "state"
-    fleet = ["--workers", 2, "--fleet", "ray://127.0.0.1:9872", "--budget", "1kJ"]
-    found = cryoflux("run", "--state", state, *inputs, *fleet)
+    with socket.create_server(("127.0.0.1", 0)) as open_to_all:
+        address = f"ray://127.0.0.1:{open_to_all.getsockname()[1]}"
+        fleet = ["--workers", 2, "--fleet", address, "--budget", "1kJ"]
+        found = cryoflux("run", "--state", state, *inputs, *fleet)
     assert found.code == 2
     assert "not known to ask for a token" in found.stderr
     assert not state.exists()
