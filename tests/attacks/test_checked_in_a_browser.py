@@ -283,11 +283,11 @@ FIRST_AGAIN = "const answer = await real(String(url).replace(/from=.*/, 'from=0'
 HANGS = """
   const signal = rest[0].signal;
   const start = (to) => signal.addEventListener("abort", () => to.error(signal.reason));
+  setTimeout(() => soon.abort(new DOMException("late", "TimeoutError")), 100);
   return new Response(new ReadableStream({ start }), { headers: { "X-Entries": "1" } })"""
 TIMED = """
 const soon = new AbortController();
 AbortSignal.timeout = () => AbortSignal.any([soon.signal]);
-setTimeout(() => soon.abort(new DOMException("late", "TimeoutError")), 500);
 """
 
 

@@ -101,7 +101,7 @@ def test_a_holdout_that_two_tasks_look_at_is_named(made: SyntheticState) -> None
 
 def test_a_clock_that_creeps_back_is_seen(made: SyntheticState) -> None:
     made.attempt(0.05)
-    made.slots = 256
+    made.slots = 64
     # Each is less than a minute behind the one before it, and both together are more.
     for moment in ("01:01:20", "01:00:40"):
         made.announce(announced_at=f"2026-11-23T{moment}Z")
@@ -110,7 +110,7 @@ def test_a_clock_that_creeps_back_is_seen(made: SyntheticState) -> None:
 
 
 def test_attempts_that_are_left_open_are_named_in_the_verdict(made: SyntheticState) -> None:
-    made.slots = 256
+    made.slots = 64
     for _ in range(8):
         made.announce()
     made.attempt(0.05)
