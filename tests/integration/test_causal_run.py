@@ -146,18 +146,16 @@ def test_a_later_run_goes_on_and_one_with_other_documents_is_refused(
 
 
 def test_what_a_plan_advises_makes_an_attempt(base: Path, tmp_path: Path) -> None:
-    """Joules are modelled from CPU time, which other work may make dearer once the plan has been made."""
+    """Joules are modelled from CPU time: a busy or a slow machine takes up to four times what is foreseen."""
     train = documents(tmp_path / "train.jsonl", learnable=True)
     made = []
-    for number in range(6):
-        asked = ["run", *QUICK, "--model", base, "--train", train, "--state", tmp_path / f"state {number}"]
+    for times in (1, 2, 4):
+        asked = ["run", *QUICK, "--model", base, "--train", train, "--state", tmp_path / f"state {times}"]
         plan = cryoflux(*asked, "--dry-run", "--reserve", "0.001J", "--budget", "100J").stdout
         (reserve,) = re.findall(r"pays for no step: raise --reserve to (\d+) J", plan)
         (needed,) = re.findall(r"an attempt and all besides need (\d+) J and start-up", plan)
-        granted = f"{int(needed) + START_UP}J"
-        made.append(
-            cryoflux(*asked, "--reserve", f"{reserve}J", "--budget", granted, "--attempts", "1", "--json")
-        )
+        granted = ["--reserve", f"{times * int(reserve)}J", "--budget", f"{times * int(needed) + START_UP}J"]
+        made.append(cryoflux(*asked, *granted, "--attempts", "1", "--json"))
         if any(attempt["steps"] for attempt in made[-1].of("attempt")):
             return
     pytest.fail(made[-1].stderr)
