@@ -12,7 +12,7 @@ from cryoflux.agent.client import AgentClient
 from cryoflux.config import Settings
 from cryoflux.energy.hold import hold_meter
 from cryoflux.energy.interface import Earlier, Reservation, Settlement
-from cryoflux.errors import BudgetError, MeterError
+from cryoflux.errors import AgentError, BudgetError, MeterError
 from cryoflux.fleet.meter_note import MeterNote, read_note, write_note
 
 
@@ -64,6 +64,8 @@ class MachineMeter(AgentClient):
                 taken = self.take(uj, request_id=request_id, log=log, intent=intent, earlier=earlier)
                 self._requests[taken.id] = request_id
                 self._require_seen(taken)
+            except AgentError:  # whether it was taken is not known: whoever settles it finds out
+                raise
             except (BudgetError, MeterError):
                 self._ended(request_id, 0)
                 raise
