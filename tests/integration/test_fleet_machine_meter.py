@@ -36,7 +36,7 @@ from waiting import CEILING_S, until
 
 SHORT = [
     *("--learning-rate", "0.01", "--reserve", "40J", "--recipes", "prefix-1", "--max-steps", "40"),
-    *("--policy", "uniform/v1", "--worker-silence", "20", "--budget", "2000J", "--json"),
+    *("--policy", "uniform/v1", "--worker-silence", "120", "--timeout", "600", "--budget", "2000J", "--json"),
 ]
 STEP = "cryoflux.fleet.worker:Worker.trained:after:3"
 

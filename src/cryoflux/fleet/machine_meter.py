@@ -103,8 +103,10 @@ class MachineMeter(AgentClient):
         """Note what a reservation has left, once."""
         if request_id in self._note.open:
             others = {name: uj for name, uj in self._note.open.items() if name != request_id}
-            left_uj = self._note.open[request_id] - charged_uj
-            self._put(others, self._note.rest_microjoules + left_uj)
+            rest_uj = self._note.rest_microjoules + self._note.open[request_id] - charged_uj
+            if rest_uj < 0:  # more than was lent: its coordinator pays that, so nobody else lacks it
+                self.grant(-rest_uj, request_id=f"over-{request_id}", note="overspent, paid by a coordinator")
+            self._put(others, max(0, rest_uj))
 
     def _put(self, open_now: dict[str, int], rest_uj: int) -> None:
         note = self._note.but(open=open_now, rest_microjoules=rest_uj)

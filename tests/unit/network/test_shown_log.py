@@ -56,7 +56,7 @@ def test_another_tree_in_its_place_is_refused(node: PublicNode, tree: Path, tmp_
     with pytest.raises(UsageError, match="the policy names no key of it"):
         verify_tree(tree, Demand(policy(), 0))
     said = json.loads((tree / "node.json").read_text())
-    said["receipt_key"] = said["receipt_key"][:-2] + ("A=" if said["receipt_key"][-2] != "A" else "B=")
+    said["receipt_key"] = said["receipt_key"][:-2] + ("A=" if said["receipt_key"][-2] != "A" else "E=")
     (tree / "node.json").write_text(json.dumps(said))
     with pytest.raises(UsageError, match="does not bring the key"):
         verify_tree(tree, asked(node))
