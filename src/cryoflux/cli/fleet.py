@@ -147,6 +147,8 @@ def _cells(row: WorkerRow, names: list[str], unit: str) -> tuple[str, ...]:
 
 
 def _document(row: WorkerRow) -> dict[str, Any]:
+    from cryoflux.report.attempt_words import energy_document
+
     return {
         "worker": row.worker,
         "meter_key": row.meter_key or None,
@@ -157,21 +159,9 @@ def _document(row: WorkerRow) -> dict[str, Any]:
         "lost": row.lost,
         "delta": row.delta,
         "unit": row.unit or None,
-        "joules": _joules(row.charged),
-        "joules_with_judging": _joules(row.whole),
-        "joules_beside": _joules(row.beside),
+        "joules": energy_document(row.charged),
+        "joules_with_judging": energy_document(row.whole),
+        "joules_beside": energy_document(row.beside),
         "eta_per_kj": row.eta_per_kj,
         "joules_per_example": row.joules_per_example,
-    }
-
-
-def _joules(energy: Any) -> dict[str, Any] | None:
-    if energy is None:
-        return None
-    mega = 1_000_000
-    return {
-        "joules": energy.uj / mega,
-        "joules_lo": energy.lo_uj / mega,
-        "joules_hi": energy.hi_uj / mega,
-        "tier": energy.tier.value,
     }
