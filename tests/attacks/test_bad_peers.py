@@ -64,10 +64,10 @@ def here(mirror: MirrorFolder) -> Files:
 
 @pytest.mark.parametrize("odd", NO_ANSWERS, ids=[odd.__name__ for odd in NO_ANSWERS])
 def test_what_is_no_answer_is_an_unreachable_peer(odd: Odd) -> None:
-    with bad_peer(odd) as peer, impatient() as fetcher:
-        with pytest.raises(PeerUnreachableError):
-            fetcher.fetch(f"{peer.url}/file", MOST)
-        assert peer.asked == ["/file"]  # it is not asked once more, nor anybody else
+    with bad_peer(odd) as peer, impatient() as fetcher, pytest.raises(PeerUnreachableError):
+        fetcher.fetch(f"{peer.url}/file", MOST)
+    # It is not asked once more, nor anybody else; a busy one had not read it when its client left.
+    assert peer.asked in (["/file"], [])
 
 
 @pytest.mark.parametrize("odd", NO_ANSWERS, ids=[odd.__name__ for odd in NO_ANSWERS])

@@ -23,7 +23,7 @@ from tiny import make_model
 from waiting import until
 
 DOCS = Path(__file__).parents[2] / "docs"
-RUN = ["run", "--task", "index_refresh", "--index-reserve", "60J", "--budget", "400J", "--json"]
+RUN = ["run", "--task", "index_refresh", "--index-reserve", "150J", "--budget", "900J", "--json"]
 PENGUIN = (
     "A note on penguins that sing\nAn emperor sings to its mate across the ice for all of the winter night."
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["app"]
 
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +50,7 @@ def make_rounds(
     as_json: JsonOption = False,
 ) -> None:
     """Compose what others offer with the head, and keep it if the guest holdout shows that it helps."""
-    from cryoflux.cli.run import Interrupts
+    from cryoflux.cli.interrupts import Interrupts
     from cryoflux.cli.run_view import Shown, view_for
     from cryoflux.config import load_settings
     from cryoflux.energy.derived import rates_of
@@ -69,11 +68,15 @@ def make_rounds(
         else:
             stdout.print("Nothing that others offer waits for a round: cryoflux node pull looks for more.")
         return
-    interrupts = Interrupts()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupts)
-    closed = interrupts.output_closed
-    with view_for(as_json=as_json, show=Shown(), terminal=stderr.is_terminal, on_closed=closed) as view:
+    with (
+        Interrupts() as interrupts,
+        view_for(
+            as_json=as_json,
+            show=Shown(),
+            terminal=stderr.is_terminal,
+            on_closed=interrupts.output_closed,
+        ) as view,
+    ):
         view.rates = rates_of(sourced.settings.energy)
         limits = RunLimits(budget_uj, only_rounds=True)
         summary = spend(

@@ -5,13 +5,13 @@ from __future__ import annotations
 __all__ = ["follow_peers"]
 
 import signal
-import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from cryoflux.cli.console import stderr
+from cryoflux.stop_request import StopRequest
 
 if TYPE_CHECKING:
     from cryoflux.network.folder import NetworkFolder
@@ -41,21 +41,21 @@ def follow_peers(folder: NetworkFolder, pull: PullOnce, show: ShowPull, every_s:
     """
     from cryoflux.network.keeping_up import keep_up
 
-    stop, public = threading.Event(), _Public(folder)
+    stop, public = StopRequest(), _Public(folder)
     outcomes: dict[str, PullOutcome] = {}
     again = False
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+        if stop.asked:
             raise KeyboardInterrupt
-        stop.set()
+        stop.ask()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)
 
     def pull_once(only: Collection[str] | None) -> Peers:
         nonlocal again
-        peers, found = pull(only, stop.is_set)
+        peers, found = pull(only, lambda: stop.asked)
         found = _with_known(found if only is None else _of(found, only), outcomes)
         public.bring_up(peers)  # first: by what is shown its log may grow, and peers are told of that
         show(found, again=again)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["Interrupts", "run"]
+__all__ = ["run"]
 
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryoflux.cli.console import JsonOption, StateOption, close_stdout, stderr
+from cryoflux.cli.console import JsonOption, StateOption, stderr
 from cryoflux.cli.data_options import (
     AuditOption,
     BalanceOption,
@@ -37,26 +36,6 @@ if TYPE_CHECKING:
     from cryoflux.runs.summary import Summary
     from cryoflux.runs.watching import Watching
     from cryoflux.settings import DataSettings
-
-
-class Interrupts:
-    """The first Ctrl-C asks the run to end and record; the second ends it at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
-        """Ask the run to end; the second time end it at once."""
-        if self.asked:
-            stderr.print("stopped: what was open is settled by the next run on this state")
-            raise KeyboardInterrupt
-        self.asked = True
-        stderr.print("stopping: what has begun is being recorded; Ctrl-C again stops at once")
-
-    def output_closed(self) -> None:
-        """Nobody reads any more: end as if asked to, and write nowhere."""
-        self.asked = True
-        close_stdout()
 
 
 def _said(what: str, done: int, count: int) -> None:
@@ -289,6 +268,7 @@ def run(
         show_plans(make_plans(sourced, budget_uj, carry=carry, progress=_said), as_json=as_json)
         return
 
+    from cryoflux.cli.interrupts import Interrupts
     from cryoflux.cli.run_view import Shown, view_for
     from cryoflux.energy.derived import rates_of
     from cryoflux.energy.started import Started
@@ -296,18 +276,18 @@ def run(
     from cryoflux.runs.makers import RunLimits
     from cryoflux.runs.session import run as spend
 
-    interrupts = Interrupts()
-    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        signal.signal(number, interrupts)
-    observers = _log_views(log)
-    on_closed = interrupts.output_closed
     terminal = stderr.is_terminal
     show = Shown(explain, verbose, watched_lines(watch, sourced.settings.monitor.monitor))
     state_folder = Path(sourced.settings.run.state)
-    with (
-        _pages(state_folder, as_json=as_json) if dashboard else nullcontext(),
-        view_for(as_json=as_json, show=show, terminal=terminal, on_closed=on_closed) as view,
-    ):
+    with ExitStack() as opened:
+        interrupts = opened.enter_context(Interrupts())
+        observers = _log_views(log)
+        if dashboard:
+            opened.enter_context(_pages(state_folder, as_json=as_json))
+        on_closed = interrupts.output_closed
+        view = opened.enter_context(
+            view_for(as_json=as_json, show=show, terminal=terminal, on_closed=on_closed)
+        )
         view.rates, view.stamped = rates_of(sourced.settings.energy), watch is not None
         limits = RunLimits(budget_uj, seconds, attempts, carry)
         summary = spend(

@@ -10,7 +10,6 @@ __all__ = ["RunningTimes", "StoppedBy", "find_group", "find_processes", "measure
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -24,6 +23,7 @@ from cryoflux.energy.measured import CountedBy, Measured
 from cryoflux.energy.of_work import EnergyMeasurement
 from cryoflux.energy.processes import ProcessTimes, find_owner
 from cryoflux.errors import UsageError
+from cryoflux.stop_request import StopRequest
 
 _LOOK_EVERY_S = 0.25
 
@@ -178,7 +178,7 @@ def measure_running(
         clock: the time.
     """
     clock = clock or SystemClock()
-    with _asked_to_stop() as asked:
+    with _asked_to_stop() as stop:
         # It is at work already: nothing of it may be taken for the machine at rest.
         measurement.begin(times, times.counted_by, provisional=True)
         begun()
@@ -187,31 +187,31 @@ def measure_running(
         ending, before, missed = None, measurement.look(), 0
         while ending is None:
             left_s = _LOOK_EVERY_S if end_ns is None else (end_ns - clock.monotonic_ns()) / BILLION
-            asked.wait(max(0.0, min(_LOOK_EVERY_S, left_s)))
+            stop.wait(max(0.0, min(_LOOK_EVERY_S, left_s)))
             now = measurement.look()
             if times.unseen > missed:
                 unseen.append((before, now))
             before, missed = now, times.unseen
-            ending = _ending(times, asked, over=end_ns is not None and clock.monotonic_ns() >= end_ns)
+            ending = _ending(times, stop, over=end_ns is not None and clock.monotonic_ns() >= end_ns)
         return measurement.end(unseen), ending
 
 
-def _ending(times: RunningTimes, asked: threading.Event, *, over: bool) -> StoppedBy | None:
+def _ending(times: RunningTimes, stop: StopRequest, *, over: bool) -> StoppedBy | None:
     if times.over:
         return StoppedBy.ENDED
-    if asked.is_set():
+    if stop.asked:
         return StoppedBy.INTERRUPTED
     return StoppedBy.TIME if over else None
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    asked = threading.Event()
+def _asked_to_stop() -> Iterator[StopRequest]:
+    stop = StopRequest()
     before = {
-        number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda *_: stop.ask()) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield asked
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

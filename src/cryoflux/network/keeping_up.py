@@ -19,6 +19,7 @@ from cryoflux.network.hints import taken_hints
 from cryoflux.network.listening import Listening
 from cryoflux.network.peer_record import PeerRecord
 from cryoflux.network.peers import PeerNode, Peers
+from cryoflux.stop_request import StopRequest
 
 _APART_S = 5.0
 _LOOK_S = 0.5
@@ -52,7 +53,7 @@ def keep_up(
     folder: NetworkFolder,
     pull: Callable[[Collection[str] | None], Peers],
     every_s: float,
-    stop: threading.Event,
+    stop: StopRequest,
 ) -> None:
     """Pull again and again.
 
@@ -60,7 +61,7 @@ def keep_up(
         folder: of the node's network.
         pull: pulls the logs of some origins, all where there is none; whom it knows.
         every_s: between two pulls of all logs, s.
-        stop: set when to end.
+        stop: asked when to end.
     """
     news = _News(folder)
 
@@ -70,7 +71,7 @@ def keep_up(
     listening = Listening(news.hear, stop, size_of)
     only: frozenset[str] | None = None
     due_s = 0.0
-    while not stop.is_set():
+    while not stop.asked:
         began_s = time.monotonic()
         peers = pull(only)
         listening.to(peers.nodes)
@@ -81,9 +82,9 @@ def keep_up(
         only = _next(news, {node.origin for node in peers.nodes}, due_s, stop)
 
 
-def _next(news: _News, known: Collection[str], due_s: float, stop: threading.Event) -> frozenset[str] | None:
+def _next(news: _News, known: Collection[str], due_s: float, stop: StopRequest) -> frozenset[str] | None:
     """Whose logs are pulled next, once it is time: some that others speak of, or all."""
-    while not stop.is_set() and time.monotonic() < due_s:
+    while not stop.asked and time.monotonic() < due_s:
         if some := news.taken(known):
             return some
         news.came.wait(_LOOK_S)

@@ -17,6 +17,7 @@ import httpx2
 
 from cryoflux.errors import CryoFluxError
 from cryoflux.network.peers import PeerNode
+from cryoflux.stop_request import StopRequest
 
 _MOST_PEERS = 32
 _MOST_BYTES = 2**20
@@ -36,12 +37,12 @@ class Listening:
 
     Args:
         heard: is told whose log may have grown, by its origin; from other threads.
-        stop: set when no stream is to be begun any more.
+        stop: asked when no stream is to be begun any more.
         known: size of what is here of a peer's log: its stream begins behind that.
     """
 
     def __init__(
-        self, heard: Callable[[str], None], stop: threading.Event, known: Callable[[PeerNode], int]
+        self, heard: Callable[[str], None], stop: StopRequest, known: Callable[[PeerNode], int]
     ) -> None:
         self._heard, self._stop, self._known = heard, stop, known
         self._wanted: dict[str, PeerNode] = {}
@@ -65,7 +66,7 @@ class Listening:
             threading.Thread(target=self._listen, args=(node,), daemon=True).start()
 
     def _goes_on(self, node: PeerNode) -> bool:
-        return not self._stop.is_set() and self._wanted.get(node.origin) == node
+        return not self._stop.asked and self._wanted.get(node.origin) == node
 
     def _listen(self, node: PeerNode) -> None:
         while self._goes_on(node):

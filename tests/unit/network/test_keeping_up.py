@@ -15,24 +15,25 @@ from cryoflux.network.hints import HintBody, taken_hints
 from cryoflux.network.keeping_up import keep_up
 from cryoflux.network.listening import Listening
 from cryoflux.network.peers import PeerNode, Peers, parse_peers
+from cryoflux.stop_request import StopRequest
 from node_tree import tree_key
 
 KEY = tree_key("ab" * 8)
 PEERS = parse_peers(f"quorum none\nnode north {KEY} http://127.0.0.1:9\n".encode())
 
 
-class Impatient(threading.Event):
+class Impatient(StopRequest):
     """Waits for nothing, and remembers what it should have waited for."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[float] = []
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, seconds: float) -> None:
         if threading.current_thread() is threading.main_thread():
-            self.waits.append(timeout or 0.0)
-            return self.is_set()
-        return super().wait(timeout)
+            self.waits.append(seconds)
+        else:
+            super().wait(seconds)
 
 
 def test_a_flood_of_hints_is_one_pull_of_the_logs_that_are_known_and_a_rest(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_a_flood_of_hints_is_one_pull_of_the_logs_that_are_known_and_a_rest(tmp_
         (folder.hints / "junk").write_bytes(b"\x00")
         pulled.append(only)
         if len(pulled) == 4:
-            stop.set()
+            stop.ask()
         return PEERS
 
     keep_up(folder, pull, 3600, stop)
@@ -61,7 +62,7 @@ def test_a_flood_of_hints_is_one_pull_of_the_logs_that_are_known_and_a_rest(tmp_
 
 def test_a_stream_without_end_is_left_and_what_it_says_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "_MOST_BYTES", 10_000)
-    stop, left, heard = threading.Event(), threading.Event(), list[str]()
+    stop, left, heard = StopRequest(), threading.Event(), list[str]()
 
     def endless(said: Conversation) -> None:
         said.say(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
@@ -74,7 +75,7 @@ def test_a_stream_without_end_is_left_and_what_it_says_is_not_read(monkeypatch: 
     with bad_peer(endless) as peer:
         Listening(heard.append, stop, lambda _: 0).to([PeerNode("north", KEY, peer.url)])
         left.wait()
-        stop.set()
+        stop.ask()
         assert peer.asked == ["/v1/events"]
     assert set(heard) == {KEY.name}
     assert len(heard) < 10_000
