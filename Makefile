@@ -4,6 +4,7 @@
 # make demo-rollback   poisoned labels arrive, the monitor finds what they did, the head goes back
 # make fleet-demo   two workers under one budget, one of them is killed half-way, the log is verified
 # make test   lint, strict types, the import contract, then the tests
+# make test-all   the same, with all cases of long matrices and the slowest tests (tests/thorough.py)
 # make quick  ruff, and the tests that together take less than a minute
 # make docs   the site of the docs, into site/; what builds it lies in .venv-docs
 # make reference   what of the docs follows from the code
@@ -21,7 +22,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo-rollback fleet-demo run run-llm test quick lint types style docs reference readme bench lock clean
+.PHONY: help install demo-rollback fleet-demo run run-llm test test-all quick lint types style docs reference readme bench lock clean
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -44,6 +45,9 @@ fleet-demo: .venv/run.stamp
 
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+test-all: lint
+	$(BIN)/pytest --all -n $(WORKERS) --dist worksteal
 
 quick: .venv/dev.stamp
 	$(BIN)/ruff check --quiet .

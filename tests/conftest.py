@@ -23,6 +23,7 @@ from hypothesis import settings
 import tiny
 from cryoflux.energy.sources import rapl, zeusd
 from synthetic_state import SyntheticState, make_state
+from thorough import passed_over
 from waiting import watch, watch_no_longer
 
 # A busy machine is slow, not wrong; and the same examples every time make a failure one that stays.
@@ -75,6 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick", action="store_true", help="pass over what has a marker, and draw fewer examples"
     )
+    parser.addoption("--all", action="store_true", help="also run what tests/thorough.py lists")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -126,10 +128,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for marker in markers_of(item.path):
             item.add_marker(marker)
+    if config.getoption("all") or any("::" in named for named in config.args):
+        return  # a test that is named is run
+    over = passed_over(items)
+    items[:] = [item for item in items if item not in over]
+    config.hook.pytest_deselected(items=over)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from thorough import CASES, passed_over
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
@@ -165,6 +168,33 @@ def test_only_the_console_prints() -> None:
 
 
 @in_a_checkout
+def test_a_test_that_is_passed_over_exists() -> None:
+    for file, tests in CASES.items():
+        written = (ROOT / "tests" / file).read_text("utf-8")
+        assert [test for test in tests if f"def {test}(" not in written] == []
+
+
+@dataclass(frozen=True)
+class Collected:
+    path: Path
+    originalname: str
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("file", "test", "kept"),
+    [
+        ("attacks/test_hostile_documents.py", "test_pdf_says_what_it_is_about_and_no_more", {"1", "5", "9"}),
+        ("integration/test_index.py", "test_a_worse_encoder_is_refused_and_the_old_index_serves_on", set()),
+        ("integration/test_index.py", "test_another", {*map(str, range(11))}),
+    ],
+)
+def test_what_is_run_of_a_matrix_lies_evenly_in_it(file: str, test: str, kept: set[str]) -> None:
+    every = [Collected(ROOT / "tests" / file, test, str(number)) for number in range(11)]
+    over = passed_over(every)  # type: ignore[arg-type]
+    assert {one.name for one in every if one not in over} == kept
+
+
 def test_no_test_expects_to_fail() -> None:
     marks = re.compile(r"\bx" + r"fail\b(?!_strict)")
     assert [line for line in lines_with(marks) if line.startswith(("src/", "tests/"))] == []
