@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -92,12 +93,17 @@ def test_no_worker_sees_an_example_that_judges(crewed) -> None:
         assert not any(line in content for line in lines), path
 
 
-def test_the_keys_of_all_meters_are_kept_and_can_be_named(crewed) -> None:
+def test_the_keys_of_all_meters_are_kept_and_can_be_named(crewed, tmp_path: Path) -> None:
     state, _ = crewed
     folder = StateFolder(state).meters
     assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"coordinator", "w1", "w2"}
     assert "under other keys" not in cryoflux("verify", state).stdout, "the state knows its workers"
-    named = cryoflux("verify", state, "--meter-key", folder)
+    spaced = tmp_path / "my state"
+    spaced.symlink_to(state)
+    shown = cryoflux("fleet", "status", "--state", spaced).stdout
+    (said,) = re.findall(r"^next +cryoflux (.*)", shown, re.MULTILINE)
+    assert shlex.split(said) == ["verify", str(spaced), "--meter-key", str(StateFolder(spaced).meters)]
+    named = cryoflux(*shlex.split(said))
     assert named.code == 0, named.stdout
     assert "metered under keys that you named" in named.stdout
     one = cryoflux("verify", state, "--meter-key", state / "keys" / "meter.pub")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["app"]
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,7 +128,8 @@ def _show_rows(rows: list[WorkerRow], folder: StateFolder) -> None:
     said = ", ".join(f"{key}…" for key in keys) or "none has signed anything"
     stdout.print(f"meters   {said}")
     if folder.meters.is_dir():
-        stdout.print(f"next     cryoflux verify {folder.path} --meter-key {folder.meters}")
+        check = shlex.join(["verify", str(folder.path), "--meter-key", str(folder.meters)])
+        stdout.print(f"next     cryoflux {check}")
 
 
 def _cells(row: WorkerRow, names: list[str], unit: str) -> tuple[str, ...]:

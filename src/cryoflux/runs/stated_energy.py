@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["StatedJoules", "stated_energy"]
 
 import os
+import shlex
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -105,6 +106,6 @@ def _of_file(path: Path) -> StatedEnergy:
         raise UsageError(
             f"{path} is no measurement.",
             why="It should say its energy in µJ with both ends, and its tier.",
-            hint=f"Make one: cryoflux energy measure --json -- python train.py > {path.name}",
+            hint=f"Make one: cryoflux energy measure --json -- python train.py > {shlex.quote(path.name)}",
         ) from error
     return _as_stated(uj, lo_uj, hi_uj, tier, sha256_hex(content))
