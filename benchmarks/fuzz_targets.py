@@ -26,7 +26,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 from cryoflux.claims.document import parse_claim
 from cryoflux.claims.evidence import unpack
@@ -62,7 +62,8 @@ CPU_S_PER_BYTE = 20e-6
 BYTES = 8 << 20
 """of memory that any input may take"""
 BYTES_PER_BYTE = 100
-_PLACE = Path(mkdtemp(prefix="cryoflux-fuzz-"))
+_KEPT = TemporaryDirectory(prefix="cryoflux-fuzz-")  # goes with the process
+_PLACE = Path(_KEPT.name)
 
 
 def _file(content: bytes, name: str) -> Path:
