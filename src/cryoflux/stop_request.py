@@ -1,4 +1,4 @@
-"""A request to stop, which a signal handler may make at any line of the program.
+"""Requests to stop by signals, which come at any line of the program.
 
 ``threading.Event`` is not for that: its lock may be held by the very line that the signal interrupts, and
 the handler would wait for it for ever.
@@ -6,9 +6,32 @@ the handler would wait for it for ever.
 
 from __future__ import annotations
 
-__all__ = ["StopRequest"]
+__all__ = ["TO_STOP", "StopRequest", "handled"]
 
 import queue
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+TO_STOP = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what a service manager sends"""
+
+
+@contextmanager
+def handled(numbers: Iterable[int], handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Signals have a handler in this block, and after it what they had before.
+
+    Args:
+        numbers: of the signals.
+        handle: is called with the number of one that came, and the frame that it interrupted.
+    """
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class StopRequest:
@@ -25,8 +48,6 @@ class StopRequest:
 
     def wait(self, seconds: float) -> None:
         """Wait for so long, or until somebody asked, s."""
-        if self.asked:
-            return
         try:
             self._words.get(timeout=seconds)
         except queue.Empty:

@@ -20,7 +20,7 @@ WRITES = """
 import sys
 from cryoflux.cli.interrupts import Interrupts
 
-with Interrupts() as interrupts:
+with Interrupts.heard() as interrupts:
     while not interrupts.asked or {always}:
         sys.stderr.write("x" * 100_000 + chr(10))
         sys.stderr.flush()
@@ -67,7 +67,7 @@ def test_two_signals_in_the_middle_of_a_line_end_it_and_both_are_answered() -> N
 def test_a_hang_up_asks_to_stop_but_not_under_nohup(so_far: signal.Handlers, asked: bool) -> None:
     before = signal.signal(signal.SIGHUP, so_far)
     try:
-        with Interrupts() as interrupts:
+        with Interrupts.heard() as interrupts:
             signal.raise_signal(signal.SIGHUP)
             assert interrupts.asked is asked
         assert signal.getsignal(signal.SIGHUP) is so_far

@@ -167,7 +167,6 @@ def test_only_the_console_prints() -> None:
     assert printing == []
 
 
-@in_a_checkout
 def test_a_test_that_is_passed_over_exists() -> None:
     for file, tests in CASES.items():
         written = (ROOT / "tests" / file).read_text("utf-8")
@@ -195,6 +194,7 @@ def test_what_is_run_of_a_matrix_lies_evenly_in_it(file: str, test: str, kept: s
     assert {one.name for one in every if one not in over} == kept
 
 
+@in_a_checkout
 def test_no_test_expects_to_fail() -> None:
     marks = re.compile(r"\bx" + r"fail\b(?!_strict)")
     assert [line for line in lines_with(marks) if line.startswith(("src/", "tests/"))] == []

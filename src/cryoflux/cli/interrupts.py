@@ -7,18 +7,19 @@ __all__ = ["Interrupts"]
 import queue
 import signal
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Self
 
 from cryoflux.cli.console import close_stdout, stderr
+from cryoflux.stop_request import TO_STOP, handled
 
 
 def _signals() -> list[int]:
     """Those that ask to stop; under nohup a hang-up does not."""
-    stopping: list[int] = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        stopping.append(signal.SIGHUP)
-    return stopping
+    hang_up = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+    return [*TO_STOP, *(number for number in hang_up if signal.getsignal(number) is not signal.SIG_IGN)]
 
 
 class Interrupts:
@@ -31,20 +32,20 @@ class Interrupts:
     def __init__(self) -> None:
         self.asked = False
         self._words: queue.SimpleQueue[str] = queue.SimpleQueue()  # its put may interrupt itself
-        self._printing = threading.Thread(target=self._print, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._printing.start()
-        self._before = {number: signal.signal(number, self._hear) for number in _signals()}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._words.put("")
-        self._printing.join()
+    @classmethod
+    @contextmanager
+    def heard(cls) -> Iterator[Self]:
+        """What was asked, for as long as this block goes on."""
+        made = cls()
+        printing = threading.Thread(target=made._print, daemon=True)
+        printing.start()
+        try:
+            with handled(_signals(), made._hear):
+                yield made
+        finally:
+            made._words.put("")
+            printing.join()
 
     def _hear(self, _signal: int, _frame: FrameType | None) -> None:
         if self.asked:

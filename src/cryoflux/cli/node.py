@@ -69,7 +69,7 @@ def make_rounds(
             stdout.print("Nothing that others offer waits for a round: cryoflux node pull looks for more.")
         return
     with (
-        Interrupts() as interrupts,
+        Interrupts.heard() as interrupts,
         view_for(
             as_json=as_json,
             show=Shown(),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 __all__ = ["follow_peers"]
 
-import signal
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from cryoflux.cli.console import stderr
-from cryoflux.stop_request import StopRequest
+from cryoflux.stop_request import TO_STOP, StopRequest, handled
 
 if TYPE_CHECKING:
     from cryoflux.network.folder import NetworkFolder
@@ -50,9 +49,6 @@ def follow_peers(folder: NetworkFolder, pull: PullOnce, show: ShowPull, every_s:
             raise KeyboardInterrupt
         stop.ask()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
-
     def pull_once(only: Collection[str] | None) -> Peers:
         nonlocal again
         peers, found = pull(only, lambda: stop.asked)
@@ -62,7 +58,8 @@ def follow_peers(folder: NetworkFolder, pull: PullOnce, show: ShowPull, every_s:
         again = True
         return peers
 
-    keep_up(folder, pull_once, every_s, stop)
+    with handled(TO_STOP, ask):
+        keep_up(folder, pull_once, every_s, stop)
 
 
 def _of(found: Gathered, only: Collection[str]) -> Gathered:

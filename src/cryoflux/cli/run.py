@@ -280,7 +280,7 @@ def run(
     show = Shown(explain, verbose, watched_lines(watch, sourced.settings.monitor.monitor))
     state_folder = Path(sourced.settings.run.state)
     with ExitStack() as opened:
-        interrupts = opened.enter_context(Interrupts())
+        interrupts = opened.enter_context(Interrupts.heard())
         observers = _log_views(log)
         if dashboard:
             opened.enter_context(_pages(state_folder, as_json=as_json))

@@ -19,6 +19,7 @@ from cryoflux.energy.measured import Measured
 from cryoflux.energy.of_work import EnergyMeasurement
 from cryoflux.energy.processes import become_subreaper
 from cryoflux.errors import UsageError
+from cryoflux.stop_request import TO_STOP, handled
 
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
 
@@ -82,12 +83,8 @@ def _signals_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
         for number in early:
             process.send_signal(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(TO_STOP, handle):
         yield started
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _reap() -> None:

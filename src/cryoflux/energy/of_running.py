@@ -9,7 +9,6 @@ from __future__ import annotations
 __all__ = ["RunningTimes", "StoppedBy", "find_group", "find_processes", "measure_running"]
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -23,7 +22,7 @@ from cryoflux.energy.measured import CountedBy, Measured
 from cryoflux.energy.of_work import EnergyMeasurement
 from cryoflux.energy.processes import ProcessTimes, find_owner
 from cryoflux.errors import UsageError
-from cryoflux.stop_request import StopRequest
+from cryoflux.stop_request import TO_STOP, StopRequest, handled
 
 _LOOK_EVERY_S = 0.25
 
@@ -207,11 +206,5 @@ def _ending(times: RunningTimes, stop: StopRequest, *, over: bool) -> StoppedBy 
 @contextmanager
 def _asked_to_stop() -> Iterator[StopRequest]:
     stop = StopRequest()
-    before = {
-        number: signal.signal(number, lambda *_: stop.ask()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
+    with handled(TO_STOP, lambda *_: stop.ask()):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
