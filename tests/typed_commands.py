@@ -26,7 +26,7 @@ from running import environment, python
 ROOT = Path(__file__).parents[1]
 ADDRESS = "TYPED_COMMANDS"
 _MOST = 1 << 17
-_SHORT = "80J"
+_SHORT, _ATTEMPTS = "200J", "4"
 _SHELLS_OWN = {ADDRESS, "PATH", "SHLVL", "_", "PWD", "OLDPWD"}
 _CLIENT = f"""\
 #!{sys.executable} -SE
@@ -107,7 +107,7 @@ def _done(asked: dict[str, Any], streams: list[int]) -> int:
             return subprocess.run(
                 looked_up, stdout=subprocess.DEVNULL, stderr=streams[2], check=False
             ).returncode
-        words = ["run", "--budget", _SHORT, "--attempts", "1"]
+        words = ["run", "--budget", _SHORT]
     own = environment()
     kept = {name: value for name, value in asked["env"].items() if name not in _SHELLS_OWN}
     env = {**{name: own[name] for name in _SHELLS_OWN & set(own)}, **kept}
@@ -128,12 +128,12 @@ def _done(asked: dict[str, Any], streams: list[int]) -> int:
 
 
 def shortened(words: list[str]) -> list[str]:
-    """The same command with a small budget, and an end where nobody sits before it."""
+    """The same command with a small budget, few attempts, and an end where nobody sits before it."""
     made = list(words)
     if "--budget" in made and re.fullmatch(r"[\d.]+kJ", made[made.index("--budget") + 1]):
         made[made.index("--budget") + 1] = _SHORT
-    if "--watch" in made:
-        made += ["--attempts", "1"]
+    if made[:1] == ["run"] and "--attempts" not in made and "--dry-run" not in made:
+        made += ["--attempts", "1" if "--watch" in made else _ATTEMPTS]
     if made[:2] == ["models", "rollback"] and "--yes" not in made:
         made += ["--yes"]
     return made

@@ -14,7 +14,7 @@ def test_a_terminal_shows_budget_watts_step_and_one_line_an_attempt(
 ) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "cryoflux", "run", *inputs, *SURE, "--budget", "80J", "--attempts", "2",
+        [sys.executable, "-m", "cryoflux", "run", *inputs, *SURE, "--budget", "200J", "--attempts", "2",
          "--state", str(tmp_path / "s")],
         stdin=slave, stdout=slave, stderr=slave, env=environment(TERM="xterm-256color", COLUMNS="140"),
     )  # fmt: skip
@@ -31,5 +31,5 @@ def test_a_terminal_shows_budget_watts_step_and_one_line_an_attempt(
     os.close(master)
     assert process.wait() == 0
     text = seen.decode()
-    for words in ("W net (", "of 80.0 J", "5/10 train · step", "6/10 evaluate", "#1 ", "#2 ", "next "):
+    for words in ("W net (", "of 200.0 J", "5/10 train · step", "6/10 evaluate", "#1 ", "#2 ", "next "):
         assert words in text, words

@@ -43,7 +43,7 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
     state = shutil.copytree(begun, tmp_path / "state", symlinks=True)
     listed = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)["entries"]
     killed = cryoflux(
-        "run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state, "--json",
+        "run", *SURE, "--budget", "200J", "--attempts", "1", "--state", state, "--json",
         kill_at=f"{step.value}:{moment}",
     )  # fmt: skip
     assert killed.code == -signal.SIGKILL, killed.stderr
@@ -75,7 +75,7 @@ def test_a_kill_at_any_step_loses_no_receipt_and_no_joule(
     assert [session["outcome"] for session in sessions][1:] == ["crashed", "attempts"]
     charged = sum(receipt["joules_spent"] for receipt in after)
     charged += sum(session["joules_beside"] for session in sessions)
-    granted = 120 + 80
+    granted = 120 + 200
     assert again.summary["remaining_joules"] == pytest.approx(granted - charged, abs=1e-6)
     assert not [p for p in (state / "models").iterdir() if p.name.startswith(".")]
 
@@ -125,7 +125,7 @@ def test_a_second_run_on_a_live_state_is_refused_and_a_dead_ones_lock_is_not(
 ) -> None:
     state = tmp_path / "s"
     live = stopped_at("train", "begin", "run", *inputs, *LONG, "--state", state)
-    refused = cryoflux("run", *inputs, *SURE, "--budget", "80J", "--state", state)
+    refused = cryoflux("run", *inputs, *SURE, "--budget", "200J", "--state", state)
     assert refused.code == 2
     assert "in use by cryoflux run" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 3
@@ -142,7 +142,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(begun: Path, tmp_path:
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
         "from cryoflux.cli.main import main; main()"
     )
-    result = ended(python("-c", program, "run", *SURE, "--budget", "80J", "--state", state))
+    result = ended(python("-c", program, "run", *SURE, "--budget", "200J", "--state", state))
     assert result.code == 5, result.stderr
     assert str(state) in result.stderr
     assert "Traceback" not in result.stderr
@@ -156,6 +156,6 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(begun: Path, tmp_path:
 
 def test_a_state_that_cannot_be_made_is_named(inputs: list[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    outcome = cryoflux("run", *inputs, *SURE, "--budget", "80J", "--state", tmp_path / "file" / "s")
+    outcome = cryoflux("run", *inputs, *SURE, "--budget", "200J", "--state", tmp_path / "file" / "s")
     assert outcome.code == 5
     assert "--state DIR" in outcome.stderr

@@ -18,7 +18,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, inputs: list[str]) -> Path:
     """A state with two finished attempts."""
     state = tmp_path_factory.mktemp("begun") / "state"
     outcome = cryoflux(
-        "run", *inputs, *SURE, "--budget", "80J", "--attempts", "2", "--state", state, "--json"
+        "run", *inputs, *SURE, "--budget", "200J", "--attempts", "2", "--state", state, "--json"
     )
     assert outcome.code == 0, outcome.stderr
     return state
@@ -31,7 +31,7 @@ def state(begun: Path, tmp_path: Path) -> Path:
 
 def refused(state: Path, *, code: int, names: str) -> None:
     before = sorted(str(p.relative_to(state)) for p in state.rglob("*"))
-    outcome = cryoflux("run", *SURE, "--budget", "80J", "--state", state)
+    outcome = cryoflux("run", *SURE, "--budget", "200J", "--state", state)
     assert outcome.code == code, outcome.stdout + outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert names in outcome.stderr
@@ -50,7 +50,7 @@ def test_an_origin_that_names_other_data_is_refused(state: Path) -> None:
     begun = origin["tasks"]["lora_delta"]
     other = shutil.copytree(state / "data" / begun["data_digest"], state / "data" / ("0" * 64))
     path.write_text(json.dumps({"tasks": {"lora_delta": begun | {"data_digest": other.name}}}))
-    outcome = cryoflux("run", *SURE, "--budget", "80J", "--state", state)
+    outcome = cryoflux("run", *SURE, "--budget", "200J", "--state", state)
     assert outcome.code == 1
     assert "origin.json" in outcome.stderr
 
@@ -79,7 +79,7 @@ def test_an_account_with_minted_joules_is_refused(state: Path) -> None:
 def test_an_account_that_was_set_back_is_found_by_verify(state: Path, tmp_path: Path) -> None:
     old = tmp_path / "old.db"
     shutil.copy(state / "account.db", old)
-    outcome = cryoflux("run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state, "--json")
+    outcome = cryoflux("run", *SURE, "--budget", "200J", "--attempts", "1", "--state", state, "--json")
     assert outcome.code == 0, outcome.stderr
     assert cryoflux("verify", state).code == 0
     for name in ("account.db-wal", "account.db-shm"):
@@ -100,7 +100,7 @@ def test_poisoned_losses_are_measured_again_and_not_signed(state: Path) -> None:
         ]
         document |= {"nano_nats": body[0], "sha256": sha256_hex(json.dumps(body).encode())}
         path.write_text(json.dumps(document))
-    outcome = cryoflux("run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state, "--json")
+    outcome = cryoflux("run", *SURE, "--budget", "200J", "--attempts", "1", "--state", state, "--json")
     assert outcome.code == 0, outcome.stderr
     verified = cryoflux("verify", state, "--recompute", "9")
     assert verified.code == 0, verified.stdout

@@ -142,11 +142,11 @@ def test_joules_reserved_at_a_daemon_are_unknown_and_not_zero_without_it(
     state = tmp_path / "s"
     with daemon(tmp_path / "agent", "--credit", "grant") as url:
         killed = cryoflux(
-            "run", *inputs, *SURE, *PATIENT, "--budget", "80J", "--agent", url, "--state", state, "--json",
+            "run", *inputs, *SURE, *PATIENT, "--budget", "200J", "--agent", url, "--state", state, "--json",
             kill_at="evaluate:begin",
         )  # fmt: skip
         assert killed.code < 0
-    again = cryoflux("run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state, "--json")
+    again = cryoflux("run", *SURE, "--budget", "200J", "--attempts", "1", "--state", state, "--json")
     assert again.code == 0, again.stderr
     (first, _) = json.loads(cryoflux("receipts", "list", "--state", state, "--json").stdout)["entries"]
     assert first["outcome"] == "aborted"

@@ -78,7 +78,7 @@ def test_two_of_three_witnesses_are_enough_for_a_run(
 ) -> None:
     quorum.kill("c")
     state = tmp_path / "state"
-    first = quorum.run(state, *inputs, "--budget", "80J", "--witnessing", mode, *ONE)
+    first = quorum.run(state, *inputs, "--budget", "200J", "--witnessing", mode, *ONE)
     assert first.summary["kept"] == 1
     assert head(state) == first.summary["base_model_hash"]
     (opened,) = first.of("opened")
@@ -91,7 +91,7 @@ def test_two_of_three_witnesses_are_enough_for_a_run(
     assert "cosigned by a, b" in verified.stdout
 
     # A person reads once that one of them is gone, however many heads it does not see.
-    second = quorum.run(state, "--witnessing", mode, "--attempts", "2", "--budget", "80J")
+    second = quorum.run(state, "--witnessing", mode, "--attempts", "2", "--budget", "200J")
     assert second.code == 0, second.stderr
     assert second.stdout.count("witness  ✓ cosigned by a, b; needed: 2 of 3 (a, b, c)") == 1
     assert second.stdout.count("witness  c cannot be reached") <= 1
@@ -104,7 +104,7 @@ def test_an_async_run_goes_on_without_a_quorum_and_says_so(
 ) -> None:
     quorum.kill("b", "c")
     state = tmp_path / "state"
-    ran = quorum.run(state, *inputs, "--budget", "80J", "--attempts", "2")
+    ran = quorum.run(state, *inputs, "--budget", "200J", "--attempts", "2")
     assert ran.code == 0, ran.stderr
     assert ran.stdout.count("witness  ✗ NOT WITNESSED, cosigned only by a; needed: 2 of 3 (a, b, c)") == 1
     for name in "bc":

@@ -32,7 +32,7 @@ def test_a_run_that_is_killed_is_told_as_dead_and_the_next_one_goes_on(begun: Pa
     before = read_activity(state)
     assert before is not None
     assert (before.alive, before.died, before.end.word) == (False, False, "attempts")
-    arguments = ["run", *SURE, "--budget", "80J", "--attempts", "1", "--state", state.path, "--json"]
+    arguments = ["run", *SURE, "--budget", "200J", "--attempts", "1", "--state", state.path, "--json"]
     process = stopped_at("train", "begin", *arguments)
     found = read_activity(state)
     assert (found.alive, found.pid, found.phase) == (True, process.pid, "attempting")
