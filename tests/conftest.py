@@ -128,15 +128,26 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def runs_everything(config: pytest.Config) -> bool:
+    """Whether nothing is passed over: a test that is named is run, and whole."""
+    return config.getoption("all") or any("::" in named for named in config.args)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for marker in markers_of(item.path):
             item.add_marker(marker)
-    if config.getoption("all") or any("::" in named for named in config.args):
-        return  # a test that is named is run
+    if runs_everything(config):
+        return
     over = passed_over(items)
     items[:] = [item for item in items if item not in over]
     config.hook.pytest_deselected(items=over)
+
+
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether a test that does one thing many times over does it as often as in `make test-all`."""
+    return runs_everything(pytestconfig)
 
 
 @pytest.fixture(scope="session")

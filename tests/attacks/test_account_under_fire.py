@@ -173,10 +173,11 @@ def test_a_thread_that_is_stopped_takes_nobody_with_it(bucket):
 # Kills
 
 
-def test_kills_at_random_mint_nothing_and_lose_a_period_at_most(tmp_path):
-    killed = account_kills.kill(tmp_path, 25, seed=1)
+def test_kills_at_random_mint_nothing_and_lose_a_period_at_most(tmp_path, thorough):
+    kills = 25 if thorough else 8
+    killed = account_kills.kill(tmp_path, kills, seed=1)
     assert killed.wrong == []
-    assert killed.kills == 25
+    assert killed.kills == kills
     assert killed.credited_uj <= killed.flowed_uj
     assert killed.lost_most_uj <= account_kills.ZONE_UJ
     assert killed.takes
@@ -314,6 +315,7 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path, clock):
         Bucket(folder / "account.db", clock)
 
 
-def test_takes_that_nobody_settles_are_all_on_the_books(tmp_path):
-    report = account_storm.left_open(tmp_path, 30, account_storm.daemon, account_storm.HttpAccount)
-    assert (report["takes"], report["wrong"]) == (30, [])
+def test_takes_that_nobody_settles_are_all_on_the_books(tmp_path, thorough):
+    takes = 30 if thorough else 12
+    report = account_storm.left_open(tmp_path, takes, account_storm.daemon, account_storm.HttpAccount)
+    assert (report["takes"], report["wrong"]) == (takes, [])
