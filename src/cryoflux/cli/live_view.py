@@ -33,6 +33,8 @@ class LiveView(PlainView):
         self._step = Step.SAMPLE
         self._doing = "opening"
         self._attempt_uj = 0
+        self._shown_uj = 0
+        """what the bar has reached: an update that is judged is at no worker, and on no receipt yet"""
         self._drawn = 0.0
 
     def _draw(self, *, now: bool = False) -> None:
@@ -41,7 +43,7 @@ class LiveView(PlainView):
         self._drawn = time.monotonic()
         grid, doing = Table.grid(padding=(0, 1)), Text(self._doing, style="dim")
         if self.spendable_uj:
-            spent = self.spent_uj + self._attempt_uj
+            spent = self._shown_uj = max(self._shown_uj, self.spent_uj + self._attempt_uj)
             bar = ProgressBar(total=self.spendable_uj, completed=min(spent, self.spendable_uj), width=28)
             watts = ""
             if self.sample:

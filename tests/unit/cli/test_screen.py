@@ -9,6 +9,8 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.live import Live
 
 from cryoflux.attempt.watch import Step
 from cryoflux.cli import console
@@ -22,6 +24,7 @@ from cryoflux.runs.makers import RunLimits
 from cryoflux.runs.open_session import OpenSession
 from cryoflux.runs.opening import opening_of
 from cryoflux.runs.spending import spend
+from cryoflux.tasks.pacing import Progress
 from running import exit_code_of
 from small_context import NOISY, WORSE, Made, ToyTask, gained
 from small_runs import no_power_cuts, run, small
@@ -180,6 +183,19 @@ def test_the_steps_of_a_live_run_are_the_ten_in_their_order(run, monkeypatch: py
     assert numbers == sorted(numbers)
     assert list(dict.fromkeys(numbers)) == list(range(1, len(Step) + 1))
     assert any("for the base" in doing for doing in seen)
+
+
+def test_the_bar_of_a_run_with_workers_keeps_what_was_spent_while_an_update_is_judged() -> None:
+    pictures = io.StringIO()
+    terminal = Console(file=pictures, width=100)
+    view = LiveView(Live(console=terminal, auto_refresh=False), lambda: None, Shown())
+    view.spendable_uj = 50_000_000
+    view.trained(Progress(1, 0, 0.5, 20_000_000), 40_000_000)
+    terminal.print(view._live.renderable)
+    view._drawn = 0.0
+    view.at_work({"w1": None})  # delivered: its meter's word is with the coordinator
+    terminal.print(view._live.renderable)
+    assert pictures.getvalue().count("20.0 J of 50.0 J") == 2
 
 
 @given(st.lists(WORD, min_size=1, max_size=40), st.integers(24, 100), st.integers(0, 9))
