@@ -2,7 +2,8 @@
 
 A matrix here takes seconds, and each of its cases says nearly what the others say: some of them, from its
 first to its last, would notice what breaks all. A slow test that is passed over whole has a shorter one
-beside it. Whoever changes what these are about, or sends a release, runs them all.
+beside it. Whoever changes what these are about, or sends a release, runs them all. A test that does one thing
+many times over is not listed here: it asks the fixture `thorough` how often.
 """
 
 from __future__ import annotations

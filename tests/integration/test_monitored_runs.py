@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tiny
-from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.session import MonitorCheck
-from cryoflux.receipts.statement import HeadMove
 from running import QUICK, Outcome, cryoflux, python
 
 TOPICS = sorted(tiny.TOPICS)
@@ -51,14 +49,7 @@ def run(state: Path, *options: object) -> Outcome:
 
 def looks(state: Path) -> list[MonitorCheck]:
     """What sessions say of the monitor, session by session."""
-    with closing(ReceiptLog.open(state)) as log:
-        return [check for entry in log.entries() if entry.session for check in entry.session.checks]
-
-
-def moves(state: Path) -> list[HeadMove]:
-    """Where the log says that a head went back to, in order."""
-    with closing(ReceiptLog.open(state)) as log:
-        return [entry.move for entry in log.entries() if entry.move]
+    return [check for entry in read_entries(state) if entry.session for check in entry.session.checks]
 
 
 def verified(state: Path, *options: str) -> tuple[Outcome, dict[str, Any]]:
@@ -172,7 +163,7 @@ def test_a_run_that_dies_between_entry_and_link_has_gone_back_all_the_same(
     assert process.returncode == -9
     assert head(state) == before, "the link had not followed yet"
     assert verified(state)[0].code == 0, "which is no damage"
-    (gone_back,) = moves(state)
+    (gone_back,) = (entry.move for entry in read_entries(state) if entry.move)
     assert gone_back.base.digest == before != gone_back.result.digest
     # Its sealed slice may lead it back to where it was: wherever it is, the link follows.
     goes_on = run(state)

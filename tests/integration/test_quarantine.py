@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import closing
 from pathlib import Path
 
 import tiny
-from cryoflux.receipts.log import ReceiptLog
+from cryoflux.receipts.reading import read_entries
 from cryoflux.receipts.statement import HeadMove
 from running import QUICK, Outcome, cryoflux
 
@@ -32,8 +31,7 @@ def learn(state: Path, *options: object) -> Outcome:
 
 
 def moves(state: Path) -> list[HeadMove]:
-    with closing(ReceiptLog.open(state)) as log:
-        return [entry.move for entry in log.entries() if entry.move is not None]
+    return [entry.move for entry in read_entries(state) if entry.move is not None]
 
 
 def joined(outcome: Outcome) -> int:
